@@ -1,0 +1,69 @@
+//! Real programs, real time: each test takes milliseconds.
+
+use std::time::{Duration, Instant};
+
+use crate::{Cmd, CmdError};
+
+fn sh(script: &str) -> Cmd {
+    Cmd::new("/bin/sh").arg("-c").arg(script)
+}
+
+#[test]
+fn output_of_both_streams_is_kept_apart() {
+    let output = sh("echo out; echo err >&2").run().unwrap();
+    assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"out\n"[..], &b"err\n"[..]));
+}
+
+#[test]
+fn a_failure_names_the_command_and_its_last_words() {
+    let error = sh("echo no room >&2; exit 3").run().unwrap_err().to_string();
+    assert!(error.contains("/bin/sh -c 'echo no room") && error.ends_with("exit status: 3: no room"));
+}
+
+#[test]
+fn a_missing_program_is_a_start_error() {
+    assert!(matches!(Cmd::new("/nonexistent/tool").run(), Err(CmdError::Start { .. })));
+}
+
+#[test]
+fn a_redacted_argument_reaches_the_program_but_no_text() {
+    let cmd = Cmd::new("/bin/sh").args(["-c", "echo $0 >&2; exit 1"]).redacted_arg("s3cret");
+    assert!(!cmd.line().contains("s3cret"));
+    let Err(CmdError::Failed { line, tail, .. }) = cmd.run() else { panic!("must fail") };
+    assert!(!line.contains("s3cret") && tail == "s3cret");
+}
+
+#[test]
+fn a_deadline_kills_the_whole_process_group() {
+    let started = Instant::now();
+    let error = sh("echo begun; sleep 60 & sleep 60").deadline(Duration::from_millis(200)).run();
+    let Err(CmdError::Deadline { tail, .. }) = error else { panic!("must miss its deadline") };
+    assert_eq!(tail, "begun");
+    assert!(started.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn a_child_left_behind_does_not_hold_the_caller() {
+    let started = Instant::now();
+    sh("sleep 60 & exit 0").run().unwrap();
+    assert!(started.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn only_the_tail_of_a_long_output_is_kept() {
+    let output = sh("seq 1 100000").output_cap(12).run().unwrap();
+    assert_eq!(output.stdout, b"99999\n100000\n"[1..]);
+}
+
+#[test]
+fn stdin_larger_than_a_pipe_arrives_whole() {
+    let output = Cmd::new("wc").arg("-c").stdin(vec![b'x'; 1 << 20]).run().unwrap();
+    assert_eq!(output.stdout_text().trim(), "1048576");
+}
+
+#[test]
+fn lines_arrive_in_order_and_the_last_one_needs_no_newline() {
+    let mut seen = Vec::new();
+    sh("printf 'a\\nb\\rc'").run_with_lines(|line| seen.push(line.to_owned())).unwrap();
+    assert_eq!(seen, ["a", "b", "c"]);
+}
