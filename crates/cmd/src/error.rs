@@ -54,7 +54,11 @@ pub enum CmdError {
 
 impl CmdError {
     pub(crate) fn failed(line: String, output: &Output) -> Self {
-        Self::Failed { line, status: output.status, tail: last_words(&output.stdout, &output.stderr) }
+        Self::Failed {
+            line,
+            status: output.status,
+            tail: last_words(&output.stdout, &output.stderr),
+        }
     }
 }
 

@@ -164,6 +164,14 @@ impl Cmd {
         running::start(&mut command, line)
     }
 
+    /// Becomes the program: on success this process runs it from here on and nothing returns.
+    /// The deadline, cap and stdin bytes of this builder do not apply.
+    #[must_use]
+    pub fn exec(self) -> CmdError {
+        let source = std::os::unix::process::CommandExt::exec(&mut self.command());
+        CmdError::Start { line: self.line(), source }
+    }
+
     /// The command as a person would type it, secrets shown as `***`.
     #[must_use]
     pub fn line(&self) -> String {

@@ -90,7 +90,10 @@ impl Drop for Running {
     }
 }
 
-pub(crate) fn start(command: &mut std::process::Command, line: String) -> Result<Running, CmdError> {
+pub(crate) fn start(
+    command: &mut std::process::Command,
+    line: String,
+) -> Result<Running, CmdError> {
     command.process_group(0);
     die_with_parent(command);
     let child = command.spawn().map_err(|source| CmdError::Start { line: line.clone(), source })?;

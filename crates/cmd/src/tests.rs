@@ -11,13 +11,18 @@ fn sh(script: &str) -> Cmd {
 #[test]
 fn output_of_both_streams_is_kept_apart() {
     let output = sh("echo out; echo err >&2").run().unwrap();
-    assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"out\n"[..], &b"err\n"[..]));
+    assert_eq!(
+        (output.stdout.as_slice(), output.stderr.as_slice()),
+        (&b"out\n"[..], &b"err\n"[..])
+    );
 }
 
 #[test]
 fn a_failure_names_the_command_and_its_last_words() {
     let error = sh("echo no room >&2; exit 3").run().unwrap_err().to_string();
-    assert!(error.contains("/bin/sh -c 'echo no room") && error.ends_with("exit status: 3: no room"));
+    assert!(
+        error.contains("/bin/sh -c 'echo no room") && error.ends_with("exit status: 3: no room")
+    );
 }
 
 #[test]

@@ -1,1 +1,16 @@
-//! Placeholder.
+//! libostree, as far as Basalt uses it: repositories, commits, signatures and deployments.
+//!
+//! The builder, the installer and the updater all go through here, so that a disk is laid out by
+//! one piece of code. Nothing here knows of boot entries or the ESP; that is `basalt-sysroot`.
+
+mod commit;
+mod error;
+mod host;
+mod repo;
+mod signature;
+
+pub use commit::{CommitInfo, CommitRequest};
+pub use error::DeployError;
+pub use host::{Deployed, HostSysroot, OS_NAME};
+pub use repo::{Checkout, Repo};
+pub use signature::SigningKey;

@@ -1,0 +1,241 @@
+//! `basalt build`: carries out what the plan says, stage after stage.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use basalt_deploy::{Repo, SigningKey};
+
+use crate::cache::{self, Cache, remove_tree};
+use crate::definition::Definition;
+use crate::durable;
+use crate::key;
+use crate::lock::{self, Fetcher, Lock, MissingPackages};
+use crate::manifest::{FORM, Manifest};
+use crate::plan::{self, Places, Request, Target};
+use crate::progress::Progress;
+use crate::stage::commit::Stamp;
+use crate::stage::compose::Inputs;
+use crate::stage::release::{Release, Trust};
+use crate::stage::{commit, disk, initramfs, tree};
+
+/// How long a mirror may stay silent.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What `basalt build` was asked for.
+pub struct Options {
+    /// Where it reads and writes.
+    pub places: Places,
+    /// `--version`.
+    pub version: Option<String>,
+    /// `--locked`.
+    pub locked: bool,
+    /// `--sign-key`.
+    pub sign_key: Option<PathBuf>,
+    /// Now, in seconds since 1970.
+    pub now: u64,
+}
+
+/// What a build made, or found made.
+pub struct Built {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// The folder that holds it.
+    pub folder: PathBuf,
+    /// Whether anything had to be done.
+    pub fresh: bool,
+}
+
+/// Builds an image. Whatever was made before from the same inputs is taken as it is.
+///
+/// # Errors
+/// Bad input, no network, no space, or a tool that failed; what is in the output folder stays
+/// whole.
+pub fn build(options: &Options, progress: Progress) -> Result<Built> {
+    let places = &options.places;
+    let definition = Definition::load(&places.definition)?;
+    let request = Request {
+        version: options.version.clone(),
+        trusted_key: options.sign_key.as_deref().map(key::public_half).transpose()?,
+    };
+    let _out = lock_output(&places.out, progress)?;
+    let cache = Cache::open(&places.cache, progress)?;
+    let build = Build { definition: &definition, options, request, cache: &cache, progress };
+    let lock = build.lock()?;
+    let target = plan::target(&definition, &lock, places, &build.request)?;
+    if let Some(manifest) = plan::finished(&target) {
+        return Ok(Built { manifest, folder: target.folder, fresh: false });
+    }
+    build.refuse_to_overwrite(&target)?;
+    let (lock, target) = build.get_packages(lock, target)?;
+    let manifest = build.make(&lock, &target)?;
+    Ok(Built { manifest, folder: target.folder, fresh: true })
+}
+
+/// Makes the output folder and waits for a build that writes to it.
+fn lock_output(out: &Path, progress: Progress) -> Result<fs::File> {
+    fs::create_dir_all(out)
+        .with_context(|| format!("cannot create the output folder `{}`", out.display()))?;
+    cache::lock(&out.join(".lock"), "output folder", progress)
+}
+
+struct Build<'a> {
+    definition: &'a Definition,
+    options: &'a Options,
+    request: Request,
+    cache: &'a Cache,
+    progress: Progress,
+}
+
+impl Build<'_> {
+    fn lock(&self) -> Result<Lock> {
+        let path = Lock::path_for(&self.options.places.definition);
+        match plan::usable_lock(self.definition, &path, self.options.locked)? {
+            Some(lock) => Ok(lock),
+            None => self.resolve(),
+        }
+    }
+
+    fn resolve(&self) -> Result<Lock> {
+        let step = self.progress.step("lock");
+        let lock = lock::resolve(self.definition, self.cache, self.options.now, &step)?;
+        lock.write(&Lock::path_for(&self.options.places.definition))?;
+        step.finish(&format!("{} packages", lock.packages.len()));
+        Ok(lock)
+    }
+
+    /// A version is published under its name: it never becomes something else.
+    fn refuse_to_overwrite(&self, target: &Target) -> Result<()> {
+        let Some(old) = Manifest::read(&target.folder) else { return Ok(()) };
+        if old.build_id == target.build_id {
+            return Ok(());
+        }
+        bail!(
+            "`{}` holds another build of version {}\nhint: choose another `--version`, or remove \
+             that folder",
+            target.folder.display(),
+            target.version
+        )
+    }
+
+    /// Gets the packages, when the tree is not there. A lock that can no longer be had is made
+    /// anew, unless `--locked` forbids it.
+    fn get_packages(&self, lock: Lock, target: Target) -> Result<(Lock, Target)> {
+        if self.has_tree(&target.tree_key)? {
+            return Ok((lock, target));
+        }
+        match self.fetch(&lock) {
+            Err(error) if error.is::<MissingPackages>() && !self.options.locked => {
+                self.progress.say(&format!("{error}"));
+                self.progress.say("making the lock anew from what the mirror has today …");
+                let lock = self.resolve()?;
+                self.fetch(&lock)?;
+                let places = &self.options.places;
+                let target = plan::target(self.definition, &lock, places, &self.request)?;
+                Ok((lock, target))
+            }
+            result => result.map(|()| (lock, target)),
+        }
+    }
+
+    fn fetch(&self, lock: &Lock) -> Result<()> {
+        let step = self.progress.step("fetch");
+        Fetcher::new(&self.definition.debian, PATIENCE).fetch(lock, self.cache, &step)?;
+        step.finish(&format!("{} MB of packages", lock.total_size() / 1_000_000));
+        Ok(())
+    }
+
+    fn has_tree(&self, tree_key: &str) -> Result<bool> {
+        let repo = Repo::open_or_create(&self.cache.repo())?;
+        Ok(repo.resolve(&tree::ref_name(tree_key))?.is_some())
+    }
+
+    fn make(&self, lock: &Lock, target: &Target) -> Result<Manifest> {
+        if !self.has_tree(&target.tree_key)? {
+            let step = self.progress.step("tree");
+            tree::make(self.definition, lock, self.cache, &step)?;
+            step.finish(&target.tree_key[..12]);
+        }
+        if !self.cache.initramfs(&target.initramfs_key).exists() {
+            let step = self.progress.step("initramfs");
+            let (tree_key, key) = (&target.tree_key, &target.initramfs_key);
+            initramfs::make(self.definition, tree_key, key, self.cache, &step)?;
+            step.finish(&key[..12]);
+        }
+        let key = match &self.options.sign_key {
+            Some(path) => key::load(path)?,
+            None => key::development()?,
+        };
+        let commit = self.commit(lock, target, &key.signing)?;
+        self.disk(lock, target, &commit, &key.signing.fingerprint)
+    }
+
+    fn commit(&self, lock: &Lock, target: &Target, key: &SigningKey) -> Result<String> {
+        let step = self.progress.step("commit");
+        let places = &self.options.places;
+        let inputs = Inputs {
+            definition: self.definition,
+            tree_key: target.tree_key.clone(),
+            initramfs_key: target.initramfs_key.clone(),
+            programs: &places.programs,
+            trusted_key: self.request.trusted_key.clone(),
+        };
+        let release = Release {
+            version: target.version.clone(),
+            build_id: target.build_id.clone(),
+            trust: self.request.trust(),
+        };
+        let commit = commit::make(
+            &inputs,
+            &release,
+            &Stamp { time: lock.resolved, key },
+            self.cache,
+            &step,
+        )?;
+        let output = places.out.join("repo");
+        commit::export(&commit, &self.definition.ostree_ref, self.cache, &output)?;
+        step.finish(&commit[..12]);
+        Ok(commit)
+    }
+
+    fn disk(&self, lock: &Lock, target: &Target, commit: &str, signer: &str) -> Result<Manifest> {
+        let step = self.progress.step("disk");
+        let staging = self.staging(target)?;
+        let disk = disk::make(self.definition, commit, self.cache, &staging, &step)?;
+        let release = match self.request.trust() {
+            Trust::Signed => "signed",
+            Trust::Unsigned => "unsigned",
+        };
+        let manifest = Manifest {
+            form: FORM,
+            name: self.definition.name.clone(),
+            version: target.version.clone(),
+            build_id: target.build_id.clone(),
+            commit: commit.to_owned(),
+            ref_name: self.definition.ostree_ref.clone(),
+            release: release.to_owned(),
+            signed_by: signer.to_owned(),
+            packages: lock.packages.len(),
+            disk_key: target.disk_key.clone(),
+            disk,
+        };
+        lock.write(&staging.join("packages.lock"))?;
+        manifest.write(&staging)?;
+        remove_tree(&target.folder)?;
+        durable::rename(&staging, &target.folder)
+            .with_context(|| format!("cannot place `{}`", target.folder.display()))?;
+        step.finish(&format!("{} MB", manifest.disk.allocated / 1_000_000));
+        Ok(manifest)
+    }
+
+    /// An empty folder beside the target's, which it will become by a rename.
+    fn staging(&self, target: &Target) -> Result<PathBuf> {
+        let parent = self.options.places.out.join(&self.definition.name);
+        let staging = parent.join(format!(".{}.new", target.version));
+        remove_tree(&staging)?;
+        fs::create_dir_all(&staging)
+            .with_context(|| format!("cannot create `{}`", staging.display()))?;
+        Ok(staging)
+    }
+}

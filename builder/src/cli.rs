@@ -1,0 +1,189 @@
+//! The command line: what was typed, and handing it on.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+
+use crate::build::{self, Options};
+use crate::cache::CachePaths;
+use crate::definition::Definition;
+use crate::lock::Lock;
+use crate::plan::{self, Places, Request};
+use crate::progress::Progress;
+use crate::{key, namespace};
+
+/// Composes, boots and keeps host images.
+#[derive(Debug, Parser)]
+#[command(name = "basalt", version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build an image from its definition
+    Build(BuildArgs),
+    /// Show the stages of a build and which of them are cached; does nothing
+    Plan(PlanArgs),
+    /// Check an image definition; touches nothing
+    Check(CheckArgs),
+    /// Make and manage release keys
+    #[command(subcommand)]
+    Key(KeyCommand),
+}
+
+#[derive(Debug, Args)]
+struct PlaceArgs {
+    /// The image definition, as `images/base.toml`
+    definition: PathBuf,
+    /// Where images and the repository go
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    out: PathBuf,
+    /// Where packages and stages are kept between builds [default: ~/.cache/basalt]
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// Folder with the programs `hostd` and `hostctl` for the host [default: where basalt lies]
+    #[arg(long, value_name = "DIR")]
+    host_programs: Option<PathBuf>,
+    /// Refuse to change the package lock
+    #[arg(long)]
+    locked: bool,
+    /// The release's version [default: the last one plus one, when anything changed]
+    #[arg(long = "version", value_name = "VERSION", id = "release")]
+    release: Option<String>,
+    /// Secret key that signs the release [default: a development key that no host trusts]
+    #[arg(long, value_name = "FILE")]
+    sign_key: Option<PathBuf>,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(disable_version_flag = true)]
+struct BuildArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(disable_version_flag = true)]
+struct PlanArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    /// The image definition, as `images/base.toml`
+    definition: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Make a release key: `NAME.key`, which stays secret, and `NAME.pub`
+    Create {
+        /// Name of the key and of its files
+        #[arg(long, default_value = "release")]
+        name: String,
+        /// Folder for the two files
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        out: PathBuf,
+    },
+}
+
+impl PlaceArgs {
+    fn places(&self) -> Result<Places> {
+        let cache = match &self.cache {
+            Some(cache) => cache.clone(),
+            None => CachePaths::default_root()?,
+        };
+        let programs = match &self.host_programs {
+            Some(folder) => folder.clone(),
+            None => own_folder()?,
+        };
+        Ok(Places {
+            definition: self.definition.clone(),
+            out: self.out.clone(),
+            cache: CachePaths::new(cache),
+            programs,
+        })
+    }
+}
+
+fn own_folder() -> Result<PathBuf> {
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    Ok(program.parent().map_or_else(PathBuf::new, PathBuf::from))
+}
+
+/// Does what was typed. `now` is in seconds since 1970.
+///
+/// # Errors
+/// Whatever the command says.
+pub fn execute(cli: Cli, now: u64) -> Result<()> {
+    match cli.command {
+        Command::Build(args) => build(args.place, now),
+        Command::Plan(args) => plan(&args.place),
+        Command::Check(args) => check(&args),
+        Command::Key(KeyCommand::Create { name, out }) => create_key(&name, &out),
+    }
+}
+
+fn build(args: PlaceArgs, now: u64) -> Result<()> {
+    namespace::become_root()?;
+    let json = args.json;
+    let options = Options {
+        places: args.places()?,
+        version: args.release,
+        locked: args.locked,
+        sign_key: args.sign_key,
+        now,
+    };
+    let built = build::build(&options, Progress::for_stderr())?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&built.manifest)?);
+        return Ok(());
+    }
+    let manifest = &built.manifest;
+    let state = if built.fresh { "built" } else { "nothing changed:" };
+    let note = if manifest.release == "unsigned" { ", unsigned release" } else { "" };
+    println!("{state} {} {}{note}", manifest.name, manifest.version);
+    println!("  disk    {}", built.folder.join(&manifest.disk.file).display());
+    println!("  commit  {}", manifest.commit);
+    println!("  size    {} MB of {} MB", mb(manifest.disk.allocated), mb(manifest.disk.size));
+    Ok(())
+}
+
+fn mb(bytes: u64) -> u64 {
+    bytes / 1_000_000
+}
+
+fn plan(args: &PlaceArgs) -> Result<()> {
+    let places = args.places()?;
+    let definition = Definition::load(&places.definition)?;
+    let lock = plan::usable_lock(&definition, &Lock::path_for(&places.definition), args.locked)?;
+    let trusted_key = args.sign_key.as_deref().map(key::public_half).transpose()?;
+    let request = Request { version: args.release.clone(), trusted_key };
+    let stages = plan::stages(&definition, lock.as_ref(), &places, &request)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&stages)?);
+    } else {
+        stages.iter().for_each(|stage| println!("{stage}"));
+    }
+    Ok(())
+}
+
+fn check(args: &CheckArgs) -> Result<()> {
+    let definition = Definition::load(&args.definition)?;
+    println!("{}: good ({})", args.definition.display(), definition.summary());
+    Ok(())
+}
+
+fn create_key(name: &str, out: &std::path::Path) -> Result<()> {
+    let (secret, public) = key::create(name, out)?;
+    println!("secret key  {}  (keep it; `basalt build --sign-key` reads it)", secret.display());
+    println!("public key  {}", public.display());
+    Ok(())
+}

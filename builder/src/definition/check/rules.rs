@@ -1,0 +1,124 @@
+//! What single words of a definition must look like.
+
+use basalt_sysroot::kargs;
+
+type Verdict = Result<(), (String, &'static str)>;
+
+fn when(good: bool, what: impl FnOnce() -> String, hint: &'static str) -> Verdict {
+    if good { Ok(()) } else { Err((what(), hint)) }
+}
+
+fn made_of(text: &str, extra: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(c))
+}
+
+pub(super) fn image_name(text: &str) -> Verdict {
+    let lower = text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    let good = (1..=32).contains(&text.len()) && lower && !text.starts_with('-');
+    when(
+        good,
+        || format!("`{text}` is no image name"),
+        "use 1 to 32 lower-case letters, digits and `-`",
+    )
+}
+
+/// OSTree's own rule for the name of a ref.
+pub(super) fn ostree_ref(text: &str) -> Verdict {
+    let part = |part: &str| made_of(part, "._-") && !part.starts_with(['.', '-']);
+    when(
+        text.split('/').all(part),
+        || format!("`{text}` is no ref"),
+        "use words of letters, digits, `.`, `_` and `-` with `/` between them",
+    )
+}
+
+/// Debian policy 5.6.7, with an architecture as apt takes it refused: images are of one.
+pub(super) fn package(text: &str) -> Verdict {
+    let start = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let rest =
+        text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c));
+    when(
+        text.len() >= 2 && start && rest,
+        || format!("`{text}` is no package name"),
+        "use Debian's name alone; versions are in the lock",
+    )
+}
+
+pub(super) fn suite(text: &str) -> Verdict {
+    when(
+        made_of(text, "-./"),
+        || format!("`{text}` is no suite or component"),
+        "as `trixie`, `main`",
+    )
+}
+
+pub(super) fn url(text: &str) -> Verdict {
+    let known = ["http://", "https://", "file:///"].iter().find_map(|s| text.strip_prefix(s));
+    let good = known.is_some_and(|rest| !rest.is_empty())
+        && text.chars().all(|c| c.is_ascii_graphic() && !"\"'<>\\`".contains(c));
+    when(good, || format!("`{text}` is no URL"), "use `http://`, `https://` or `file:///`")
+}
+
+pub(super) fn absolute(text: &str) -> Verdict {
+    let good = text.starts_with('/') && !text.contains('\n');
+    when(
+        good,
+        || format!("`{text}` is no absolute path"),
+        "begin it with `/`; `*` matches anything",
+    )
+}
+
+pub(super) fn kernel_argument(text: &str) -> Verdict {
+    match kargs::parse(text) {
+        Ok(arguments) if arguments.len() == 1 && arguments[0] == text => Ok(()),
+        Ok(_) => {
+            Err((format!("`{text}` is no kernel argument"), "one a string, no blanks around it"))
+        }
+        Err(error) => {
+            let text = error.to_string();
+            let message = text.split_once(": ").map_or(text.as_str(), |(_, rest)| rest);
+            Err((message.to_owned(), "one argument a string"))
+        }
+    }
+}
+
+pub(super) fn module(text: &str) -> Verdict {
+    when(made_of(text, "_-"), || format!("`{text}` is no module name"), "as `virtio_blk`")
+}
+
+pub(super) fn module_folder(text: &str) -> Verdict {
+    let good = text.starts_with("kernel/") && made_of(text, "_-/.") && !text.contains("..");
+    when(good, || format!("`{text}` is no folder of modules"), "as `kernel/sound`")
+}
+
+pub(super) fn unit(text: &str) -> Verdict {
+    const KINDS: [&str; 8] =
+        ["service", "socket", "target", "timer", "mount", "automount", "path", "slice"];
+    let kind = text.rsplit_once('.').map(|(name, kind)| (made_of(name, ":_.\\@-"), kind));
+    let good = kind.is_some_and(|(named, kind)| named && KINDS.contains(&kind));
+    when(good, || format!("`{text}` is no unit"), "write it whole, as `hostd.service`")
+}
+
+pub(super) fn format(text: &str) -> Verdict {
+    when(text == "raw", || format!("`{text}` is no format"), "known is `raw`, a disk image")
+}
+
+pub(super) fn account(text: &str) -> Verdict {
+    let start = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+    let good = text.len() <= 31 && start && made_of(text, "_-");
+    when(
+        good,
+        || format!("`{text}` is no account name"),
+        "use lower-case letters, digits, `_`, `-`",
+    )
+}
+
+/// What `passwd` can hold in a field.
+pub(super) fn passwd_field(text: &str) -> Verdict {
+    let good = !text.contains([':', '"', '\\']) && !text.chars().any(char::is_control);
+    when(
+        good,
+        || format!("{text:?} cannot stand in /etc/passwd"),
+        "leave out `:`, quotes, line ends",
+    )
+}

@@ -1,0 +1,165 @@
+//! Mistakes in definitions, as people see them.
+
+use std::fs;
+use std::path::Path;
+
+use super::Definition;
+
+/// A definition without mistakes; tests change one line of it.
+const GOOD: &str = r#"name = "base"
+ref = "basalt/trixie/x86_64/base"
+formats = ["raw"]
+packages = ["bash", "systemd"]
+[debian]
+suite = "trixie"
+components = ["main"]
+mirror = "http://deb.debian.org/debian"
+keyring = "keyring.gpg"
+[kernel]
+arguments = ["panic=10"]
+[units]
+enable = ["hostd.service"]
+[[user]]
+name = "one"
+uid = 990
+[[group]]
+name = "kvm"
+gid = 106
+[overlay]
+root = ["files"]
+[disk]
+size = "12GiB"
+esp = "1GiB"
+root = "4GiB"
+var_min = "1GiB"
+"#;
+
+fn folder() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("files")).unwrap();
+    fs::write(dir.path().join("keyring.gpg"), "").unwrap();
+    fs::write(dir.path().join("base.toml"), GOOD).unwrap();
+    dir
+}
+
+fn load(dir: &Path, text: &str) -> Result<Definition, String> {
+    let path = dir.join("test.toml");
+    fs::write(&path, text).unwrap();
+    let shown = format!("{}/", dir.display());
+    Definition::load(&path).map_err(|error| error.to_string().replace(&shown, ""))
+}
+
+/// Replaces `from` in the good definition and expects `expected` in the error.
+fn check(from: &str, to: &str, expected: &str) {
+    assert!(GOOD.contains(from), "`{from}` is not in the definition");
+    let error = load(folder().path(), &GOOD.replacen(from, to, 1)).unwrap_err();
+    assert!(error.contains(expected), "expected\n{expected}\nin\n{error}");
+}
+
+#[test]
+fn a_good_definition_has_none() {
+    let definition = load(folder().path(), GOOD).unwrap();
+    assert_eq!(definition.users[0].gid, 990);
+    assert_eq!(definition.disk.size.to_string(), "12GiB");
+}
+
+#[test]
+fn an_unknown_key_is_shown_with_the_nearest_one() {
+    check(
+        "packages =",
+        "packges =",
+        "test.toml:4:1: unknown key `packges`\n 4 | packges = [\"bash\", \"systemd\"]\n   | ^^^^^^^\nhint: did you mean `packages`?",
+    );
+}
+
+#[test]
+fn a_missing_overlay_is_found_before_anything_is_downloaded() {
+    check("\"files\"", "\"flies\"", "test.toml:21:9: there is no folder `flies`");
+}
+
+#[test]
+fn impossible_sizes_say_what_would_do() {
+    check("\"12GiB\"", "\"5GiB\"", "test.toml:23:8: a disk of 5GiB cannot hold");
+    check("\"12GiB\"", "\"12GB\"", "test.toml:23:8: `12GB` is no size");
+    check("\"12GiB\"", "\"99999999999999999TiB\"", "is larger than any disk");
+    check("esp = \"1GiB\"", "esp = \"64MiB\"", "test.toml:24:7: an ESP of 64MiB is too small");
+    check("root = \"4GiB\"", "root = \"1MiB\"", "a root of 1MiB is too small");
+}
+
+#[test]
+fn an_id_used_twice_names_the_other_account() {
+    check(
+        "[[group]]",
+        "[[user]]\nname = \"two\"\nuid = 990\n[[group]]",
+        "test.toml:19:7: the uid 990 is `one`'s already",
+    );
+    check(
+        "[overlay]",
+        "[[group]]\nname = \"x\"\ngid = 106\n[overlay]",
+        "the gid 106 is `kvm`'s already",
+    );
+}
+
+#[test]
+fn words_of_lists_are_checked_where_they_stand() {
+    check("\"systemd\"]", "\"bash\"]", "test.toml:4:21: `bash` is there twice");
+    check("\"systemd\"]", "\"sys temd\"]", "`sys temd` is no package name");
+    check("\"panic=10\"", "\"root=/dev/sda\"", "test.toml:11:14: `root` is set by the boot entry");
+    check("\"hostd.service\"", "\"hostd\"", "`hostd` is no unit");
+    check("\"raw\"", "\"vmdk\"", "`vmdk` is no format");
+    check("http://deb", "ftp://deb", "is no URL");
+}
+
+#[test]
+fn a_missing_key_is_named_whole() {
+    check("suite = \"trixie\"\n", "", "test.toml: the key `debian.suite` is missing");
+}
+
+#[test]
+fn all_mistakes_are_shown_at_once() {
+    let text = GOOD.replace("\"raw\"", "\"x\"").replace("\"hostd.service\"", "\"y\"");
+    let error = load(folder().path(), &text).unwrap_err();
+    assert!(error.contains("`x` is no format") && error.contains("`y` is no unit"), "{error}");
+}
+
+#[test]
+fn a_derived_definition_replaces_words_and_adds_to_lists() {
+    let dir = folder();
+    let text = "inherit = \"base.toml\"\nname = \"dev\"\npackages = [\"strace\", \"bash\"]\n[disk]\nsize = \"20GiB\"\n";
+    let definition = load(dir.path(), text).unwrap();
+    assert_eq!(definition.name, "dev");
+    assert_eq!(definition.packages, ["bash", "systemd", "strace"]);
+    assert_eq!(definition.disk.size.to_string(), "20GiB");
+    assert_eq!(definition.debian.suite, "trixie");
+}
+
+#[test]
+fn a_mistake_in_an_inherited_file_is_shown_there() {
+    let dir = folder();
+    fs::write(dir.path().join("base.toml"), GOOD.replace("uid = 990", "uid = 99000")).unwrap();
+    let error = load(dir.path(), "inherit = \"base.toml\"\n").unwrap_err();
+    assert!(error.starts_with("base.toml:16:7: the uid 99000 is too large"), "{error}");
+}
+
+#[test]
+fn inheritance_in_a_circle_or_from_nowhere_is_refused() {
+    let dir = folder();
+    let error = load(dir.path(), "inherit = \"test.toml\"\n").unwrap_err();
+    assert!(error.contains("test.toml:1:11: definitions inherit from each other"), "{error}");
+    let error = load(dir.path(), "inherit = \"gone.toml\"\n").unwrap_err();
+    assert!(error.contains("there is no definition `gone.toml`"), "{error}");
+}
+
+#[test]
+fn the_definitions_that_we_ship_have_none() {
+    let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("../images");
+    let mut found = 0;
+    for entry in fs::read_dir(images).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            Definition::load(&path).unwrap_or_else(|error| panic!("{error}"));
+            found += 1;
+        }
+    }
+    assert!(found > 0, "no definitions were found");
+}

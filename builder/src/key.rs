@@ -1,0 +1,198 @@
+//! Release keys: GnuPG keys that sign commits.
+//!
+//! A key is a file with the armored secret key (0600) and one beside it with the public half.
+//! Each use imports it into a GnuPG home of its own, which goes away with it.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use basalt_cmd::Cmd;
+use basalt_deploy::SigningKey;
+
+use crate::durable;
+
+/// Making a key wants random numbers and GnuPG's agent.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// A key that is ready to sign.
+pub struct ReleaseKey {
+    /// For libostree.
+    pub signing: SigningKey,
+    /// The public half, armored.
+    pub public: String,
+    _home: Home,
+}
+
+/// A GnuPG home of our own. GnuPG's agent ends with it.
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new() -> Result<Self> {
+        // Short and in /tmp: the agent's socket has a path of at most 107 bytes.
+        let dir = tempfile::Builder::new().prefix("basalt-gpg-").tempdir_in("/tmp")?;
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700))?;
+        Ok(Self(dir))
+    }
+
+    fn gpg(&self) -> Cmd {
+        Cmd::new("gpg")
+            .args(["--batch", "--quiet", "--no-tty", "--pinentry-mode", "loopback", "--homedir"])
+            .arg(self.0.path())
+            .deadline(DEADLINE)
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        // The agent also ends by itself when its home is gone; this is only sooner.
+        let _ = Cmd::new("gpgconf")
+            .arg("--homedir")
+            .arg(self.0.path())
+            .args(["--kill", "all"])
+            .output();
+    }
+}
+
+/// Makes a key and writes `NAME.key` and `NAME.pub` into `folder`. Returns both paths.
+///
+/// # Errors
+/// One of the files exists, the folder cannot be written, or GnuPG fails.
+pub fn create(name: &str, folder: &Path) -> Result<(PathBuf, PathBuf)> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if name.is_empty() || name.starts_with('.') || !name.bytes().all(plain) {
+        bail!("`{name}` is no key name\nhint: use letters, digits, `-`, `_` and `.`");
+    }
+    let (secret, public) = (folder.join(format!("{name}.key")), folder.join(format!("{name}.pub")));
+    for path in [&secret, &public] {
+        if path.exists() {
+            bail!("`{}` exists\nhint: choose another `--name`", path.display());
+        }
+    }
+    let home = Home::new()?;
+    let user_id = format!("Basalt release key {name}");
+    home.gpg()
+        .args(["--passphrase", "", "--quick-generate-key", &user_id, "ed25519", "sign", "never"])
+        .run()
+        .context("cannot make a key")?;
+    let secret_text = home.gpg().args(["--armor", "--export-secret-keys"]).run()?.stdout;
+    let public_text = home.gpg().args(["--armor", "--export"]).run()?.stdout;
+    fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
+    write_secret(&secret, &secret_text)
+        .with_context(|| format!("cannot write `{}`", secret.display()))?;
+    durable::write(&public, &public_text)
+        .with_context(|| format!("cannot write `{}`", public.display()))?;
+    Ok((secret, public))
+}
+
+/// Loads the secret key in `path`.
+///
+/// # Errors
+/// The file cannot be read, is readable by others, or holds no secret key.
+pub fn load(path: &Path) -> Result<ReleaseKey> {
+    let doing = || format!("cannot use the key `{}`", path.display());
+    let hint = "hint: make one with `basalt key create`";
+    let text = fs::read(path).with_context(doing).context(hint)?;
+    if fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
+        bail!("{}: other users may read it\nhint: `chmod 600 {}`", doing(), path.display());
+    }
+    let home = Home::new()?;
+    if home.gpg().arg("--import").stdin(text).run().is_err() {
+        bail!("{}: it holds no GnuPG key\n{hint}", doing());
+    }
+    let list =
+        home.gpg().args(["--with-colons", "--list-secret-keys"]).run().with_context(doing)?;
+    let Some(fingerprint) = fingerprint(&list.stdout_text()) else {
+        bail!("{}: it holds no secret key, only a public one\n{hint}", doing());
+    };
+    let public = home.gpg().args(["--armor", "--export", &fingerprint]).run()?.stdout_text();
+    let signing = SigningKey { home: home.0.path().to_owned(), fingerprint };
+    Ok(ReleaseKey { signing, public, _home: home })
+}
+
+/// The public half of the secret key in `path`.
+///
+/// # Errors
+/// As [`load`].
+pub fn public_half(path: &Path) -> Result<String> {
+    Ok(load(path)?.public)
+}
+
+/// The development key of this user, made at its first use. No host trusts it.
+///
+/// # Errors
+/// There is no home folder to keep it in, or it cannot be made.
+pub fn development() -> Result<ReleaseKey> {
+    let folder = development_folder()?;
+    let path = folder.join("development.key");
+    if !path.exists() {
+        // A cut between the two files leaves a public half alone; it is made again with its key.
+        match fs::remove_file(folder.join("development.pub")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).context("cannot make a development key");
+            }
+            _ => (),
+        }
+        create("development", &folder).context("cannot make a development key")?;
+    }
+    load(&path)
+}
+
+fn development_folder() -> Result<PathBuf> {
+    let var = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = var("XDG_DATA_HOME").or_else(|| Some(var("HOME")?.join(".local/share")));
+    let hint = "no home folder to keep a development key in\nhint: set `HOME`, or use `--sign-key`";
+    Ok(base.context(hint)?.join("basalt"))
+}
+
+/// The fingerprint of the first secret key in `gpg --with-colons` output.
+fn fingerprint(colons: &str) -> Option<String> {
+    let mut lines = colons.lines().skip_while(|line| !line.starts_with("sec:"));
+    let line = lines.find(|line| line.starts_with("fpr:"))?;
+    line.split(':').nth(9).map(str::to_owned)
+}
+
+/// Writes a new file that only its owner can read, whole or not at all.
+fn write_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use io::Write;
+    let temporary = path.with_extension("key.new");
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    durable::rename(&temporary, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_key_can_be_loaded_and_is_its_owners_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (secret, public) = create("test", dir.path()).unwrap();
+        assert_eq!(fs::metadata(&secret).unwrap().permissions().mode() & 0o777, 0o600);
+        let key = load(&secret).unwrap();
+        assert_eq!(key.signing.fingerprint.len(), 40);
+        assert_eq!(key.public.trim(), fs::read_to_string(public).unwrap().trim());
+        assert!(create("test", dir.path()).unwrap_err().to_string().contains("exists"));
+    }
+
+    #[test]
+    fn a_bad_key_is_refused_with_the_reason() {
+        let dir = tempfile::tempdir().unwrap();
+        let (secret, public) = create("test", dir.path()).unwrap();
+        let reason = |path: &Path| format!("{:#}", load(path).err().unwrap());
+        fs::set_permissions(&public, fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(reason(&public).contains("only a public one"));
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(reason(&secret).contains("chmod 600"));
+        let garbage = dir.path().join("garbage");
+        write_secret(&garbage, b"not a key").unwrap();
+        assert!(reason(&garbage).contains("holds no GnuPG key"));
+        assert!(reason(Path::new("/nonexistent.key")).contains("basalt key create"));
+    }
+}

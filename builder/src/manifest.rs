@@ -1,0 +1,79 @@
+//! `manifest.json`: what a build made, beside the disk it made.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+/// Form of the file.
+pub const FORM: u32 = 1;
+
+/// What one build made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Form of this file.
+    pub form: u32,
+    /// The definition's name.
+    pub name: String,
+    /// The version.
+    pub version: String,
+    /// Hash of everything the commit was made from.
+    pub build_id: String,
+    /// Checksum of the OSTree commit.
+    pub commit: String,
+    /// The ref that names it.
+    #[serde(rename = "ref")]
+    pub ref_name: String,
+    /// `signed`, or `unsigned` when only the development key signed it.
+    pub release: String,
+    /// Fingerprint of the key that signed the commit.
+    pub signed_by: String,
+    /// How many Debian packages are in it.
+    pub packages: usize,
+    /// Hash of everything the disk was made from.
+    pub disk_key: String,
+    /// The disk image.
+    pub disk: Disk,
+}
+
+/// The disk image of a build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// File name, beside the manifest.
+    pub file: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Bytes that it takes; the rest are holes.
+    pub allocated: u64,
+}
+
+impl Manifest {
+    /// Name of the file.
+    pub const FILE: &'static str = "manifest.json";
+
+    /// Reads the manifest in `folder`; `None` when there is none that can be read as one.
+    #[must_use]
+    pub fn read(folder: &Path) -> Option<Self> {
+        let text = fs::read(folder.join(Self::FILE)).ok()?;
+        let manifest: Self = serde_json::from_slice(&text).ok()?;
+        (manifest.form == FORM).then_some(manifest)
+    }
+
+    /// Whether the folder holds the disk that the manifest speaks of.
+    #[must_use]
+    pub fn disk_is_there(&self, folder: &Path) -> bool {
+        fs::metadata(folder.join(&self.disk.file)).is_ok_and(|meta| meta.len() == self.disk.size)
+    }
+
+    /// Writes it into `folder`.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let mut text = serde_json::to_vec_pretty(self)?;
+        text.push(b'\n');
+        crate::durable::write(&folder.join(Self::FILE), &text)
+            .with_context(|| format!("cannot write the manifest in `{}`", folder.display()))
+    }
+}

@@ -1,0 +1,220 @@
+//! What a build would do, worked out without doing any of it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use basalt_deploy::{CommitInfo, Repo};
+use serde::Serialize;
+
+use crate::cache::CachePaths;
+use crate::definition::Definition;
+use crate::fingerprint::Fingerprint;
+use crate::lock::Lock;
+use crate::manifest::Manifest;
+use crate::stage::compose::{HOST_PROGRAMS, Inputs};
+use crate::stage::{commit, initramfs, release::Trust, tree};
+use crate::version;
+
+/// Where a build reads and writes.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// The definition file.
+    pub definition: PathBuf,
+    /// The output folder.
+    pub out: PathBuf,
+    /// The cache.
+    pub cache: CachePaths,
+    /// Folder with the host programs.
+    pub programs: PathBuf,
+}
+
+/// One stage, and whether its result is there already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StagePlan {
+    /// Name of the stage.
+    pub stage: &'static str,
+    /// Whether nothing has to be done.
+    pub cached: bool,
+    /// What it makes or would do.
+    pub detail: String,
+}
+
+/// Everything that follows from a definition and its lock.
+pub struct Target {
+    /// Fingerprint of the tree of packages.
+    pub tree_key: String,
+    /// Fingerprint of the initramfs.
+    pub initramfs_key: String,
+    /// Hash of everything in the commit.
+    pub build_id: String,
+    /// Hash of everything on the disk.
+    pub disk_key: String,
+    /// The version it gets.
+    pub version: String,
+    /// Folder of its output.
+    pub folder: PathBuf,
+}
+
+/// What the caller asked for beside the definition.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// `--version`.
+    pub version: Option<String>,
+    /// The public half of the release key.
+    pub trusted_key: Option<String>,
+}
+
+impl Request {
+    /// Who will vouch for the image.
+    #[must_use]
+    pub fn trust(&self) -> Trust {
+        if self.trusted_key.is_some() { Trust::Signed } else { Trust::Unsigned }
+    }
+}
+
+/// Works out the target of a locked definition.
+///
+/// # Errors
+/// An input cannot be read, or no version can be given.
+pub fn target(
+    definition: &Definition,
+    lock: &Lock,
+    places: &Places,
+    request: &Request,
+) -> Result<Target> {
+    let inputs = inputs(definition, lock, places, request)?;
+    let build_id = inputs.build_id().with_context(|| {
+        format!(
+            "an input of the image is missing\nhint: the host programs ({}) are looked for in \
+             `{}`; name another folder with `--host-programs`",
+            HOST_PROGRAMS.join(", "),
+            places.programs.display()
+        )
+    })?;
+    let head = head(places, definition)?;
+    let version = version::choose(request.version.as_deref(), head.as_ref(), &build_id)?;
+    let folder = places.out.join(&definition.name).join(&version);
+    let disk_key = Fingerprint::new("disk 1")
+        .part(build_id.as_bytes())
+        .part(version.as_bytes())
+        .value(&definition.disk)
+        .value(&definition.formats)
+        .value(&(request.trust() == Trust::Signed))
+        .hex();
+    let Inputs { tree_key, initramfs_key, .. } = inputs;
+    Ok(Target { tree_key, initramfs_key, build_id, disk_key, version, folder })
+}
+
+/// The inputs of the composition.
+///
+/// # Errors
+/// An overlay cannot be read.
+pub fn inputs<'a>(
+    definition: &'a Definition,
+    lock: &Lock,
+    places: &'a Places,
+    request: &Request,
+) -> Result<Inputs<'a>> {
+    let tree_key = tree::key(definition, lock);
+    let initramfs_key = initramfs::key(definition, &tree_key)?;
+    let trusted_key = request.trusted_key.clone();
+    Ok(Inputs { definition, tree_key, initramfs_key, programs: &places.programs, trusted_key })
+}
+
+/// The manifest of the target, when its output is there and whole.
+#[must_use]
+pub fn finished(target: &Target) -> Option<Manifest> {
+    let manifest = Manifest::read(&target.folder)?;
+    let same = manifest.disk_key == target.disk_key && manifest.disk_is_there(&target.folder);
+    same.then_some(manifest)
+}
+
+/// The lock of a definition, when there is one and it answers what the definition asks for.
+///
+/// # Errors
+/// The lock is damaged; or, with `locked`, there is none that fits.
+pub fn usable_lock(definition: &Definition, path: &Path, locked: bool) -> Result<Option<Lock>> {
+    let lock = Lock::read(path)?;
+    let fits = |lock: &Lock| lock.request == Lock::request_of(definition);
+    match lock {
+        Some(lock) if fits(&lock) => Ok(Some(lock)),
+        Some(_) if locked => bail!(
+            "the lock `{}` was made for other packages than the definition asks for\n\
+             hint: build once without `--locked` and commit the new lock",
+            path.display()
+        ),
+        None if locked => bail!(
+            "there is no lock `{}`\nhint: build once without `--locked` and commit the lock",
+            path.display()
+        ),
+        _ => Ok(None),
+    }
+}
+
+/// The stages of a build, with what the caches have.
+///
+/// # Errors
+/// An input cannot be read.
+pub fn stages(
+    definition: &Definition,
+    lock: Option<&Lock>,
+    places: &Places,
+    request: &Request,
+) -> Result<Vec<StagePlan>> {
+    let Some(lock) = lock else { return Ok(unlocked_stages()) };
+    let target = target(definition, lock, places, request)?;
+    let repo = Repo::open(&places.cache.repo()).ok();
+    let has = |name: String| match &repo {
+        Some(repo) => repo.resolve(&name).map(|commit| commit.is_some()),
+        None => Ok(false),
+    };
+    let tree = has(tree::ref_name(&target.tree_key))?;
+    let absent = lock.packages.iter().filter(|p| !places.cache.package(&p.sha256).exists()).count();
+    let fetch = format!("{absent} of {} packages to get", lock.packages.len());
+    let short = |key: &str| key[..12].to_owned();
+    let plan = |stage, cached, detail| StagePlan { stage, cached, detail };
+    Ok(vec![
+        plan("lock", true, format!("{} packages", lock.packages.len())),
+        plan("fetch", tree || absent == 0, fetch),
+        plan("tree", tree, short(&target.tree_key)),
+        plan(
+            "initramfs",
+            places.cache.initramfs(&target.initramfs_key).exists(),
+            short(&target.initramfs_key),
+        ),
+        plan(
+            "commit",
+            has(commit::cache_ref(&target.build_id, &target.version))?,
+            format!("{} version {}", definition.ostree_ref, target.version),
+        ),
+        plan("disk", finished(&target).is_some(), target.folder.display().to_string()),
+    ])
+}
+
+fn unlocked_stages() -> Vec<StagePlan> {
+    let plan = |stage, detail: &str| StagePlan { stage, cached: false, detail: detail.to_owned() };
+    vec![
+        plan("lock", "to be made: the mirror will be asked"),
+        plan("fetch", "after the lock"),
+        plan("tree", "after the lock"),
+        plan("initramfs", "after the lock"),
+        plan("commit", "after the lock"),
+        plan("disk", "after the lock"),
+    ]
+}
+
+fn head(places: &Places, definition: &Definition) -> Result<Option<CommitInfo>> {
+    let path = places.out.join("repo");
+    if !path.join("config").exists() {
+        return Ok(None);
+    }
+    Ok(Repo::open(&path)?.describe(&definition.ostree_ref)?)
+}
+
+impl fmt::Display for StagePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = if self.cached { "cached" } else { "to do" };
+        write!(f, "{:<10} {state:<7} {}", self.stage, self.detail)
+    }
+}

@@ -1,0 +1,128 @@
+//! Puts an image's tree together: packages, overlays, host programs, generated files, kernel and
+//! initramfs, in OSTree's form, and checked.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use basalt_deploy::{Checkout, Repo};
+
+use super::release::{self, Release};
+use super::{form, initramfs, lint, tree, units};
+use crate::cache::{Cache, remove_tree};
+use crate::definition::Definition;
+use crate::fingerprint::{Fingerprint, InputError};
+use crate::overlay;
+use crate::progress::Step;
+
+/// Change it when this stage makes something else from the same inputs.
+const FORM: &str = "compose 1";
+/// The programs that every image carries.
+pub const HOST_PROGRAMS: [&str; 2] = ["hostd", "hostctl"];
+/// Where the keys lie that an image trusts for updates.
+const TRUSTED_KEYS: &str = "usr/share/basalt/keys/release.asc";
+
+/// What goes into an image beside its packages.
+pub struct Inputs<'a> {
+    /// The definition.
+    pub definition: &'a Definition,
+    /// Fingerprint of the tree of packages.
+    pub tree_key: String,
+    /// Fingerprint of the initramfs.
+    pub initramfs_key: String,
+    /// Folder with the host programs.
+    pub programs: &'a Path,
+    /// The public half of the release key, armored, when there is one.
+    pub trusted_key: Option<String>,
+}
+
+impl Inputs<'_> {
+    /// Hash of everything the image is made from: its `BUILD_ID`.
+    ///
+    /// # Errors
+    /// An overlay or a host program cannot be read.
+    pub fn build_id(&self) -> Result<String, InputError> {
+        let definition = self.definition;
+        let mut key = Fingerprint::new(FORM)
+            .part(self.tree_key.as_bytes())
+            .part(self.initramfs_key.as_bytes())
+            .value(&definition.name)
+            .value(&definition.ostree_ref)
+            .value(&definition.kernel)
+            .value(&definition.units)
+            .value(&self.trusted_key);
+        for folder in &definition.overlay.root {
+            key = key.folder(folder)?;
+        }
+        for program in HOST_PROGRAMS {
+            key = key.file(&self.programs.join(program))?;
+        }
+        Ok(key.hex())
+    }
+}
+
+/// Composes the tree in the cache's work folder. Remove it with [`clear`] when it is committed.
+///
+/// # Errors
+/// A part is missing or cannot be written, a unit does not exist, or a rule is broken.
+pub fn make(inputs: &Inputs, release: &Release, cache: &Cache, step: &Step) -> Result<Checkout> {
+    let definition = inputs.definition;
+    clear(cache)?;
+    let root = work(cache);
+    fs::create_dir_all(cache.tmp())?;
+    let repo = Repo::open(&cache.repo())?;
+    let commit =
+        repo.resolve(&tree::ref_name(&inputs.tree_key))?.context("the tree is not in the cache")?;
+    let checkout = repo.checkout(&commit, &root)?;
+    step.note("laying overlays");
+    for folder in definition.overlay.initramfs.iter().chain(&definition.overlay.root) {
+        overlay::lay(folder, &root)?;
+    }
+    for program in HOST_PROGRAMS {
+        let bytes = fs::read(inputs.programs.join(program))?;
+        overlay::put(&root, &format!("usr/bin/{program}"), &bytes, 0o755)?;
+    }
+    release::write(&root, definition, release)?;
+    if let Some(key) = &inputs.trusted_key {
+        overlay::put(&root, TRUSTED_KEYS, key.as_bytes(), 0o644)?;
+    }
+    step.note("enabling units");
+    units::apply(&root, &definition.units)?;
+    place_kernel(&root, &cache.initramfs(&inputs.initramfs_key))?;
+    step.note("bringing the tree into OSTree's form");
+    form::apply(&root)?;
+    lint::check(&root, definition)?;
+    // What was laid must be what was hashed, or a later build would take one for the other.
+    if inputs.build_id()? != release.build_id {
+        bail!("an overlay or a host program changed during the build\nhint: build again");
+    }
+    Ok(checkout)
+}
+
+/// Removes the composed tree.
+///
+/// # Errors
+/// It cannot be removed.
+pub fn clear(cache: &Cache) -> Result<()> {
+    remove_tree(&work(cache))
+}
+
+fn work(cache: &Cache) -> PathBuf {
+    cache.tmp().join("compose")
+}
+
+/// OSTree takes the kernel and the initramfs from beside the modules.
+fn place_kernel(root: &Path, initramfs: &Path) -> Result<()> {
+    let version = initramfs::kernel_version(root)?;
+    let folder = initramfs::kernel_folder(root, &version);
+    for (from, to) in [("vmlinuz", "vmlinuz"), ("config", "config")] {
+        let from = root.join("boot").join(format!("{from}-{version}"));
+        if from.exists() {
+            fs::rename(&from, folder.join(to))?;
+        }
+    }
+    let to = folder.join("initramfs.img");
+    fs::copy(initramfs, &to)
+        .with_context(|| format!("cannot place the initramfs `{}`", initramfs.display()))?;
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! The initramfs, by the tree's own dracut.
+//!
+//! It is made from the tree of packages and the definition's initramfs overlay alone, before
+//! anything else is laid over the tree: a new `hostd` or release number never changes it, which
+//! keeps deltas small and rebuilds fast.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use basalt_deploy::Repo;
+
+use super::sandbox::{Access, inside_with};
+use super::tree;
+use crate::cache::{Cache, remove_tree};
+use crate::definition::Definition;
+use crate::fingerprint::{Fingerprint, InputError};
+use crate::overlay;
+use crate::progress::Step;
+
+/// Change it when this stage makes something else from the same inputs.
+const FORM: &str = "initramfs 1";
+/// dracut takes 19 s on two busy cores.
+const DEADLINE: Duration = Duration::from_secs(600);
+
+/// Fingerprint of an initramfs's inputs.
+///
+/// # Errors
+/// An overlay cannot be read.
+pub fn key(definition: &Definition, tree_key: &str) -> Result<String, InputError> {
+    let mut key = Fingerprint::new(FORM)
+        .part(tree_key.as_bytes())
+        .value(&definition.kernel.drivers)
+        .value(&definition.initramfs);
+    for folder in &definition.overlay.initramfs {
+        key = key.folder(folder)?;
+    }
+    Ok(key.hex())
+}
+
+/// Makes the initramfs and puts it into the cache under `key`.
+///
+/// # Errors
+/// dracut fails or is not in the tree.
+pub fn make(
+    definition: &Definition,
+    tree_key: &str,
+    key: &str,
+    cache: &Cache,
+    step: &Step,
+) -> Result<()> {
+    let work = cache.tmp().join("initramfs");
+    remove_tree(&work)?;
+    let output = work.join("output");
+    fs::create_dir_all(&output)?;
+    let root = work.join("root");
+    let repo = Repo::open(&cache.repo())?;
+    let commit =
+        repo.resolve(&tree::ref_name(tree_key))?.context("the tree is not in the cache")?;
+    repo.checkout(&commit, &root)?;
+    for folder in &definition.overlay.initramfs {
+        overlay::lay(folder, &root)?;
+    }
+    // What was laid must be what was hashed, or a later build would take one for the other.
+    if self::key(definition, tree_key)? != key {
+        bail!("an initramfs overlay changed during the build\nhint: build again");
+    }
+    run_dracut(definition, &root, &output, step)?;
+    let image = output.join("initramfs.img");
+    fs::File::open(&image)?.sync_all()?;
+    crate::durable::rename(&image, &cache.initramfs(key))?;
+    remove_tree(&work)
+}
+
+fn run_dracut(definition: &Definition, root: &Path, output: &Path, step: &Step) -> Result<()> {
+    let version = kernel_version(root)?;
+    if !root.join("usr/bin/dracut").exists() {
+        bail!("the tree has no dracut\nhint: add `dracut` to `packages`");
+    }
+    let cmd = inside_with(root, Access::ReadOnly, &[(output, "/mnt")], "dracut")
+        .args(["--force", "--no-hostonly", "--reproducible", "--kver", &version])
+        .args(["--add", &definition.initramfs.modules.join(" ")])
+        .args(["--drivers", &definition.kernel.drivers.join(" ")])
+        .args(["--tmpdir", "/tmp", "/mnt/initramfs.img"])
+        .deadline(DEADLINE);
+    let result = cmd.run_with_lines(|line| step.note(line)).context("cannot make the initramfs")?;
+    // dracut ends well even when a module that was asked for is not there.
+    let words = String::from_utf8_lossy(&result.stderr);
+    if let Some(line) = words.lines().find(|line| line.contains("cannot be found or installed")) {
+        bail!("cannot make the initramfs: {line}");
+    }
+    Ok(())
+}
+
+/// The one kernel of a tree.
+///
+/// # Errors
+/// There is none, or more than one.
+pub fn kernel_version(root: &Path) -> Result<String> {
+    let versions = tree::kernel_versions(root)?;
+    match &versions[..] {
+        [version] => Ok(version.clone()),
+        [] => bail!("the tree has no kernel\nhint: add `linux-image-amd64` to `packages`"),
+        many => bail!("the tree has more than one kernel: {}", many.join(", ")),
+    }
+}
+
+/// Where the parts of the kernel lie in a finished tree.
+#[must_use]
+pub fn kernel_folder(root: &Path, version: &str) -> PathBuf {
+    root.join("usr/lib/modules").join(version)
+}

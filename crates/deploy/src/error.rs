@@ -1,0 +1,52 @@
+//! What libostree could not do, and to what.
+
+use std::io;
+
+/// Why a repository or deployment step failed.
+#[derive(Debug, thiserror::Error)]
+pub enum DeployError {
+    /// libostree refused or failed.
+    #[error("cannot {doing}")]
+    Ostree {
+        /// The step, as "commit `/tree`".
+        doing: String,
+        /// What libostree said.
+        #[source]
+        source: ostree::glib::Error,
+    },
+    /// A file operation of ours failed.
+    #[error("cannot {doing}")]
+    Io {
+        /// The step, as "link slot `root.a`".
+        doing: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A path that libostree can only take as UTF-8 is not.
+    #[error("`{0}` is not valid UTF-8")]
+    Path(String),
+}
+
+/// Says what was being done when a libostree or file call failed.
+pub(crate) trait Doing<T> {
+    fn doing(self, text: impl FnOnce() -> String) -> Result<T, DeployError>;
+}
+
+impl<T> Doing<T> for Result<T, ostree::glib::Error> {
+    fn doing(self, text: impl FnOnce() -> String) -> Result<T, DeployError> {
+        self.map_err(|source| DeployError::Ostree { doing: text(), source })
+    }
+}
+
+impl<T> Doing<T> for io::Result<T> {
+    fn doing(self, text: impl FnOnce() -> String) -> Result<T, DeployError> {
+        self.map_err(|source| DeployError::Io { doing: text(), source })
+    }
+}
+
+impl<T> Doing<T> for rustix::io::Result<T> {
+    fn doing(self, text: impl FnOnce() -> String) -> Result<T, DeployError> {
+        self.map_err(|errno| DeployError::Io { doing: text(), source: errno.into() })
+    }
+}

@@ -1,0 +1,17 @@
+//! Boot entries: their file names, which carry the trial counter, and their text.
+//!
+//! A name says everything that a choice between entries needs: the boot serial, which is highest
+//! for the entry written last, the slot, and the tries that are left.
+
+mod choice;
+mod name;
+mod text;
+
+pub use choice::{choose, next_serial, order};
+pub use name::{EntryName, InvalidName, Tries};
+pub use text::{BootEntry, InvalidEntry};
+
+/// The folder of the boot entries, seen from the root of the ESP.
+pub const ENTRIES_FOLDER: &str = "loader/entries";
+/// The sort key of all of Basalt's entries. One key for all: the version alone decides.
+pub const SORT_KEY: &str = "basalt";

@@ -1,0 +1,32 @@
+#!/bin/bash
+# What Basalt adds to the initramfs, which only finds and mounts the root: the
+# check that one disk only is the one we came from, and what happens when the boot
+# fails here. Runs after the other modules and takes out what the root needs not.
+
+check() {
+	return 255
+}
+
+depends() {
+	echo systemd-initrd systemd-emergency
+}
+
+install() {
+	inst_multiple cut grep journalctl sed sleep systemctl tail tr udevadm
+	inst_simple /usr/lib/basalt/boot-failed
+	inst_simple /usr/lib/udev/rules.d/90-basalt.rules
+	inst_simple "$systemdsystemunitdir/emergency.service.d/10-basalt.conf"
+	inst_script "$moddir/check-root.sh" /usr/lib/basalt/check-root
+	inst_simple "$moddir/basalt-check-root.service" "$systemdsystemunitdir/basalt-check-root.service"
+	inst_simple "$moddir/trigger.conf" "$systemdsystemunitdir/systemd-udev-trigger.service.d/10-basalt.conf"
+	$SYSTEMCTL -q --root "$initdir" enable basalt-check-root.service
+
+	# The host's name until it has one of its own.
+	printf 'ID=basalt\nNAME="Basalt initramfs"\nDEFAULT_HOSTNAME=basalt\n' >"$initdir/etc/initrd-release"
+	ln -sf initrd-release "$initdir/etc/os-release"
+
+	# Each costs a process; devtmpfs makes the nodes, and nothing here lives in /var.
+	$SYSTEMCTL -q --root "$initdir" mask kmod-static-nodes.service systemd-sysctl.service \
+		systemd-modules-load.service systemd-tmpfiles-setup.service \
+		systemd-tmpfiles-setup-dev-early.service systemd-tmpfiles-setup-dev.service
+}

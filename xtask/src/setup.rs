@@ -1,0 +1,43 @@
+//! `cargo xtask setup`: installs what this machine misses, and says so before it does.
+
+mod apt;
+mod packages;
+mod tools;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::session::Session;
+pub(crate) use tools::{Tool, program as tool_program};
+
+/// What was typed.
+#[derive(Debug, Args)]
+pub(crate) struct SetupArgs {
+    /// Install without asking; so it is with `CI=true`
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// What the machine is set up for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To build an image and boot it.
+    Build,
+    /// To run everything that CI runs.
+    Test,
+}
+
+/// Installs the Debian packages and tools that `purpose` needs and this machine misses.
+///
+/// # Errors
+/// Nobody agreed, this user may not, or a download failed.
+pub(crate) fn run(session: &Session, args: &SetupArgs, purpose: Purpose) -> Result<()> {
+    let missing = apt::missing()?;
+    if !missing.is_empty() {
+        apt::install(session, &missing, args.yes)?;
+    }
+    if purpose == Purpose::Test {
+        tools::install(session)?;
+    }
+    Ok(())
+}

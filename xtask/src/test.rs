@@ -1,0 +1,116 @@
+//! `cargo xtask test`: everything that CI runs, and `.ci/run` runs nothing else.
+//!
+//! What is skipped has failed. Ends with how long each phase took and what the runners closed with.
+
+mod closing;
+mod timing;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use basalt_cmd::Cmd;
+use clap::Args;
+
+use crate::program::{self, Output};
+use crate::session::{self, Session};
+use crate::setup::{self, Purpose, SetupArgs, Tool};
+use closing::Closing;
+use timing::{Phase, Timing};
+
+/// Compiling everything from nothing on two cores takes a quarter of this.
+const COMPILE_DEADLINE: Duration = Duration::from_secs(3600);
+const TEST_DEADLINE: Duration = Duration::from_secs(2700);
+const QUICK_DEADLINE: Duration = Duration::from_secs(300);
+
+/// What was typed.
+#[derive(Debug, Args)]
+pub(crate) struct TestArgs {
+    #[command(flatten)]
+    setup: SetupArgs,
+}
+
+/// Runs it all; stops at the first thing that fails.
+///
+/// # Errors
+/// Something failed or was skipped.
+pub(crate) fn run(session: &Session, args: &TestArgs) -> Result<()> {
+    setup::run(session, &args.setup, Purpose::Test)?;
+    let mut report = Report::default();
+    let result = phases(session, &mut report);
+    report.print();
+    result
+}
+
+#[derive(Default)]
+struct Report {
+    timing: Timing,
+    closings: Vec<Closing>,
+}
+
+impl Report {
+    fn during<T>(&mut self, phase: Phase, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let began = Instant::now();
+        let result = work();
+        self.timing.add(phase, began.elapsed());
+        result
+    }
+
+    fn print(&self) {
+        eprint!("\n{}\n", self.timing);
+        for closing in &self.closings {
+            eprintln!("{}", closing.line);
+        }
+    }
+}
+
+fn phases(session: &Session, report: &mut Report) -> Result<()> {
+    report.during(Phase::Compile, || compile(session))?;
+    let closing = report.during(Phase::Tests, || nextest(session))?;
+    report.closings.extend(closing.clone());
+    closing::all_ran(&closing)
+}
+
+fn compile(session: &Session) -> Result<()> {
+    session.progress.heading("format");
+    cargo(session, &["fmt", "--all", "--check"], QUICK_DEADLINE)?;
+    session.progress.heading("licences, bans, sources");
+    let deny = Cmd::new(tool(Tool::DENY)?)
+        .args(["--log-level", "error", "check", "licenses", "bans", "sources"])
+        .current_dir(&session.root);
+    program::run(session, deny, Output::Shown, QUICK_DEADLINE)?;
+    session.progress.heading("clippy");
+    let clippy = ["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    cargo(session, &clippy, COMPILE_DEADLINE)?;
+    session.progress.heading("compile");
+    cargo(session, &["build", "--release", "--workspace", "--all-targets"], COMPILE_DEADLINE)
+}
+
+fn cargo(session: &Session, args: &[&str], deadline: Duration) -> Result<()> {
+    let cmd = Cmd::new(session::cargo()).args(args).current_dir(&session.root);
+    program::run(session, cmd, Output::Shown, deadline).map(|_| ())
+}
+
+fn tool(tool: Tool) -> Result<PathBuf> {
+    setup::tool_program(tool)?.context("a tool that setup installed is gone")
+}
+
+fn nextest(session: &Session) -> Result<Vec<Closing>> {
+    session.progress.heading("tests");
+    let cmd = Cmd::new(tool(Tool::NEXTEST)?)
+        .args(["nextest", "run", "--release", "--workspace"])
+        .args(["--no-fail-fast", "--color", "never"])
+        .current_dir(&session.root);
+    tests(session, cmd)
+}
+
+/// A test that cannot run where `BASALT_NO_SKIP` is set has failed.
+fn tests(session: &Session, cmd: Cmd) -> Result<Vec<Closing>> {
+    let cmd = cmd.env("BASALT_NO_SKIP", "1");
+    let lines = program::run(session, cmd, Output::ShownAndKept, TEST_DEADLINE)?;
+    let closings = closing::closings(&lines);
+    if closings.is_empty() {
+        bail!("the tests ended well but did not say how many they were");
+    }
+    Ok(closings)
+}
