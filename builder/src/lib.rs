@@ -28,9 +28,10 @@ pub fn explain(error: &anyhow::Error) -> String {
     let mut hints = Vec::new();
     for cause in error.chain() {
         let cause = cause.to_string();
-        let (hint, plain): (Vec<&str>, Vec<&str>) =
-            cause.lines().partition(|line| line.starts_with("hint: "));
-        hints.extend(hint.into_iter().map(str::to_owned));
+        // Only those at its end: of several mistakes, each keeps its own.
+        let mut plain: Vec<&str> = cause.lines().collect();
+        let end = plain.iter().rposition(|line| !line.starts_with("hint: ")).map_or(0, |at| at + 1);
+        hints.extend(plain.drain(end..).map(str::to_owned));
         if !plain.is_empty() {
             text.push(plain.join("\n"));
         }
@@ -46,5 +47,11 @@ mod tests {
     fn hints_come_last_and_causes_once() {
         let error = anyhow::anyhow!("no route").context("cannot fetch\nhint: check the network");
         assert_eq!(super::explain(&error), "cannot fetch: no route\nhint: check the network");
+    }
+
+    #[test]
+    fn of_several_mistakes_each_keeps_its_hint() {
+        let text = "a: one\nhint: first\n\nerror: a: two\nhint: second";
+        assert_eq!(super::explain(&anyhow::anyhow!(text)), text);
     }
 }

@@ -4,6 +4,7 @@
 mod accounts;
 mod disk;
 mod rules;
+mod units;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use basalt_document::{DocumentError, Mistake};
 
 use super::load::Loaded;
 use super::merge::{At, List, Merged, Text};
-use super::{Debian, Definition, Format, Initramfs, Kernel, Overlay, Tree, Units};
+use super::{Debian, Definition, Format, Initramfs, Kernel, Overlay, Tree};
 
 pub(super) fn check(merged: Merged, files: &[Loaded]) -> Result<Definition, DocumentError> {
     let mut checker = Checker { files, mistakes: Vec::new() };
@@ -36,6 +37,8 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn definition(&mut self, merged: Merged) -> Option<Definition> {
+        self.own("name", &merged.name);
+        self.own("ref", &merged.ostree_ref);
         let name = self.word("name", merged.name, rules::image_name);
         let ostree_ref = self.word("ref", merged.ostree_ref, rules::ostree_ref);
         let formats = self.formats(merged.formats);
@@ -44,9 +47,9 @@ impl Checker<'_> {
             self.missing("packages");
         }
         let suite = self.word("debian.suite", merged.suite, rules::suite);
-        let components = self.list(merged.components, rules::suite);
+        let components = self.list(merged.components, rules::component);
         let mirror = self.word("debian.mirror", merged.mirror, rules::url);
-        let extra_suites = self.list(merged.extra_suites, rules::suite);
+        let extra_suites = self.list(merged.extra_suites, rules::extra_suite);
         let security_mirror = self.optional(merged.security_mirror, rules::url);
         let snapshot_mirror = self.optional(merged.snapshot_mirror, rules::url);
         let keyring = self.keyring(merged.keyring);
@@ -62,17 +65,13 @@ impl Checker<'_> {
             remove: self.list(merged.remove, rules::module_folder),
         };
         let initramfs = Initramfs { modules: self.list(merged.initramfs_modules, rules::module) };
-        let units = Units {
-            enable: self.list(merged.enable, rules::unit),
-            disable: self.list(merged.disable, rules::unit),
-            mask: self.list(merged.mask, rules::unit),
-        };
+        let units = self.units(merged.enable, merged.disable, merged.mask);
         let (users, groups) = self.accounts(merged.users, merged.groups);
         let overlay = Overlay {
             root: self.folders(merged.overlay_root),
             initramfs: self.folders(merged.overlay_initramfs),
         };
-        let disk = self.disk(&merged.size, &merged.esp, &merged.root, &merged.var_min);
+        let disk = self.disk(&[merged.size, merged.esp, merged.root, merged.var_min]);
         let debian = Debian {
             suite: suite?,
             components,
@@ -102,6 +101,20 @@ impl Checker<'_> {
     fn at<T>(&mut self, at: &At<T>, message: &str, hint: &str) {
         let source = self.files[at.file].source();
         self.mistakes.push(source.mistake(at.span.clone(), message, hint));
+    }
+
+    /// What a derived definition must say for itself: else its image takes the place of the one
+    /// that it is derived from.
+    fn own(&mut self, key: &str, text: &Text) {
+        let Some(at) = text else { return };
+        if at.file != 0 {
+            self.mistakes.push(Mistake {
+                name: self.files[0].name.clone(),
+                place: None,
+                message: format!("a derived definition needs a `{key}` of its own"),
+                hint: Some(format!("`{}` is `{}`'s", at.value, self.files[at.file].name)),
+            });
+        }
     }
 
     /// A mistake that no place can show, in the definition that was named.
@@ -171,7 +184,9 @@ impl Checker<'_> {
         let mut folders = Vec::new();
         for at in list {
             let path = self.beside(&at);
-            if path.is_dir() {
+            // Fails for an empty path only, which is no folder either.
+            let absolute = std::path::absolute(&path).ok().filter(|path| path.is_dir());
+            if let Some(path) = absolute {
                 folders.push(path);
             } else {
                 let message = format!("there is no folder `{}`", path.display());

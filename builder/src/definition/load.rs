@@ -1,10 +1,10 @@
 //! Reads a definition and those it inherits from.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use basalt_document::{DocumentError, Source, parse_toml};
+use basalt_document::{DocumentError, MAX_BYTES, Source, parse_toml};
 
 use super::merge::Merged;
 use super::{Definition, check, raw};
@@ -66,7 +66,11 @@ impl Definition {
 
 fn read(path: &Path) -> Result<(Loaded, raw::File), DefinitionError> {
     let failed = |source| DefinitionError::Read { path: path.to_owned(), source };
-    let text = fs::read_to_string(path).map_err(failed)?;
+    let mut text = String::new();
+    // One byte more than fits, so that the parser refuses it and memory is not filled before.
+    let limit = MAX_BYTES as u64 + 1;
+    let file = fs::File::open(path).map_err(failed)?;
+    file.take(limit).read_to_string(&mut text).map_err(failed)?;
     let name = path.display().to_string();
     let raw = parse_toml(&name, &text)?;
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();

@@ -125,7 +125,7 @@ fn all_mistakes_are_shown_at_once() {
 #[test]
 fn a_derived_definition_replaces_words_and_adds_to_lists() {
     let dir = folder();
-    let text = "inherit = \"base.toml\"\nname = \"dev\"\npackages = [\"strace\", \"bash\"]\n[disk]\nsize = \"20GiB\"\n";
+    let text = "inherit = \"base.toml\"\nname = \"dev\"\nref = \"dev\"\npackages = [\"strace\", \"bash\"]\n[disk]\nsize = \"20GiB\"\n";
     let definition = load(dir.path(), text).unwrap();
     assert_eq!(definition.name, "dev");
     assert_eq!(definition.packages, ["bash", "systemd", "strace"]);
@@ -148,6 +148,73 @@ fn inheritance_in_a_circle_or_from_nowhere_is_refused() {
     assert!(error.contains("test.toml:1:11: definitions inherit from each other"), "{error}");
     let error = load(dir.path(), "inherit = \"gone.toml\"\n").unwrap_err();
     assert!(error.contains("there is no definition `gone.toml`"), "{error}");
+}
+
+#[test]
+fn an_account_of_debians_own_is_refused() {
+    check("uid = 990", "uid = 0", "test.toml:16:7: the uid 0 is Debian's own");
+    check("name = \"one\"", "name = \"root\"", "test.toml:15:8: the user `root` is Debian's own");
+    check("name = \"kvm\"", "name = \"sudo\"", "test.toml:18:8: the group `sudo` is Debian's own");
+    check("gid = 106", "gid = 27", "test.toml:19:7: the gid 27 is Debian's own");
+}
+
+#[test]
+fn nobody_lands_in_another_accounts_group_by_chance() {
+    check("gid = 106", "gid = 990", "test.toml:16:7: `one` would be in the group `kvm`");
+    check("name = \"kvm\"", "name = \"one\"", "16:7: the group `one` has gid 106, not 990");
+}
+
+#[test]
+fn what_cannot_stand_in_passwd_is_refused() {
+    check("uid = 990", "uid = 990\nhome = \"a\"", "test.toml:17:8: `a` is no absolute path");
+    check("uid = 990", "uid = 990\nshell = \"/x y\"", "test.toml:17:9: `/x y` is no absolute path");
+    check("uid = 990", "uid = 990\ncomment = \"100%\"", "cannot stand in /etc/passwd");
+}
+
+#[test]
+fn a_package_that_apt_would_remove_is_refused() {
+    check("\"systemd\"]", "\"systemd-\"]", "`systemd-` is no package name");
+}
+
+#[test]
+fn what_debian_does_not_have_is_refused_before_it_is_asked() {
+    check("\"trixie\"", "\"trixe\"", "test.toml:6:9: the suite `trixe` is not known");
+    check("\"main\"", "\"mian\"", "test.toml:7:15: the component `mian` is not known");
+    check("http://deb", "http:///deb", "is no URL");
+}
+
+#[test]
+fn a_unit_is_not_enabled_and_masked_at_once() {
+    let both = "[units]\nmask = [\"hostd.service\"]";
+    check("[units]", both, "test.toml:14:11: `hostd.service` is enabled, and also");
+}
+
+#[test]
+fn a_derived_definition_may_undo_what_it_inherits_for_a_unit() {
+    let dir = folder();
+    let text = "inherit = \"base.toml\"\nname = \"dev\"\nref = \"dev\"\n[units]\nmask = [\"hostd.service\"]\n";
+    let units = load(dir.path(), text).unwrap().units;
+    assert_eq!((units.enable.len(), units.mask), (0, vec!["hostd.service".to_owned()]));
+}
+
+#[test]
+fn a_derived_definition_has_a_name_and_a_ref_of_its_own() {
+    let error = load(folder().path(), "inherit = \"base.toml\"\n").unwrap_err();
+    assert!(error.contains("test.toml: a derived definition needs a `name` of its own"), "{error}");
+    assert!(error.contains("test.toml: a derived definition needs a `ref` of its own"), "{error}");
+}
+
+#[test]
+fn a_root_that_is_raised_past_the_inherited_disk_is_to_blame() {
+    let text = "inherit = \"base.toml\"\nname = \"dev\"\nref = \"dev\"\n[disk]\nroot = \"20GiB\"\n";
+    let error = load(folder().path(), text).unwrap_err();
+    assert!(error.starts_with("test.toml:5:8: a disk of 12GiB cannot hold"), "{error}");
+}
+
+#[test]
+fn overlay_folders_are_absolute() {
+    let definition = load(folder().path(), GOOD).unwrap();
+    assert!(definition.overlay.root.iter().all(|folder| folder.is_absolute()));
 }
 
 #[test]

@@ -1,8 +1,12 @@
-//! Mistakes in documents, as people read them.
+//! Mistakes, and how a person reads them.
 
 use std::fmt;
 
-use crate::place::Place;
+use crate::Place;
+use crate::place::printable;
+
+/// Characters of a message that are shown.
+const MESSAGE: usize = 300;
 
 /// One mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +21,8 @@ pub struct Mistake {
     pub hint: Option<String>,
 }
 
-/// All mistakes of a document, in the order of their places.
+/// All mistakes of a document, in the order of their places. Displays them one below the other,
+/// all but the first after `error: `, which the caller puts before the whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct DocumentError {
     /// At least one.
@@ -32,39 +37,40 @@ impl From<Mistake> for DocumentError {
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(place) = &self.place else {
-            write!(f, "{}: {}", self.name, self.message)?;
-            return self.write_hint(f);
-        };
-        let Place { line, column, text, length } = place;
-        writeln!(f, "{}:{line}:{column}: {}", self.name, self.message)?;
-        let number = line.to_string();
-        let blank = " ".repeat(number.len());
-        writeln!(f, " {number} | {text}")?;
-        let room = text.chars().count().saturating_sub(column - 1);
-        let carets = "^".repeat((*length).min(room).max(1));
-        write!(f, " {blank} | {}{carets}", " ".repeat(column - 1))?;
-        self.write_hint(f)
-    }
-}
-
-impl Mistake {
-    fn write_hint(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.hint {
-            Some(hint) => write!(f, "\nhint: {hint}"),
-            None => Ok(()),
+        let (name, message) = (printable(&self.name), shortened(&printable(&self.message)));
+        match &self.place {
+            Some(place) => {
+                write!(f, "{name}:{}:{}: {message}\n{place}", place.line, place.column)?;
+            }
+            None => write!(f, "{name}: {message}")?,
         }
+        write_hint(f, self.hint.as_deref())
     }
 }
 
 impl fmt::Display for DocumentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, mistake) in self.mistakes.iter().enumerate() {
-            if index > 0 {
-                writeln!(f)?;
+        for (number, mistake) in self.mistakes.iter().enumerate() {
+            if number > 0 {
+                f.write_str("\n\nerror: ")?;
             }
-            write!(f, "{mistake}")?;
+            mistake.fmt(f)?;
         }
         Ok(())
+    }
+}
+
+/// A message may quote a value, and a value may be long.
+fn shortened(message: &str) -> String {
+    match message.char_indices().nth(MESSAGE) {
+        Some((end, _)) => format!("{}…", &message[..end]),
+        None => message.to_owned(),
+    }
+}
+
+fn write_hint(f: &mut fmt::Formatter<'_>, hint: Option<&str>) -> fmt::Result {
+    match hint {
+        Some(hint) => write!(f, "\nhint: {}", printable(hint)),
+        None => Ok(()),
     }
 }

@@ -4,14 +4,15 @@
 //! says which key was probably meant.
 
 mod error;
+mod json;
 mod parse;
 mod place;
+
+use std::ops::Range;
 
 pub use error::{DocumentError, Mistake};
 pub use parse::{parse_json, parse_toml};
 pub use place::Place;
-
-use std::ops::Range;
 
 /// Bytes a document may have. People write kilobytes; more is a mistake or an attack.
 pub const MAX_BYTES: usize = 1 << 20;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::de::DeserializeOwned;
 
 use crate::place::Place;
-use crate::{DocumentError, MAX_BYTES, Mistake, Source};
+use crate::{DocumentError, MAX_BYTES, Mistake, Source, json};
 
 /// How alike two keys must be for one to be proposed for the other (Jaro-Winkler, 0 to 1).
 const LIKE: f64 = 0.8;
@@ -32,11 +32,8 @@ pub fn parse_toml<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, Docu
 pub fn parse_json<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, DocumentError> {
     check_size(name, text)?;
     serde_json::from_str(text).map_err(|error| {
-        let whole = error.to_string();
-        // serde_json appends its own place, which ours replaces.
-        let plain = whole.split(" at line ").next().unwrap_or(&whole);
-        let (message, hint) = improve(plain);
-        let place = (error.line() > 0).then(|| Place::at(text, error.line(), error.column()));
+        let (message, hint) = improve(&json::message(&error));
+        let place = Some(Place::of(text, json::span(text, &error)));
         Mistake { name: name.to_owned(), place, message, hint }.into()
     })
 }
@@ -149,6 +146,29 @@ mod tests {
             error.starts_with("a.json:2:") && error.contains("did you mean `name`?"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_json_mistake_marks_the_whole_token() {
+        let check = |text: &str, expected: &str| {
+            let error = parse_json::<Shape>("a.json", text).unwrap_err().to_string();
+            assert_eq!(error, expected);
+        };
+        check(
+            "{\n \"packges\": []}",
+            "a.json:2:2: unknown key `packges`\n 2 |  \"packges\": []}\n   |  ^^^^^^^^^\nhint: did you mean `packages`?",
+        );
+        check(
+            "{\"name\": \"a at line 1\", \"mode\": \"fst\"}",
+            "a.json:1:33: unknown value `fst`\n 1 | {\"name\": \"a at line 1\", \"mode\": \"fst\"}\n   |                                 ^^^^^\nhint: did you mean `fast`?",
+        );
+    }
+
+    #[test]
+    fn a_message_that_quotes_a_long_value_is_cut() {
+        let text = format!("mode = \"{}\"", "x".repeat(10_000));
+        let error = parse_toml::<Shape>("a", &text).unwrap_err().to_string();
+        assert!(error.len() < 1000, "{error}");
     }
 
     #[test]

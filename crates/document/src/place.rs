@@ -1,8 +1,9 @@
-//! A place in a text: line, column, and the line itself.
+//! Where something stands in a text, and how that looks.
 
+use std::fmt;
 use std::ops::Range;
 
-/// Characters of a line that are shown at most.
+/// Characters of a line that are shown.
 const SHOWN: usize = 120;
 
 /// Where something stands in a text.
@@ -23,45 +24,47 @@ impl Place {
     #[must_use]
     pub fn of(text: &str, span: Range<usize>) -> Self {
         let start = floor(text, span.start);
-        let end = floor(text, span.end).max(start);
-        let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
-        let line = text[line_start..].lines().next().unwrap_or_default();
-        let column = text[line_start..start].chars().count() + 1;
-        let meant = text[start..end].lines().next().unwrap_or_default().chars().count();
+        let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+        let line_end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
+        let end = floor(text, span.end).clamp(start, line_end);
+        let line = text[line_start..line_end].trim_end_matches('\r');
         Self {
-            line: text[..start].matches('\n').count() + 1,
-            column,
-            text: line.chars().take(SHOWN).map(printable).collect(),
-            length: meant.clamp(1, SHOWN),
+            line: text[..line_start].matches('\n').count() + 1,
+            column: text[line_start..start].chars().count() + 1,
+            text: printable(line).chars().take(SHOWN).collect(),
+            length: text[start..end].chars().count().max(1),
         }
-    }
-
-    /// The place at a line and column, both from 1, as a parser counts them.
-    #[must_use]
-    pub fn at(text: &str, line: usize, column: usize) -> Self {
-        let start: usize =
-            text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
-        let at = start + column.saturating_sub(1);
-        Self::of(text, at..at + 1)
     }
 }
 
-/// The nearest character boundary at or before a byte.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = self.line.to_string();
+        let gutter = " ".repeat(number.len());
+        let indent = (self.column - 1).min(SHOWN);
+        let marks = self.length.min(SHOWN - indent).max(1);
+        let shown = format!(" {number} | {}", self.text);
+        write!(f, "{}\n {gutter} | ", shown.trim_end())?;
+        write!(f, "{}{}", " ".repeat(indent), "^".repeat(marks))
+    }
+}
+
+/// The text with blanks for tabs and line ends and a mark for every other control character: a
+/// file must not move the cursor of the terminal that shows it.
+pub(crate) fn printable(text: &str) -> String {
+    let visible = |c: char| match c {
+        '\t' | '\n' => ' ',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    };
+    text.chars().map(visible).collect()
+}
+
+/// The last character boundary up to `at`.
 fn floor(text: &str, at: usize) -> usize {
     let mut at = at.min(text.len());
     while !text.is_char_boundary(at) {
         at -= 1;
     }
     at
-}
-
-/// Control characters would move the reader's cursor.
-fn printable(c: char) -> char {
-    if c == '\t' {
-        ' '
-    } else if c.is_control() {
-        '\u{fffd}'
-    } else {
-        c
-    }
 }

@@ -12,13 +12,9 @@ const MIN_ROOT: u64 = 1 << 30;
 const MIN_ESP: u64 = 128 << 20;
 
 impl Checker<'_> {
-    pub(super) fn disk(
-        &mut self,
-        size: &Text,
-        esp: &Text,
-        root: &Text,
-        var_min: &Text,
-    ) -> Option<DiskSizes> {
+    /// `texts` are `size`, `esp`, `root` and `var_min`.
+    pub(super) fn disk(&mut self, texts: &[Text; 4]) -> Option<DiskSizes> {
+        let [size, esp, root, var_min] = texts;
         let sizes = [
             self.size("disk.size", size),
             self.size("disk.esp", esp),
@@ -44,14 +40,16 @@ impl Checker<'_> {
             Err(LayoutError::EspTooSmall { .. }) => return None,
             Err(_) => 0,
         };
+        // A derived definition that raises `root` is to blame, not the `size` that it inherits.
+        let youngest = texts.iter().flatten().min_by_key(|at| at.file);
         if free < var_size.bytes()
-            && let Some(at) = size
+            && let Some(at) = youngest
         {
             let message = format!(
                 "a disk of {total} cannot hold an ESP of {esp_size}, a root of {root_size} and \
                  {var_size} for /var"
             );
-            let hint = format!("use at least {}", mib(needed.saturating_add(2 << 20)));
+            let hint = format!("use a `size` of at least {}", mib(needed.saturating_add(2 << 20)));
             self.at(at, &message, &hint);
         }
         Some(DiskSizes { size: total, esp: esp_size, root: root_size, var_min: var_size })

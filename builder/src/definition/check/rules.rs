@@ -37,34 +37,50 @@ pub(super) fn package(text: &str) -> Verdict {
     let start = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
     let rest =
         text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c));
+    // apt reads a `-` at the end as "remove it".
     when(
-        text.len() >= 2 && start && rest,
+        text.len() >= 2 && start && rest && !text.ends_with('-'),
         || format!("`{text}` is no package name"),
         "use Debian's name alone; versions are in the lock",
     )
 }
 
+/// The loader's counting, libostree and the initramfs are tried with one suite; another one is a
+/// change of code, not of a definition.
 pub(super) fn suite(text: &str) -> Verdict {
+    when(text == "trixie", || format!("the suite `{text}` is not known"), "known is `trixie`")
+}
+
+pub(super) fn extra_suite(text: &str) -> Verdict {
+    let good = ["trixie-updates", "trixie-proposed-updates", "trixie-backports"].contains(&text);
     when(
-        made_of(text, "-./"),
-        || format!("`{text}` is no suite or component"),
-        "as `trixie`, `main`",
+        good,
+        || format!("the extra suite `{text}` is not known"),
+        "known are `trixie-updates`, `trixie-proposed-updates`, `trixie-backports`",
+    )
+}
+
+pub(super) fn component(text: &str) -> Verdict {
+    when(
+        ["main", "contrib", "non-free", "non-free-firmware"].contains(&text),
+        || format!("the component `{text}` is not known"),
+        "known are `main`, `contrib`, `non-free`, `non-free-firmware`",
     )
 }
 
 pub(super) fn url(text: &str) -> Verdict {
     let known = ["http://", "https://", "file:///"].iter().find_map(|s| text.strip_prefix(s));
-    let good = known.is_some_and(|rest| !rest.is_empty())
+    let good = known.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
         && text.chars().all(|c| c.is_ascii_graphic() && !"\"'<>\\`".contains(c));
     when(good, || format!("`{text}` is no URL"), "use `http://`, `https://` or `file:///`")
 }
 
 pub(super) fn absolute(text: &str) -> Verdict {
-    let good = text.starts_with('/') && !text.contains('\n');
+    let good = text.starts_with('/') && text.chars().all(|c| c.is_ascii_graphic());
     when(
         good,
         || format!("`{text}` is no absolute path"),
-        "begin it with `/`; `*` matches anything",
+        "begin it with `/`, without blanks; `*` matches anything",
     )
 }
 
@@ -105,7 +121,8 @@ pub(super) fn format(text: &str) -> Verdict {
 
 pub(super) fn account(text: &str) -> Verdict {
     let start = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
-    let good = text.len() <= 31 && start && made_of(text, "_-");
+    let lower = !text.contains(|c: char| c.is_ascii_uppercase());
+    let good = text.len() <= 31 && start && lower && made_of(text, "_-");
     when(
         good,
         || format!("`{text}` is no account name"),
@@ -113,12 +130,18 @@ pub(super) fn account(text: &str) -> Verdict {
     )
 }
 
-/// What `passwd` can hold in a field.
+/// What `passwd` and `sysusers.d`, which expands `%`, can hold in a field.
 pub(super) fn passwd_field(text: &str) -> Verdict {
-    let good = !text.contains([':', '"', '\\']) && !text.chars().any(char::is_control);
+    let good = !text.contains([':', '"', '\\', '%']) && !text.chars().any(char::is_control);
     when(
         good,
         || format!("{text:?} cannot stand in /etc/passwd"),
-        "leave out `:`, quotes, line ends",
+        "leave out `:`, `%`, quotes, line ends",
     )
+}
+
+/// A home folder or a shell.
+pub(super) fn passwd_path(text: &str) -> Verdict {
+    passwd_field(text)?;
+    absolute(text).map_err(|(message, _)| (message, "begin it with `/`, without blanks"))
 }
