@@ -9,7 +9,6 @@ use basalt_deploy::{Repo, SigningKey};
 
 use crate::cache::{self, Cache, remove_tree};
 use crate::definition::Definition;
-use crate::durable;
 use crate::key;
 use crate::lock::{self, Fetcher, Lock, MissingPackages};
 use crate::manifest::{FORM, Manifest};
@@ -223,7 +222,7 @@ impl Build<'_> {
         lock.write(&staging.join("packages.lock"))?;
         manifest.write(&staging)?;
         remove_tree(&target.folder)?;
-        durable::rename(&staging, &target.folder)
+        basalt_durable::rename(&staging, &target.folder)
             .with_context(|| format!("cannot place `{}`", target.folder.display()))?;
         step.finish(&format!("{} MB", manifest.disk.allocated / 1_000_000));
         Ok(manifest)

@@ -11,6 +11,7 @@ use crate::definition::Definition;
 use crate::lock::Lock;
 use crate::plan::{self, Places, Request};
 use crate::progress::Progress;
+use crate::run::{self, Login, Writes};
 use crate::{key, namespace};
 
 /// Composes, boots and keeps host images.
@@ -27,6 +28,8 @@ enum Command {
     Build(BuildArgs),
     /// Show the stages of a build and which of them are cached; does nothing
     Plan(PlanArgs),
+    /// Boot a disk in QEMU on this terminal
+    Run(RunArgs),
     /// Check an image definition; touches nothing
     Check(CheckArgs),
     /// Make and manage release keys
@@ -76,6 +79,21 @@ struct PlanArgs {
 }
 
 #[derive(Debug, Args)]
+struct RunArgs {
+    /// The disk image, as `out/base/1/disk.raw`
+    disk: PathBuf,
+    /// Log root in on the serial console; the image stays without a password
+    #[arg(long)]
+    shell: bool,
+    /// The machine's memory, in MiB
+    #[arg(long, value_name = "N", default_value_t = 2048)]
+    memory_mib: u32,
+    /// Keep what the machine writes in the disk image
+    #[arg(long)]
+    keep_writes: bool,
+}
+
+#[derive(Debug, Args)]
 struct CheckArgs {
     /// The image definition, as `images/base.toml`
     definition: PathBuf,
@@ -92,6 +110,17 @@ enum KeyCommand {
         #[arg(long, value_name = "DIR", default_value = ".")]
         out: PathBuf,
     },
+}
+
+impl RunArgs {
+    fn options(self) -> run::Options {
+        run::Options {
+            disk: self.disk,
+            memory_mib: self.memory_mib,
+            login: if self.shell { Login::Root } else { Login::AsInTheImage },
+            writes: if self.keep_writes { Writes::Kept } else { Writes::Discarded },
+        }
+    }
 }
 
 impl PlaceArgs {
@@ -126,6 +155,7 @@ pub fn execute(cli: Cli, now: u64) -> Result<()> {
     match cli.command {
         Command::Build(args) => build(args.place, now),
         Command::Plan(args) => plan(&args.place),
+        Command::Run(args) => run::run(&args.options()),
         Command::Check(args) => check(&args),
         Command::Key(KeyCommand::Create { name, out }) => create_key(&name, &out),
     }

@@ -12,8 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use basalt_cmd::Cmd;
 use basalt_deploy::SigningKey;
-
-use crate::durable;
+use basalt_durable::PUBLIC;
 
 /// Making a key wants random numbers and GnuPG's agent.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -83,7 +82,7 @@ pub fn create(name: &str, folder: &Path) -> Result<(PathBuf, PathBuf)> {
     fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
     write_secret(&secret, &secret_text)
         .with_context(|| format!("cannot write `{}`", secret.display()))?;
-    durable::write(&public, &public_text)
+    basalt_durable::write(&public, &public_text, PUBLIC)
         .with_context(|| format!("cannot write `{}`", public.display()))?;
     Ok((secret, public))
 }
@@ -163,7 +162,7 @@ fn write_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    durable::rename(&temporary, path)
+    basalt_durable::rename(&temporary, path)
 }
 
 #[cfg(test)]

@@ -14,13 +14,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use basalt_durable::PUBLIC;
 use serde::{Deserialize, Serialize};
 
 pub use apt::resolve;
 pub use fetch::{Fetcher, MissingPackages};
 
 use crate::definition::Definition;
-use crate::durable;
 use crate::fingerprint::Fingerprint;
 
 /// The form of the file. Another one is made anew from the mirror.
@@ -142,7 +142,7 @@ impl Lock {
         if fs::read_to_string(path).is_ok_and(|old| old == text) {
             return Ok(());
         }
-        durable::write(path, text.as_bytes())
+        basalt_durable::write(path, text.as_bytes(), PUBLIC)
             .with_context(|| format!("cannot write the lock `{}`", path.display()))
     }
 

@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     match cli::execute(cli, now) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", basalt_builder::explain(&error));
+            eprintln!("error: {}", basalt_explain::explain(&error));
             ExitCode::from(1)
         }
     }

@@ -73,7 +73,7 @@ impl Manifest {
     pub fn write(&self, folder: &Path) -> Result<()> {
         let mut text = serde_json::to_vec_pretty(self)?;
         text.push(b'\n');
-        crate::durable::write(&folder.join(Self::FILE), &text)
+        basalt_durable::write(&folder.join(Self::FILE), &text, basalt_durable::PUBLIC)
             .with_context(|| format!("cannot write the manifest in `{}`", folder.display()))
     }
 }

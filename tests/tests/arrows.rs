@@ -13,15 +13,36 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("basalt-api", &[]),
     ("basalt-cmd", &[]),
+    ("basalt-durable", &[]),
+    ("basalt-explain", &[]),
     ("basalt-document", &[]),
     ("basalt-sysroot", &[]),
     ("basalt-deploy", &["basalt-cmd", "basalt-sysroot"]),
     ("basalt-vm", &["basalt-cmd", "basalt-sysroot"]),
     ("hostd-core", &["basalt-api", "basalt-sysroot"]),
-    ("hostd", &["basalt-api", "basalt-cmd", "basalt-document", "basalt-sysroot", "hostd-core"]),
+    (
+        "hostd",
+        &[
+            "basalt-api",
+            "basalt-cmd",
+            "basalt-document",
+            "basalt-durable",
+            "basalt-explain",
+            "basalt-sysroot",
+            "hostd-core",
+        ],
+    ),
     (
         "basalt-builder",
-        &["basalt-cmd", "basalt-deploy", "basalt-document", "basalt-sysroot", "basalt-vm"],
+        &[
+            "basalt-cmd",
+            "basalt-deploy",
+            "basalt-document",
+            "basalt-durable",
+            "basalt-explain",
+            "basalt-sysroot",
+            "basalt-vm",
+        ],
     ),
 ];
 

@@ -2,8 +2,9 @@
 //!
 //! One file a task. Nothing here links a library that `setup` would have to install first.
 
-#![expect(dead_code, reason = "the tasks that boot the image land with it")]
-
+mod bench;
+mod demo;
+mod image;
 mod program;
 mod progress;
 mod session;
@@ -11,6 +12,7 @@ mod setup;
 mod test;
 
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -32,11 +34,17 @@ enum Task {
     Setup(setup::SetupArgs),
     /// Run everything that CI runs
     Test(test::TestArgs),
+    /// Build the image, boot it, show what it proved, stop
+    Demo(demo::DemoArgs),
+    /// Measure, and keep the numbers in `bench/results`
+    Bench(bench::BenchArgs),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(cli) {
+    #[expect(clippy::disallowed_methods, reason = "main reads the clock and passes it on")]
+    let now = SystemTime::now();
+    match run(cli, now) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -45,10 +53,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<()> {
+fn run(cli: Cli, now: SystemTime) -> Result<()> {
     let session = Session::begin()?;
     match cli.task {
         Task::Setup(args) => setup::run(&session, &args, Purpose::Test),
         Task::Test(args) => test::run(&session, &args),
+        Task::Demo(args) => demo::run(&session, &args),
+        Task::Bench(args) => bench::run(&session, &args, now),
     }
 }

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use basalt_cmd::Cmd;
 use clap::Args;
 
+use crate::image;
 use crate::program::{self, Output};
 use crate::session::{self, Session};
 use crate::setup::{self, Purpose, SetupArgs, Tool};
@@ -68,7 +69,8 @@ fn phases(session: &Session, report: &mut Report) -> Result<()> {
     report.during(Phase::Compile, || compile(session))?;
     let closing = report.during(Phase::Tests, || nextest(session))?;
     report.closings.extend(closing.clone());
-    closing::all_ran(&closing)
+    closing::all_ran(&closing)?;
+    report.during(Phase::Image, || image::build(session)).map(|_| ())
 }
 
 fn compile(session: &Session) -> Result<()> {

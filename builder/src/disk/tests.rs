@@ -70,7 +70,7 @@ impl Bench {
         let to = self.path("refused.raw");
         let error = assemble(plan, &to, &|_| ()).unwrap_err();
         assert!(!to.exists(), "half a disk was left behind");
-        crate::explain(&error.into())
+        basalt_explain::explain(&error.into())
     }
 
     /// One partition of a disk, cut out into a file of its own.
@@ -302,7 +302,7 @@ fn a_full_file_system_says_where_space_is_missing() {
     let error = bench.refuse(&plan);
     assert!(error.starts_with("cannot write `"), "{error}");
     let full = DiskError::write(&bench.path("d"), io::Error::from(io::ErrorKind::StorageFull));
-    let text = crate::explain(&full.into());
+    let text = basalt_explain::explain(&full.into());
     assert!(text.contains("no space left for `") && text.contains("\nhint: free some"), "{text}");
 }
 

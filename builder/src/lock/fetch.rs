@@ -13,7 +13,6 @@ use sha2::{Digest, Sha256};
 use super::{Archive, Lock, LockedPackage};
 use crate::cache::Cache;
 use crate::definition::Debian;
-use crate::durable;
 use crate::fingerprint::sha256_of_file;
 use crate::progress::Step;
 
@@ -162,7 +161,7 @@ impl<'a> Fetcher<'a> {
         }
         file.as_file().sync_all().map_err(Failure::Cache)?;
         file.persist(to).map_err(|error| Failure::Cache(error.error))?;
-        durable::sync_folder(folder).map_err(Failure::Cache)
+        basalt_durable::sync_folder(folder).map_err(Failure::Cache)
     }
 }
 

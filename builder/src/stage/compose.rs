@@ -16,7 +16,7 @@ use crate::overlay;
 use crate::progress::Step;
 
 /// Change it when this stage makes something else from the same inputs.
-const FORM: &str = "compose 1";
+const FORM: &str = "compose 2";
 /// The programs that every image carries.
 pub const HOST_PROGRAMS: [&str; 2] = ["hostd", "hostctl"];
 /// Where the keys lie that an image trusts for updates.

@@ -69,7 +69,7 @@ pub fn make(
     run_dracut(definition, &root, &output, step)?;
     let image = output.join("initramfs.img");
     fs::File::open(&image)?.sync_all()?;
-    crate::durable::rename(&image, &cache.initramfs(key))?;
+    basalt_durable::rename(&image, &cache.initramfs(key))?;
     remove_tree(&work)
 }
 

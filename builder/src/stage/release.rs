@@ -60,6 +60,7 @@ pub fn os_release(image: &str, release: &Release) -> String {
          IMAGE_ID={image}\n\
          IMAGE_VERSION={version}\n\
          BUILD_ID={build_id}\n\
+         DEFAULT_HOSTNAME=basalt\n\
          {mark}"
     )
 }

@@ -1,7 +1,8 @@
 #!/bin/bash
 # What Basalt adds to the initramfs, which only finds and mounts the root: the
 # check that one disk only is the one we came from, and what happens when the boot
-# fails here. Runs after the other modules and takes out what the root needs not.
+# fails here. Its name sorts after `base`, whose release file it replaces, and after
+# the modules out of which it takes what the root needs not.
 
 check() {
 	return 255
@@ -12,7 +13,7 @@ depends() {
 }
 
 install() {
-	inst_multiple cut grep journalctl sed sleep systemctl tail tr udevadm
+	inst_multiple cat cut grep journalctl sed sleep systemctl tail tr udevadm
 	inst_simple /usr/lib/basalt/boot-failed
 	inst_simple /usr/lib/udev/rules.d/90-basalt.rules
 	inst_simple "$systemdsystemunitdir/emergency.service.d/10-basalt.conf"
@@ -22,8 +23,8 @@ install() {
 	$SYSTEMCTL -q --root "$initdir" enable basalt-check-root.service
 
 	# The host's name until it has one of its own.
-	printf 'ID=basalt\nNAME="Basalt initramfs"\nDEFAULT_HOSTNAME=basalt\n' >"$initdir/etc/initrd-release"
-	ln -sf initrd-release "$initdir/etc/os-release"
+	printf 'ID=basalt\nNAME="Basalt initramfs"\nDEFAULT_HOSTNAME=basalt\n' \
+		>"$initdir/usr/lib/initrd-release"
 
 	# Each costs a process; devtmpfs makes the nodes, and nothing here lives in /var.
 	$SYSTEMCTL -q --root "$initdir" mask kmod-static-nodes.service systemd-sysctl.service \

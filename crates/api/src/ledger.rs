@@ -1,0 +1,135 @@
+//! The ledger: what a host must remember over any crash, and its form on the disk.
+//!
+//! A copy is one line, `basalt-ledger 1 SHA256`, with the SHA-256 in hex of everything that
+//! follows, then JSON. There are two copies, written in turns, so that a damaged one leaves the
+//! other.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// The form that this release writes.
+pub const FORM: u32 = 1;
+/// Bytes that a copy may have; more is damage.
+pub const MAX_BYTES: usize = 16 << 20;
+const MAGIC: &str = "basalt-ledger";
+
+/// What a host must remember.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// How often it was written. The copy with the higher one is the newer.
+    pub sequence: u64,
+    /// The boot in which it was written, the kernel's `boot_id`.
+    pub boot_id: String,
+}
+
+/// Why a copy cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadCopy {
+    /// It does not begin as a ledger does.
+    #[error("it is no ledger")]
+    NoLedger,
+    /// A later release wrote it.
+    #[error("its form is {form}, and this release reads {FORM}")]
+    Newer {
+        /// The form that it has.
+        form: u32,
+    },
+    /// The checksum is that of something else.
+    #[error("its checksum does not match: it was cut off or damaged")]
+    Damaged,
+    /// It is whole and yet makes no sense.
+    #[error("its content makes no sense: {0}")]
+    Senseless(String),
+}
+
+impl Ledger {
+    /// The bytes of a copy.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let body = serde_json::to_vec_pretty(self).unwrap_or_default();
+        let mut bytes = format!("{MAGIC} {FORM} {}\n", checksum(&body)).into_bytes();
+        bytes.extend(body);
+        bytes
+    }
+
+    /// Reads a copy.
+    ///
+    /// # Errors
+    /// It is damaged, or of a form that a later release writes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, BadCopy> {
+        let end = bytes.iter().position(|&byte| byte == b'\n').ok_or(BadCopy::NoLedger)?;
+        let line = std::str::from_utf8(&bytes[..end]).map_err(|_| BadCopy::NoLedger)?;
+        let (form, expected) = head(line).ok_or(BadCopy::NoLedger)?;
+        let body = &bytes[end + 1..];
+        if checksum(body) != expected {
+            return Err(BadCopy::Damaged);
+        }
+        if form > FORM {
+            return Err(BadCopy::Newer { form });
+        }
+        serde_json::from_slice(body).map_err(|error| BadCopy::Senseless(error.to_string()))
+    }
+}
+
+fn head(line: &str) -> Option<(u32, &str)> {
+    let rest = line.strip_prefix(MAGIC)?.strip_prefix(' ')?;
+    let (form, checksum) = rest.split_once(' ')?;
+    let form = form.parse().ok().filter(|form| *form > 0)?;
+    Some((form, checksum))
+}
+
+fn checksum(body: &[u8]) -> String {
+    hex::encode(Sha256::digest(body))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ledger() -> Ledger {
+        Ledger { sequence: 7, boot_id: "0b9d8c1e".to_owned() }
+    }
+
+    #[test]
+    fn the_form_on_the_disk_is_stable() {
+        let text = include_str!("../examples/ledger");
+        assert_eq!(String::from_utf8(ledger().encode()).unwrap(), text);
+        assert_eq!(Ledger::decode(text.as_bytes()), Ok(ledger()));
+    }
+
+    #[test]
+    fn a_ledger_of_a_later_form_is_not_taken_for_damage() {
+        let body = b"{}";
+        let text = format!("{MAGIC} 2 {}\n{{}}", checksum(body));
+        assert_eq!(Ledger::decode(text.as_bytes()), Err(BadCopy::Newer { form: 2 }));
+    }
+
+    #[test]
+    fn what_is_whole_and_no_ledger_is_told() {
+        let text = format!("{MAGIC} 1 {}\n{{}}", checksum(b"{}"));
+        assert!(matches!(Ledger::decode(text.as_bytes()), Err(BadCopy::Senseless(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Ledger::decode(&bytes);
+        }
+
+        #[test]
+        fn a_ledger_with_one_wrong_byte_is_refused(at in 0_usize..100, flip in 1_u8..=255) {
+            let mut bytes = ledger().encode();
+            let at = at % bytes.len();
+            bytes[at] ^= flip;
+            prop_assert!(Ledger::decode(&bytes).is_err());
+        }
+
+        #[test]
+        fn a_ledger_that_is_cut_off_is_refused(keep in 0_usize..100) {
+            let bytes = ledger().encode();
+            prop_assert!(Ledger::decode(&bytes[..keep % bytes.len()]).is_err());
+        }
+    }
+}

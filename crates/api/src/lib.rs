@@ -1,0 +1,14 @@
+//! What crosses a wire or lands on a disk: types, paths and limits. No I/O.
+//!
+//! On the wire unknown fields are ignored, so that one release of skew works both ways.
+
+pub mod ledger;
+pub mod problem;
+pub mod status;
+
+/// Where `hostd` listens on the host. Group `basalt` may read the status.
+pub const SOCKET: &str = "/run/hostd/hostd.sock";
+/// Answers a [`status::HostStatus`].
+pub const STATUS_PATH: &str = "/v1/status";
+/// Bytes that a client reads of one answer.
+pub const MAX_ANSWER_BYTES: usize = 4 << 20;

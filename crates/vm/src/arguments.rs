@@ -1,0 +1,183 @@
+//! QEMU's command line for a machine. Pure.
+
+use std::path::Path;
+
+use crate::machine::{Machine, Network, Reset, Writes};
+
+/// What a machine finds where it runs.
+pub(crate) struct Surroundings<'a> {
+    /// The accelerator's arguments.
+    pub(crate) accel: &'static [&'static str],
+    /// The firmware's code.
+    pub(crate) code: &'a Path,
+    /// The machine's own copy of the firmware's variables.
+    pub(crate) variables: &'a Path,
+    /// Files with one SMBIOS string each.
+    pub(crate) strings: &'a [String],
+    /// Ports of this host and of the guest.
+    pub(crate) forwards: &'a [(u16, u16)],
+    /// Where the console is.
+    pub(crate) console: Console,
+}
+
+/// Where a machine's console is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Console {
+    /// Files and sockets in the working folder.
+    Folder,
+    /// The terminal, shared with QEMU's monitor.
+    Terminal,
+}
+
+/// The arguments, without the program's name.
+pub(crate) fn arguments(machine: &Machine, around: &Surroundings<'_>) -> Vec<String> {
+    let mut line: Vec<String> = Vec::new();
+    let mut add = |words: &[&str]| line.extend(words.iter().map(|word| (*word).to_owned()));
+    add(machine.firmware.arguments());
+    add(around.accel);
+    add(&["-smp", &machine.cpus.to_string(), "-m", &machine.memory_mib.to_string()]);
+    add(&["-nodefaults", "-display", "none"]);
+    add(&["-drive", &format!("{},if=pflash,format=raw,readonly=on", file(around.code))]);
+    add(&["-drive", &format!("{},if=pflash,format=raw", file(around.variables))]);
+    for disk in &machine.disks {
+        add(&["-drive", &drive(disk, machine.writes)]);
+    }
+    if matches!(machine.network, Network::User(_)) {
+        add(&["-netdev", &network(around.forwards)]);
+        // Without its ROM the firmware does not try to boot from the network.
+        add(&["-device", "virtio-net-pci,netdev=net,romfile="]);
+    }
+    match around.console {
+        Console::Terminal => add(&["-serial", "mon:stdio"]),
+        Console::Folder => {
+            add(&["-qmp", "unix:qmp,server=on,wait=off", "-serial", "file:console"]);
+        }
+    }
+    if machine.shell {
+        add(&["-serial", "unix:shell,server=on,wait=off"]);
+    }
+    for string in around.strings {
+        add(&["-smbios", &format!("type=11,path={}", comma(string))]);
+    }
+    if machine.reset == Reset::Ends {
+        add(&["-no-reboot"]);
+    }
+    line
+}
+
+fn drive(disk: &Path, writes: Writes) -> String {
+    let qcow2 = disk.extension().is_some_and(|end| end == "qcow2");
+    let format = if qcow2 { "qcow2" } else { "raw" };
+    let snapshot = if writes == Writes::Discarded { ",snapshot=on" } else { "" };
+    format!("{},if=virtio,format={format}{snapshot}", file(disk))
+}
+
+fn network(forwards: &[(u16, u16)]) -> String {
+    let forward = |(host, guest): &(u16, u16)| format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}");
+    let forwards: String = forwards.iter().map(forward).collect();
+    format!("user,id=net{forwards}")
+}
+
+fn file(path: &Path) -> String {
+    format!("file={}", comma(&path.display().to_string()))
+}
+
+/// A comma ends a value in QEMU's options; two are one in it.
+fn comma(text: &str) -> String {
+    text.replace(',', ",,")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Accel, Firmware};
+
+    fn check(machine: &Machine, console: Console, expected: &str) {
+        let around = Surroundings {
+            accel: Accel::Tcg.arguments(),
+            code: Path::new("/ovmf/code"),
+            variables: Path::new("variables"),
+            strings: &["smbios-0".to_owned()],
+            forwards: &[(40001, 22)],
+            console,
+        };
+        let line = arguments(machine, &around).join(" ").replace(" -", "\n-");
+        assert_eq!(line, expected.trim_end());
+    }
+
+    #[test]
+    fn the_default_machine_changes_no_file() {
+        check(
+            &Machine::new(Path::new("/a,b/disk.raw")),
+            Console::Folder,
+            "\
+-machine q35,smm=off,smbios-entry-point-type=64
+-accel tcg,thread=multi
+-cpu max
+-smp 2
+-m 2048
+-nodefaults
+-display none
+-drive file=/ovmf/code,if=pflash,format=raw,readonly=on
+-drive file=variables,if=pflash,format=raw
+-drive file=/a,,b/disk.raw,if=virtio,format=raw,snapshot=on
+-netdev user,id=net,hostfwd=tcp:127.0.0.1:40001-:22
+-device virtio-net-pci,netdev=net,romfile=
+-qmp unix:qmp,server=on,wait=off
+-serial file:console
+-smbios type=11,path=smbios-0
+",
+        );
+    }
+
+    #[test]
+    fn every_choice_shows_in_the_line() {
+        check(
+            &Machine::new(Path::new("/one.qcow2"))
+                .disk(Path::new("/two.raw"))
+                .memory_mib(1024)
+                .cpus(1)
+                .firmware(Firmware::SecureBoot)
+                .keep_writes()
+                .no_network()
+                .shell()
+                .ends_at_reboot(),
+            Console::Folder,
+            "\
+-machine q35,smm=on,smbios-entry-point-type=64
+-global driver=cfi.pflash01,property=secure,value=on
+-accel tcg,thread=multi
+-cpu max
+-smp 1
+-m 1024
+-nodefaults
+-display none
+-drive file=/ovmf/code,if=pflash,format=raw,readonly=on
+-drive file=variables,if=pflash,format=raw
+-drive file=/one.qcow2,if=virtio,format=qcow2
+-drive file=/two.raw,if=virtio,format=raw
+-qmp unix:qmp,server=on,wait=off
+-serial file:console
+-serial unix:shell,server=on,wait=off
+-smbios type=11,path=smbios-0
+-no-reboot
+",
+        );
+    }
+
+    #[test]
+    fn on_a_terminal_there_are_no_sockets() {
+        let machine = Machine::new(Path::new("/disk.raw"));
+        let around = Surroundings {
+            accel: &[],
+            code: Path::new("code"),
+            variables: Path::new("variables"),
+            strings: &[],
+            forwards: &[],
+            console: Console::Terminal,
+        };
+        let line = arguments(&machine, &around).join(" ");
+        assert!(line.ends_with("-serial mon:stdio"), "{line}");
+        assert!(!line.contains("unix:"), "{line}");
+    }
+}

@@ -1,0 +1,158 @@
+//! What a machine is made of.
+
+use std::path::{Path, PathBuf};
+
+use crate::{Firmware, Foreground, Vm, VmError, foreground, start};
+
+/// A machine that is not switched on yet.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Machine {
+    pub(crate) disks: Vec<PathBuf>,
+    pub(crate) memory_mib: u32,
+    pub(crate) cpus: u32,
+    pub(crate) firmware: Firmware,
+    pub(crate) writes: Writes,
+    pub(crate) network: Network,
+    pub(crate) reset: Reset,
+    pub(crate) shell: bool,
+    /// Name and text.
+    pub(crate) credentials: Vec<(String, String)>,
+    pub(crate) kernel_arguments: Vec<String>,
+}
+
+/// What happens to what the guest writes to its disks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Writes {
+    /// They vanish with the machine; the disks' files stay as they are.
+    Discarded,
+    /// They go to the disks' files.
+    Kept,
+}
+
+/// How the guest reaches others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Network {
+    None,
+    /// Behind QEMU's own router, with these TCP ports of the guest reachable from here.
+    User(Vec<u16>),
+}
+
+/// What a reset of the guest does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reset {
+    StartsAgain,
+    Ends,
+}
+
+impl Machine {
+    /// A machine that boots from this disk: 2 GiB, two processors, plain UEFI, a network without
+    /// a way in, and writes that vanish with it. A file whose name ends in `.qcow2` is one; any
+    /// other is raw.
+    pub fn new(disk: &Path) -> Self {
+        Self {
+            disks: vec![disk.to_owned()],
+            memory_mib: 2048,
+            cpus: 2,
+            firmware: Firmware::Plain,
+            writes: Writes::Discarded,
+            network: Network::User(Vec::new()),
+            reset: Reset::StartsAgain,
+            shell: false,
+            credentials: Vec::new(),
+            kernel_arguments: Vec::new(),
+        }
+    }
+
+    /// Its memory.
+    pub fn memory_mib(mut self, memory_mib: u32) -> Self {
+        self.memory_mib = memory_mib;
+        self
+    }
+
+    /// Its number of processors.
+    pub fn cpus(mut self, cpus: u32) -> Self {
+        self.cpus = cpus;
+        self
+    }
+
+    /// Its firmware.
+    pub fn firmware(mut self, firmware: Firmware) -> Self {
+        self.firmware = firmware;
+        self
+    }
+
+    /// What the guest writes goes to the disks' files.
+    pub fn keep_writes(mut self) -> Self {
+        self.writes = Writes::Kept;
+        self
+    }
+
+    /// A further disk.
+    pub fn disk(mut self, disk: &Path) -> Self {
+        self.disks.push(disk.to_owned());
+        self
+    }
+
+    /// A systemd credential of the guest.
+    pub fn credential(mut self, name: &str, text: &str) -> Self {
+        self.credentials.push((name.to_owned(), text.to_owned()));
+        self
+    }
+
+    /// A further kernel argument, which systemd-boot adds to the entry's own unless Secure Boot
+    /// is on.
+    pub fn kernel_argument(mut self, argument: &str) -> Self {
+        self.kernel_arguments.push(argument.to_owned());
+        self
+    }
+
+    /// Makes a TCP port of the guest reachable from 127.0.0.1; [`Vm::forwarded`] tells on which
+    /// port. Gives the machine its network back.
+    pub fn forward(mut self, guest_port: u16) -> Self {
+        match &mut self.network {
+            Network::User(ports) => ports.push(guest_port),
+            Network::None => self.network = Network::User(vec![guest_port]),
+        }
+        self
+    }
+
+    /// No network at all.
+    pub fn no_network(mut self) -> Self {
+        self.network = Network::None;
+        self
+    }
+
+    /// A root shell for [`Vm::shell`].
+    pub fn shell(mut self) -> Self {
+        self.shell = true;
+        self
+    }
+
+    /// The machine ends where the guest reboots.
+    pub fn ends_at_reboot(mut self) -> Self {
+        self.reset = Reset::Ends;
+        self
+    }
+
+    /// Switches it on. `folder` is made if need be, and gets the file `console`, what QEMU says
+    /// (`qemu`), its sockets (`qmp`, `shell`) and the firmware's variables.
+    ///
+    /// The machine ends when the returned value is dropped, or when the thread ends that called
+    /// this.
+    ///
+    /// # Errors
+    /// A disk, QEMU or its firmware is missing, or QEMU does not start.
+    pub fn start(&self, folder: &Path) -> Result<Vm, VmError> {
+        start::start(self, folder)
+    }
+
+    /// Makes it ready to run in place of this process, with its console on this terminal. It
+    /// leaves no files. [`shell`](Self::shell) and [`forward`](Self::forward) do nothing there.
+    ///
+    /// # Errors
+    /// A disk, QEMU or its firmware is missing.
+    pub fn foreground(&self) -> Result<Foreground, VmError> {
+        foreground::prepare(self)
+    }
+}

@@ -1,0 +1,197 @@
+//! A machine that runs.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use basalt_cmd::Running;
+
+use crate::console::ConsoleLog;
+use crate::deadline::Deadline;
+use crate::error::passed;
+use crate::{Qmp, Shell, VmError};
+
+/// Between two looks at the console.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Ticks in a second of the processor times in `/proc`: Linux shows them in this unit to every
+/// program, whatever its own clock.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// A running machine. Dropping it ends it, and what it wrote to a disk that is not kept.
+#[derive(Debug)]
+pub struct Vm {
+    qemu: Running,
+    log: ConsoleLog,
+    /// Ports of this host and of the guest.
+    forwards: Vec<(u16, u16)>,
+    qmp: Qmp,
+    shell: Option<Shell>,
+    /// Bytes of the console's plain text that earlier waits have consumed.
+    seen: usize,
+}
+
+/// How long somebody waits for something that takes long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// From the beginning of the wait.
+    pub overall: Duration,
+    /// From the last thing that the console showed.
+    pub silence: Duration,
+}
+
+impl Patience {
+    /// For a whole boot on a slow and busy host.
+    pub const BOOT: Self =
+        Self { overall: Duration::from_secs(600), silence: Duration::from_secs(180) };
+}
+
+impl Vm {
+    pub(crate) fn new(
+        qemu: Running,
+        log: ConsoleLog,
+        forwards: Vec<(u16, u16)>,
+        qmp: Qmp,
+        shell: Option<Shell>,
+    ) -> Self {
+        Self { qemu, log, forwards, qmp, shell, seen: 0 }
+    }
+
+    /// Everything that the console has shown so far, without terminal control sequences.
+    #[must_use]
+    pub fn console(&self) -> String {
+        self.log.text()
+    }
+
+    /// The file into which the console goes, as it is shown.
+    #[must_use]
+    pub fn console_file(&self) -> &Path {
+        self.log.path()
+    }
+
+    /// Waits until the console shows `text` after what earlier waits have found.
+    ///
+    /// # Errors
+    /// The patience ends or the machine does; the error shows the console's last lines.
+    pub fn wait_for_console(&mut self, text: &str, patience: Patience) -> Result<(), VmError> {
+        let overall = Deadline::after(patience.overall);
+        let (mut length, mut moved) = (self.log.length(), Instant::now());
+        loop {
+            // Asked before the look, so that a machine's last words count.
+            let ended = self.ended_within(PAUSE)?;
+            if self.found(text) {
+                return Ok(());
+            }
+            let now = self.log.length();
+            if now != length {
+                (length, moved) = (now, Instant::now());
+            }
+            let why = if ended {
+                "the machine ended".to_owned()
+            } else if overall.left().is_none() {
+                passed(patience.overall)
+            } else if moved.elapsed() >= patience.silence {
+                format!("silent for {} s", patience.silence.as_secs())
+            } else {
+                continue;
+            };
+            return Err(self.waited(format!("`{text}` on the console"), why));
+        }
+    }
+
+    /// Whether the machine is off, now or within `time`.
+    ///
+    /// # Errors
+    /// The system cannot wait for it.
+    pub fn ended_within(&mut self, time: Duration) -> Result<bool, VmError> {
+        Ok(self.qemu.wait_for(time).map_err(VmError::Program)?.is_some())
+    }
+
+    /// Waits until the machine is off.
+    ///
+    /// # Errors
+    /// It still runs after `time`; the error shows the console's last lines.
+    pub fn wait_for_end(&mut self, time: Duration) -> Result<(), VmError> {
+        if self.ended_within(time)? {
+            return Ok(());
+        }
+        Err(self.waited("end of the machine".to_owned(), passed(time)))
+    }
+
+    /// Processor seconds that QEMU has used; steadier than time on a busy host.
+    ///
+    /// # Errors
+    /// The machine has ended.
+    pub fn cpu_seconds(&self) -> Result<f64, VmError> {
+        let path = format!("/proc/{}/stat", self.qemu.id());
+        let stat = fs::read_to_string(&path).map_err(VmError::file("read", &path))?;
+        Ok(cpu_ticks(&stat).unwrap_or_default() / TICKS_PER_SECOND)
+    }
+
+    /// The port on 127.0.0.1 that leads to the guest's port.
+    ///
+    /// # Errors
+    /// The machine was built without [`forward`](crate::Machine::forward) for it.
+    pub fn forwarded(&self, guest_port: u16) -> Result<u16, VmError> {
+        let forward = self.forwards.iter().find(|(_, guest)| *guest == guest_port);
+        forward
+            .map(|(host, _)| *host)
+            .ok_or_else(|| VmError::NotAsked(format!("forwarded port {guest_port}")))
+    }
+
+    /// Its power switch and more.
+    pub fn qmp(&mut self) -> &mut Qmp {
+        &mut self.qmp
+    }
+
+    /// The root shell in the guest.
+    ///
+    /// # Errors
+    /// The machine was built without [`shell`](crate::Machine::shell).
+    pub fn shell(&mut self) -> Result<&mut Shell, VmError> {
+        self.shell.as_mut().ok_or_else(|| VmError::NotAsked("shell".to_owned()))
+    }
+
+    /// The process id of QEMU.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.qemu.id()
+    }
+
+    /// Ends it at once, as a power cut does.
+    pub fn kill(&mut self) {
+        self.qemu.kill();
+    }
+
+    /// Looks for the text behind what was found before, and moves there.
+    fn found(&mut self, text: &str) -> bool {
+        let console = self.log.text();
+        let Some(new) = console.get(self.seen..) else { return false };
+        let Some(at) = new.find(text) else { return false };
+        self.seen += at + text.len();
+        true
+    }
+
+    fn waited(&self, what: String, why: String) -> VmError {
+        VmError::Waited { what, why, tail: self.log.tail(), log: self.log.path().to_owned() }
+    }
+}
+
+/// User and system time in `/proc/PID/stat` (proc_pid_stat(5), fields 14 and 15), in ticks.
+fn cpu_ticks(stat: &str) -> Option<f64> {
+    // The second field is the program's name, which may hold blanks and brackets.
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut fields = fields.split(' ').skip(11).map(str::parse::<f64>);
+    Some(fields.next()?.ok()? + fields.next()?.ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_time_is_found_behind_any_program_name() {
+        let stat = "42 (a) b) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20";
+        assert_eq!(cpu_ticks(stat), Some(300.0));
+        assert_eq!(cpu_ticks("42"), None);
+    }
+}

@@ -1,0 +1,181 @@
+//! What is wrong with a host, and whether a release on trial may stay.
+
+use basalt_api::problem::{Code, Problem};
+use basalt_api::status::{Boot, HostStatus, State};
+
+use crate::ledger::Found;
+
+/// A unit that must be active, as systemd has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    /// Its name.
+    pub name: String,
+    /// systemd's word, as `active` or `failed`.
+    pub active_state: String,
+}
+
+/// The units as systemd told of them, or why it did not.
+pub type Units = Result<Vec<Unit>, String>;
+
+/// What a layer of the configuration is worth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadLayer {
+    /// The file or credential.
+    pub name: String,
+    /// What is wrong with it.
+    pub message: String,
+    /// Whether it came with the image: a release whose own layer is bad is not kept.
+    pub is_of_image: bool,
+}
+
+/// Everything that the units say about the host's health.
+#[must_use]
+pub fn of_units(units: &Units) -> Vec<Problem> {
+    match units {
+        Ok(units) => units.iter().filter(|unit| !is_active(unit)).map(inactive).collect(),
+        Err(reason) => vec![Problem {
+            code: Code::UnitsUnknown,
+            subject: "systemd".to_owned(),
+            message: format!("its units cannot be asked for: {reason}"),
+            hint: None,
+            fails_gate: true,
+        }],
+    }
+}
+
+/// Everything that the ledger says about the host's health.
+#[must_use]
+pub fn of_ledger(found: &Found) -> Vec<Problem> {
+    match found {
+        Found::Lost(reason) => vec![Problem {
+            code: Code::LedgerLost,
+            subject: "ledger".to_owned(),
+            message: format!("it cannot be read ({reason}); nothing is started or stopped"),
+            hint: Some("restore /var/lib/hostd, or move its `ledger.*` away to begin anew".into()),
+            fails_gate: true,
+        }],
+        Found::Fresh | Found::Read(..) => Vec::new(),
+    }
+}
+
+/// That the ledger could not be written, for `reason`.
+#[must_use]
+pub fn ledger_unwritable(reason: &str) -> Problem {
+    Problem {
+        code: Code::LedgerUnwritable,
+        subject: "ledger".to_owned(),
+        message: format!("it cannot be written: {reason}"),
+        hint: Some("is /var full or read-only? `df /var`".to_owned()),
+        fails_gate: true,
+    }
+}
+
+/// Everything that the configuration says about the host's health.
+#[must_use]
+pub fn of_configuration(layers: &[BadLayer]) -> Vec<Problem> {
+    let problem = |layer: &BadLayer| Problem {
+        code: Code::ConfigurationInvalid,
+        subject: layer.name.clone(),
+        message: format!("this layer is left out: {}", layer.message),
+        hint: None,
+        fails_gate: layer.is_of_image,
+    };
+    layers.iter().map(problem).collect()
+}
+
+/// That the boot's traces cannot be read.
+#[must_use]
+pub fn of_boot(boot: Boot) -> Vec<Problem> {
+    if boot != Boot::Unknown {
+        return Vec::new();
+    }
+    vec![Problem {
+        code: Code::BootUnknown,
+        subject: "boot".to_owned(),
+        message: "the boot entries or the firmware's variables cannot be read".to_owned(),
+        hint: Some("is the EFI partition there? `ls /efi/loader/entries`".to_owned()),
+        fails_gate: false,
+    }]
+}
+
+/// The state that these problems leave a host in.
+#[must_use]
+pub fn state(problems: &[Problem]) -> State {
+    if problems.is_empty() { State::Ready } else { State::Degraded }
+}
+
+/// Why a release on trial may not stay, by what its `hostd` answered; empty when it may.
+#[must_use]
+pub fn against(status: &HostStatus) -> Vec<&Problem> {
+    status.problems.iter().filter(|problem| problem.fails_gate).collect()
+}
+
+fn is_active(unit: &Unit) -> bool {
+    matches!(unit.active_state.as_str(), "active" | "reloading" | "refreshing")
+}
+
+fn inactive(unit: &Unit) -> Problem {
+    let Unit { name, active_state } = unit;
+    Problem {
+        code: Code::UnitInactive,
+        subject: name.clone(),
+        message: format!("it is {active_state}, and must be active"),
+        hint: Some(format!("see `systemctl status {name}`")),
+        fails_gate: true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use basalt_api::ledger::Ledger;
+
+    use super::*;
+
+    fn check(units: &[(&str, &str)], expected: &[&str]) {
+        let unit = |(name, state): &(&str, &str)| Unit {
+            name: (*name).to_owned(),
+            active_state: (*state).to_owned(),
+        };
+        let problems = of_units(&Ok(units.iter().map(unit).collect()));
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(problems, expected);
+    }
+
+    #[test]
+    fn a_unit_that_failed_is_named_with_its_state() {
+        let units = [("podman.socket", "active"), ("nftables.service", "failed")];
+        check(&units, &["nftables.service: it is failed, and must be active"]);
+    }
+
+    #[test]
+    fn a_unit_that_still_starts_is_not_active_yet() {
+        check(&[("a.service", "activating")], &["a.service: it is activating, and must be active"]);
+    }
+
+    #[test]
+    fn a_unit_that_reloads_is_active() {
+        check(&[("a.service", "reloading")], &[]);
+    }
+
+    #[test]
+    fn a_lost_ledger_and_a_silent_systemd_fail_the_gate() {
+        assert!(of_ledger(&Found::Lost("x".to_owned()))[0].fails_gate);
+        assert!(of_units(&Err("x".to_owned()))[0].fails_gate);
+        assert!(ledger_unwritable("x").fails_gate);
+        assert_eq!(of_ledger(&Found::Read(Ledger::default(), None)), []);
+    }
+
+    #[test]
+    fn only_the_images_own_layer_fails_the_gate() {
+        let layer = |is_of_image| BadLayer {
+            name: "hostd.toml".to_owned(),
+            message: "no TOML".to_owned(),
+            is_of_image,
+        };
+        let problems = of_configuration(&[layer(true), layer(false)]);
+        let fails: Vec<bool> = problems.iter().map(|problem| problem.fails_gate).collect();
+        assert_eq!(fails, [true, false]);
+        assert_eq!(state(&problems), State::Degraded);
+        assert_eq!(state(&[]), State::Ready);
+    }
+}

@@ -1,0 +1,125 @@
+//! One file of the configuration, as a person writes it.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use basalt_document::{DocumentError, Mistake, Source, parse_toml};
+use serde::Deserialize;
+use toml::Spanned;
+use tracing_subscriber::EnvFilter;
+
+use super::Config;
+
+/// systemd's watchdog ends a `hostd` that is silent for 30 s.
+const ROUND_S: RangeInclusive<u64> = 1..=20;
+/// `basalt-gate.service` ends the gate after 4 minutes.
+const DEADLINE_S: RangeInclusive<u64> = 1..=210;
+
+/// What a file may say; everything may be left out.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Layer {
+    log: Option<Spanned<String>>,
+    round_interval_s: Option<Spanned<u64>>,
+    #[serde(default)]
+    gate: Gate,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Gate {
+    required_units: Option<Vec<Spanned<String>>>,
+    deadline_s: Option<Spanned<u64>>,
+}
+
+impl Layer {
+    /// Reads and checks it.
+    pub(super) fn parse(name: &str, text: &str) -> Result<Self, DocumentError> {
+        let layer: Self = parse_toml(name, text)?;
+        let mistakes = layer.mistakes(Source { name, text });
+        if mistakes.is_empty() { Ok(layer) } else { Err(DocumentError { mistakes }) }
+    }
+
+    /// Replaces what it says and leaves the rest.
+    pub(super) fn lay_over(self, config: &mut Config) {
+        if let Some(log) = self.log {
+            config.log = log.into_inner();
+        }
+        if let Some(seconds) = self.round_interval_s {
+            config.round_interval = Duration::from_secs(seconds.into_inner());
+        }
+        if let Some(units) = self.gate.required_units {
+            config.required_units = units.into_iter().map(Spanned::into_inner).collect();
+        }
+        if let Some(seconds) = self.gate.deadline_s {
+            config.gate_deadline = Duration::from_secs(seconds.into_inner());
+        }
+    }
+
+    fn mistakes(&self, source: Source<'_>) -> Vec<Mistake> {
+        let mut found = Vec::new();
+        if let Some(log) = &self.log
+            && let Err(error) = EnvFilter::builder().parse(log.get_ref())
+        {
+            let hint = "use `error`, `warn`, `info`, `debug` or `trace`, or one for each part";
+            found.push(source.mistake(log.span(), &format!("no log filter: {error}"), hint));
+        }
+        found.extend(out_of(source, self.round_interval_s.as_ref(), &ROUND_S));
+        found.extend(out_of(source, self.gate.deadline_s.as_ref(), &DEADLINE_S));
+        for unit in self.gate.required_units.iter().flatten().filter(|unit| !is_unit(unit.as_ref()))
+        {
+            let hint = "a unit's name ends with its kind, as `podman.socket`";
+            found.push(source.mistake(unit.span(), "this is not the name of a unit", hint));
+        }
+        found
+    }
+}
+
+fn out_of(
+    source: Source<'_>,
+    value: Option<&Spanned<u64>>,
+    range: &RangeInclusive<u64>,
+) -> Option<Mistake> {
+    let value = value.filter(|value| !range.contains(value.get_ref()))?;
+    let message = format!("it must be {} to {} seconds", range.start(), range.end());
+    Some(source.mistake(value.span(), &message, ""))
+}
+
+/// Whether it can be a unit's name (systemd.unit(5)); not an option of `systemctl`, above all.
+fn is_unit(name: &str) -> bool {
+    let chars = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
+    let kinds = ["service", "socket", "target", "mount", "automount", "timer", "path"];
+    name.len() < 256
+        && !name.starts_with('-')
+        && name.chars().all(chars)
+        && name
+            .rsplit_once('.')
+            .is_some_and(|(name, kind)| !name.is_empty() && kinds.contains(&kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &str) {
+        let error = Layer::parse("hostd.toml", text).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_unit_is_told_with_its_place() {
+        check("[gate]\nrequired_units = [\"--help\"]", "hostd.toml:2:19: this is not the name");
+        check("[gate]\nrequired_units = [\"podman\"]", "not the name of a unit");
+    }
+
+    #[test]
+    fn an_interval_beyond_the_watchdog_is_refused() {
+        check("round_interval_s = 60", "1 to 20 seconds");
+        check("[gate]\ndeadline_s = 0", "1 to 210 seconds");
+    }
+
+    #[test]
+    fn a_log_level_that_is_none_is_refused() {
+        check("log = \"hostd=loud\"", "no log filter");
+    }
+}

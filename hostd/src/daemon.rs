@@ -1,0 +1,187 @@
+//! `hostd` itself: starts, tells systemd, runs rounds until it is asked to stop.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use basalt_api::status::{Boot, HostStatus, State};
+use hostd_core::health;
+use rustix::fs::{FlockOperation, flock};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{self, Loaded};
+use crate::facts::Facts;
+use crate::ledger::Store;
+use crate::paths::Paths;
+use crate::round::Round;
+use crate::server;
+
+/// Time between rounds while something is not as it should be yet: a boot waits for it.
+const HURRY: Duration = Duration::from_secs(1);
+/// How long it hurries; what is not well by then is not about to be.
+const HURRIED_ROUNDS: u32 = 120;
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Another one runs, or the socket or the state folder cannot be used at all.
+pub fn run(paths: &Paths, credentials: Option<&Path>) -> Result<()> {
+    let loaded = config::load(paths, credentials);
+    begin_logging(&loaded);
+    let _lock = lock(&paths.lock())?;
+    let round = first_round(paths, loaded)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(2)
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(serve(paths, round))
+}
+
+fn begin_logging(loaded: &Loaded) {
+    // Checked when the configuration was read.
+    let filter = EnvFilter::new(&loaded.config.log);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).without_time().with_target(false);
+    // journald has the time, and a journal is no terminal.
+    log.with_ansi(false).with_writer(io::stderr).init();
+    for layer in &loaded.bad {
+        tracing::error!(layer = layer.name, "configuration left out: {}", layer.message);
+    }
+}
+
+/// There is one `hostd`: two would undo each other's work.
+fn lock(path: &Path) -> Result<File> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
+    }
+    let file = File::create(path).with_context(|| format!("cannot open `{}`", path.display()))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            bail!("another hostd runs; it holds `{}`", path.display())
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot lock `{}`", path.display())),
+    }
+}
+
+fn first_round(paths: &Paths, loaded: Loaded) -> Result<Round> {
+    let state = paths.state();
+    let facts = Facts::read(paths);
+    let mut store = Store::open(&state)
+        .with_context(|| format!("cannot read the ledger in `{}`", state.display()))?;
+    let mut lasting = health::of_configuration(&loaded.bad);
+    lasting.extend(health::of_ledger(&store.found));
+    if let Err(error) = store.begin(&facts.boot_id) {
+        lasting.push(health::ledger_unwritable(&error.to_string()));
+    }
+    for problem in &lasting {
+        tracing::error!(code = ?problem.code, "{problem}");
+    }
+    let ledger_sequence = store.ledger().map(|ledger| ledger.sequence);
+    let (paths, config) = (paths.clone(), loaded.config);
+    Ok(Round { paths, config, facts, ledger_sequence, lasting, blessed: false })
+}
+
+async fn serve(paths: &Paths, mut round: Round) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let socket = paths.socket();
+    let listener = server::bind(&socket)
+        .with_context(|| format!("cannot listen on `{}`", socket.display()))?;
+    let (publish, published) = watch::channel(None);
+    let server = tokio::spawn(server::serve(listener, published));
+    let mut hurried = 0;
+    loop {
+        let status;
+        (round, status) = tokio::task::spawn_blocking(move || {
+            let status = round.run();
+            (round, status)
+        })
+        .await
+        .context("a round panicked")?;
+        let is_first = publish.borrow().is_none();
+        log_change(publish.borrow().as_ref(), &status);
+        let pause = pause(&status, round.config.round_interval, &mut hurried);
+        publish.send_replace(Some(status));
+        tell_systemd(is_first);
+        tokio::select! {
+            // Cancel-safe: a signal that was not taken stays pending.
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            () = tokio::time::sleep(pause) => (),
+        }
+    }
+    tracing::info!("stopping");
+    let _ = sd_notify::notify(false, &[NotifyState::Stopping]);
+    server.abort();
+    basalt_durable::remove(&socket).context("cannot remove the socket")
+}
+
+/// How long to wait for the next round.
+fn pause(status: &HostStatus, interval: Duration, hurried: &mut u32) -> Duration {
+    let is_settled = status.state == State::Ready && status.boot == Boot::Blessed;
+    if is_settled || *hurried >= HURRIED_ROUNDS {
+        return interval;
+    }
+    *hurried += 1;
+    HURRY.min(interval)
+}
+
+fn log_change(before: Option<&HostStatus>, now: &HostStatus) {
+    let is_same = before.is_some_and(|before| {
+        (before.state, before.boot, &before.problems) == (now.state, now.boot, &now.problems)
+    });
+    if is_same {
+        return;
+    }
+    tracing::info!(state = %now.state, boot = %now.boot, slot = now.slot, version = now.version, "host");
+    for problem in &now.problems {
+        tracing::warn!(code = ?problem.code, "{problem}");
+    }
+}
+
+/// systemd restarts a `hostd` that does not say this for 30 s: a round that hangs must not stay.
+fn tell_systemd(is_first: bool) {
+    let ready = [NotifyState::Ready, NotifyState::Watchdog];
+    let told = sd_notify::notify(false, if is_first { &ready } else { &ready[1..] });
+    if let Err(error) = told {
+        tracing::warn!(%error, "cannot tell systemd that all is well");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(state: State, boot: Boot, rounds: u32, expected: u64) {
+        let text = include_str!("../../crates/api/examples/status.json");
+        let mut status: HostStatus = serde_json::from_str(text).unwrap();
+        (status.state, status.boot) = (state, boot);
+        let mut hurried = 0;
+        let interval = Duration::from_secs(10);
+        let last = (0..rounds).map(|_| pause(&status, interval, &mut hurried)).last();
+        assert_eq!(last, Some(Duration::from_secs(expected)));
+    }
+
+    #[test]
+    fn a_host_that_is_not_settled_is_looked_at_often_and_not_for_ever() {
+        check(State::Ready, Boot::Trial, 1, 1);
+        check(State::Degraded, Boot::Blessed, HURRIED_ROUNDS, 1);
+        check(State::Degraded, Boot::Blessed, HURRIED_ROUNDS + 1, 10);
+        check(State::Ready, Boot::Blessed, 1, 10);
+    }
+
+    #[test]
+    fn a_second_hostd_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run/lock");
+        let _held = lock(&path).unwrap();
+        assert!(lock(&path).unwrap_err().to_string().starts_with("another hostd runs"));
+    }
+}

@@ -1,0 +1,19 @@
+//! The host's supervisor, `hostd`, and its command, `hostctl`. What they decide is in `hostd-core`.
+//!
+//! One thread runs the loop and the socket; what may block goes to a pool. In reading order:
+
+pub mod clock;
+pub mod config;
+pub mod daemon;
+pub mod facts;
+pub mod host_config;
+pub mod issue;
+pub mod ledger;
+pub mod paths;
+pub mod round;
+pub mod server;
+pub mod units;
+
+pub mod client;
+pub mod gate;
+pub mod show;

@@ -1,0 +1,132 @@
+//! Where everything is. A test puts it all under a folder of its own.
+
+use std::path::{Path, PathBuf};
+
+use basalt_sysroot::loader::{EFIVARS_FOLDER, Variable};
+use basalt_sysroot::slot::Slot;
+
+/// The root of the file system, `/` on a host.
+#[derive(Debug, Clone)]
+pub struct Paths {
+    root: PathBuf,
+}
+
+impl Paths {
+    /// Everything under `root`.
+    #[must_use]
+    pub fn under(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    /// Whether this is the running system itself, and not a copy of it in a folder.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.root == Path::new("/")
+    }
+
+    fn at(&self, absolute: &str) -> PathBuf {
+        self.root.join(absolute.trim_start_matches('/'))
+    }
+
+    /// `hostd`'s socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.at(basalt_api::SOCKET)
+    }
+
+    /// Locked by the one `hostd` that runs.
+    #[must_use]
+    pub fn lock(&self) -> PathBuf {
+        self.at("/run/hostd/lock")
+    }
+
+    /// What `hostd` must remember.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.at("/var/lib/hostd")
+    }
+
+    /// Where a file of the configuration lies in the image.
+    #[must_use]
+    pub fn image_config(&self) -> PathBuf {
+        self.at("/usr/lib/basalt/hostd.toml")
+    }
+
+    /// Where the operator's own configuration lies.
+    #[must_use]
+    pub fn host_config(&self) -> PathBuf {
+        self.at("/etc/basalt/hostd.toml")
+    }
+
+    /// Folders of `*.toml` that are laid over the configuration, the image's first.
+    #[must_use]
+    pub fn config_drop_ins(&self) -> [PathBuf; 2] {
+        [self.at("/usr/lib/basalt/hostd.toml.d"), self.at("/etc/basalt/hostd.toml.d")]
+    }
+
+    /// What the image says of itself.
+    #[must_use]
+    pub fn os_release(&self) -> PathBuf {
+        self.at("/usr/lib/os-release")
+    }
+
+    /// The text that consoles show above the login prompt.
+    #[must_use]
+    pub fn issue(&self) -> PathBuf {
+        self.at("/run/issue.d/50-basalt.issue")
+    }
+
+    /// The kernel's arguments.
+    #[must_use]
+    pub fn cmdline(&self) -> PathBuf {
+        self.at("/proc/cmdline")
+    }
+
+    /// The kernel's random id of this boot.
+    #[must_use]
+    pub fn boot_id(&self) -> PathBuf {
+        self.at("/proc/sys/kernel/random/boot_id")
+    }
+
+    /// The link to the deployment of a slot.
+    #[must_use]
+    pub fn slot_link(&self, slot: Slot) -> PathBuf {
+        self.at("/sysroot/ostree").join(slot.link_name())
+    }
+
+    /// A variable of the loader's.
+    #[must_use]
+    pub fn variable(&self, variable: Variable) -> PathBuf {
+        self.at(EFIVARS_FOLDER).join(variable.file_name())
+    }
+
+    /// The boot entries on the ESP.
+    #[must_use]
+    pub fn entries(&self) -> PathBuf {
+        self.at("/efi").join(basalt_sysroot::entry::ENTRIES_FOLDER)
+    }
+
+    /// The host's configuration as somebody put it on the ESP.
+    #[must_use]
+    pub fn esp_host_toml(&self) -> PathBuf {
+        self.at("/efi/basalt/host.toml")
+    }
+
+    /// The host's configuration once it was taken.
+    #[must_use]
+    pub fn taken_host_toml(&self) -> PathBuf {
+        self.at("/var/lib/basalt/host.toml")
+    }
+
+    /// The host's name.
+    #[must_use]
+    pub fn hostname(&self) -> PathBuf {
+        self.at("/etc/hostname")
+    }
+
+    /// Who may log in as root.
+    #[must_use]
+    pub fn authorized_keys(&self) -> PathBuf {
+        self.at("/root/.ssh/authorized_keys")
+    }
+}

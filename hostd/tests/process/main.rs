@@ -1,0 +1,180 @@
+//! The real `hostd` and `hostctl` in a folder of their own, with a systemd that this test plays.
+
+#![expect(clippy::unwrap_used, reason = "what cannot set up its host has failed")]
+
+mod host;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+
+use host::Host;
+
+#[test]
+fn systemd_hears_ready_once_the_first_round_is_done() {
+    let host = Host::new();
+    let hostd = host.start();
+    assert!(hostd.began_with.contains("READY=1"));
+    let status = host.status();
+    assert_eq!(
+        (status["state"].as_str(), status["boot"].as_str()),
+        (Some("ready"), Some("blessed"))
+    );
+    assert_eq!((status["version"].as_str(), status["slot"].as_str()), (Some("3"), Some("a")));
+    assert_eq!(status["commit"].as_str(), Some("11aa"));
+    assert_eq!(status["ledger_sequence"].as_u64(), Some(1));
+}
+
+#[test]
+fn the_watchdog_is_fed_by_every_round() {
+    let host = Host::new();
+    host.config("round_interval_s = 1");
+    let hostd = host.start();
+    assert!(hostd.heard().contains("WATCHDOG=1"));
+    assert!(hostd.heard().contains("WATCHDOG=1"));
+}
+
+#[test]
+fn the_gate_opens_for_a_good_boot() {
+    let host = Host::new();
+    let _hostd = host.start();
+    let gate = host.hostctl(&["gate", "--deadline", "20"]);
+    assert_eq!(gate.code, 0, "{}", gate.stderr);
+}
+
+#[test]
+fn the_gate_names_the_unit_that_is_not_active() {
+    let host = Host::new();
+    host.unit_state("failed");
+    host.config("[gate]\nrequired_units = [\"podman.socket\"]");
+    let _hostd = host.start();
+    let gate = host.hostctl(&["gate", "--deadline", "1"]);
+    assert_eq!(gate.code, 1);
+    assert!(gate.stderr.contains("podman.socket: it is failed"), "{}", gate.stderr);
+    let status = host.hostctl(&["status"]);
+    assert_eq!(status.code, 1);
+    assert!(status.stdout.contains("state    degraded"), "{}", status.stdout);
+}
+
+#[test]
+fn the_gate_waits_for_a_unit_that_comes_late() {
+    let host = Host::new();
+    host.unit_state("activating");
+    host.config("[gate]\nrequired_units = [\"podman.socket\"]");
+    let _hostd = host.start();
+    let gate = std::thread::scope(|scope| {
+        let gate = scope.spawn(|| host.hostctl(&["gate", "--deadline", "30"]));
+        host.wait_until(|| host.status()["state"] == "degraded");
+        host.unit_state("active");
+        gate.join().expect("the gate ends")
+    });
+    assert_eq!(gate.code, 0, "{}", gate.stderr);
+}
+
+#[test]
+fn the_gate_stays_shut_without_a_hostd() {
+    let host = Host::new();
+    let gate = host.hostctl(&["gate", "--deadline", "1"]);
+    assert_eq!(gate.code, 1);
+    assert!(gate.stderr.contains("hostd does not listen"), "{}", gate.stderr);
+}
+
+#[test]
+fn a_host_without_hostd_gets_a_hint() {
+    let status = Host::new().hostctl(&["status"]);
+    assert_eq!(status.code, 1);
+    assert!(status.stderr.starts_with("error: hostd does not listen on "), "{}", status.stderr);
+    assert!(status.stderr.contains("\nhint: `systemctl status hostd`"), "{}", status.stderr);
+}
+
+#[test]
+fn a_second_hostd_is_refused_and_the_first_goes_on() {
+    let host = Host::new();
+    let _hostd = host.start();
+    let second = host.hostd();
+    assert_eq!(second.code, 1);
+    assert!(second.stderr.contains("another hostd runs"), "{}", second.stderr);
+    assert_eq!(host.status()["state"], "ready");
+}
+
+#[test]
+fn killed_at_once_it_comes_back_with_its_ledger() {
+    let host = Host::new();
+    for time in 1..=3 {
+        let hostd = host.start();
+        assert_eq!(host.status()["ledger_sequence"], time);
+        hostd.kill();
+    }
+}
+
+#[test]
+fn asked_to_end_it_takes_its_socket_away() {
+    let host = Host::new();
+    let hostd = host.start();
+    assert!(host.path("run/hostd/hostd.sock").exists());
+    assert_eq!(hostd.terminate(), Some(0));
+    assert!(!host.path("run/hostd/hostd.sock").exists());
+}
+
+#[test]
+fn a_lost_ledger_fails_the_gate_and_stays_as_it_is() {
+    let host = Host::new();
+    host.start().kill();
+    for name in ["ledger.a", "ledger.b"] {
+        fs::write(host.path("var/lib/hostd").join(name), "torn").unwrap();
+    }
+    let _hostd = host.start();
+    let gate = host.hostctl(&["gate", "--deadline", "1"]);
+    assert_eq!(gate.code, 1);
+    assert!(gate.stderr.contains("ledger: it cannot be read"), "{}", gate.stderr);
+    assert_eq!(host.status()["problems"][0]["code"], "ledger_lost");
+    assert_eq!(fs::read_to_string(host.path("var/lib/hostd/ledger.a")).unwrap(), "torn");
+}
+
+#[test]
+fn a_mistake_in_the_operators_file_is_shown_and_does_not_stop_it() {
+    let host = Host::new();
+    host.config("round_interval = 5");
+    let _hostd = host.start();
+    let status = host.hostctl(&["status"]);
+    assert!(status.stdout.contains("did you mean `round_interval_s`?"), "{}", status.stdout);
+    assert_eq!(host.hostctl(&["gate", "--deadline", "20"]).code, 0);
+}
+
+#[test]
+fn the_consoles_are_told_who_and_how_the_host_is() {
+    let host = Host::new();
+    let _hostd = host.start();
+    let issue = fs::read_to_string(host.path("run/issue.d/50-basalt.issue")).unwrap();
+    assert!(issue.contains("version 3, slot a blessed, hostd is ready"), "{issue}");
+}
+
+#[test]
+fn a_client_that_talks_nonsense_harms_nobody() {
+    let host = Host::new();
+    let _hostd = host.start();
+    let mut client = UnixStream::connect(host.path("run/hostd/hostd.sock")).unwrap();
+    client.write_all(b"\x16\x03\x01 what is this\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    let _ = client.read_to_string(&mut answer);
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert_eq!(host.status()["state"], "ready");
+}
+
+#[test]
+fn clients_that_say_nothing_leave_room_for_others() {
+    let host = Host::new();
+    let _hostd = host.start();
+    let socket = host.path("run/hostd/hostd.sock");
+    let _idle: Vec<_> = (0..20).map(|_| UnixStream::connect(&socket).unwrap()).collect();
+    assert_eq!(host.status()["state"], "ready");
+}
+
+#[test]
+fn only_owner_and_group_reach_the_socket() {
+    use std::os::unix::fs::PermissionsExt;
+    let host = Host::new();
+    let _hostd = host.start();
+    let mode = fs::metadata(host.path("run/hostd/hostd.sock")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o660);
+}

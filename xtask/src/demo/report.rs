@@ -1,0 +1,184 @@
+//! What a demo proved, for a person; and whether all of it is as it should be.
+
+use std::fmt;
+
+use anyhow::{Result, bail};
+use serde_json::Value;
+
+use super::probe::{self, Answers};
+use crate::image::Image;
+
+/// Lines of a name and a value, and what is wrong.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    lines: Vec<(String, String)>,
+    wrong: Vec<String>,
+}
+
+/// Draws the conclusions. Pure.
+pub(super) fn report(image: &Image, answers: &Answers) -> Report {
+    let mut report = Report::default();
+    let short = &image.commit[..image.commit.len().min(12)];
+    let (size, allocated) = (image.size / 1_000_000, image.allocated / 1_000_000);
+    let Image { name, version, release, .. } = image;
+    report.line("image", format!("{name} {version}, {release} release, commit {short}"));
+    report.line("disk", format!("{}, {allocated} MB of {size} MB", image.disk.display()));
+    let answer = |name: &str| answers.get(name).map_or("", String::as_str).trim();
+    report.line("system", answer("system").to_owned());
+    report.boot(answer("boot"));
+    report.state(answer("state"), answer("failed"));
+    report.status(answer("status"));
+    report.mounts(answer("usr"), answer("var"));
+    report
+}
+
+impl Report {
+    /// Fails with everything that is wrong.
+    pub(super) fn verdict(&self) -> Result<()> {
+        if !self.wrong.is_empty() {
+            bail!("not as it should be: {}", self.wrong.join("; "));
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, name: &str, value: String) {
+        self.lines.push((name.to_owned(), value));
+    }
+
+    fn boot(&mut self, analyzed: &str) {
+        let stages = probe::stages(analyzed);
+        if stages.is_empty() {
+            self.wrong.push(format!("the boot is not over: {analyzed}"));
+        }
+        let stages: Vec<_> = stages.iter().map(|(name, time)| format!("{name} {time}")).collect();
+        self.line("boot", stages.join(", "));
+    }
+
+    fn state(&mut self, state: &str, failed: &str) {
+        let failed: Vec<&str> =
+            failed.lines().filter_map(|line| line.split_whitespace().next()).collect();
+        if state != "running" || !failed.is_empty() {
+            self.wrong.push(format!("the system is {state}, failed units: {}", failed.join(" ")));
+        }
+        self.line("state", format!("{state}, {} failed units", failed.len()));
+    }
+
+    /// All that `hostctl status` says in one word each: slot, trial or blessed, and the rest.
+    fn status(&mut self, status: &str) {
+        let Ok(Value::Object(status)) = serde_json::from_str(status) else {
+            self.wrong.push(format!("`hostctl status --json` said: {status}"));
+            return;
+        };
+        if !status.contains_key("slot") {
+            self.wrong.push("hostd does not know its slot".to_owned());
+        }
+        let word = |(name, value): (&String, &Value)| match value {
+            Value::String(text) => Some(format!("{name} {text}")),
+            Value::Bool(_) | Value::Number(_) => Some(format!("{name} {value}")),
+            _ => None,
+        };
+        let words: Vec<String> = status.iter().filter_map(word).collect();
+        self.line("hostd", words.join(", "));
+    }
+
+    fn mounts(&mut self, usr: &str, var: &str) {
+        let is_read_only = usr.split(',').any(|option| option == "ro");
+        if !is_read_only {
+            self.wrong.push("/usr is not read-only".to_owned());
+        }
+        if !var.contains("ext4") {
+            self.wrong.push("/var is no file system of its own".to_owned());
+        }
+        let usr = if is_read_only { "read-only" } else { "writable" };
+        let var = var.split_whitespace().collect::<Vec<_>>().join(" ");
+        self.line("/usr", usr.to_owned());
+        self.line("/var", var);
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in &self.lines {
+            writeln!(f, "{name:<8} {value}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image() -> Image {
+        Image {
+            name: "base".to_owned(),
+            version: "3".to_owned(),
+            commit: "0335d20a6e91d3b7".to_owned(),
+            release: "unsigned".to_owned(),
+            folder: "out/base/3".into(),
+            disk: "out/base/3/disk.raw".into(),
+            size: 12_884_901_888,
+            allocated: 803_864_576,
+        }
+    }
+
+    /// A good boot, but for one answer; `wrong` is part of the verdict, empty when all is well.
+    fn check(name: &str, answer: &str, wrong: &str) {
+        let good = [
+            ("state", "running"),
+            ("failed", ""),
+            ("boot", "Startup finished in 1s (kernel) + 2s (userspace) = 3s"),
+            ("status", r#"{"slot": "a", "boot": "blessed", "wrong": []}"#),
+            ("system", "Basalt 3 (base)"),
+            ("usr", "ro,relatime"),
+            ("var", "ext4  6.9G"),
+        ];
+        let mut answers: Answers =
+            good.map(|(name, text)| (name.to_owned(), text.to_owned())).into_iter().collect();
+        answers.insert(name.to_owned(), answer.to_owned());
+        let verdict = report(&image(), &answers).verdict();
+        let verdict = verdict.map_or_else(|error| error.to_string(), |()| String::new());
+        assert!(verdict.contains(wrong) && verdict.is_empty() == wrong.is_empty(), "{verdict}");
+    }
+
+    #[test]
+    fn a_good_boot_is_good() {
+        check("system", "Basalt 3 (base)", "");
+    }
+
+    #[test]
+    fn a_failed_unit_is_named() {
+        check("failed", "x.service loaded failed failed X", "failed units: x.service");
+    }
+
+    #[test]
+    fn a_system_that_is_only_degraded_is_not_good() {
+        check("state", "degraded", "the system is degraded");
+    }
+
+    #[test]
+    fn a_hostctl_that_prints_no_json_is_quoted() {
+        check("status", "sh: hostctl: not found", "said: sh: hostctl: not found");
+    }
+
+    #[test]
+    fn a_writable_usr_is_wrong() {
+        check("usr", "rw,relatime,errors=remount-ro", "/usr is not read-only");
+    }
+
+    #[test]
+    fn a_var_that_is_a_folder_is_wrong() {
+        check("var", "", "/var is no file system of its own");
+    }
+
+    #[test]
+    fn slot_and_blessing_are_shown() {
+        let answers = Answers::from([(
+            "status".to_owned(),
+            r#"{"slot": "a", "boot": "blessed", "tries": 2, "units": {}}"#.to_owned(),
+        )]);
+        let text = report(&image(), &answers).to_string();
+        assert!(text.contains("hostd    boot blessed, slot a, tries 2"), "{text}");
+        assert!(text.contains("disk     out/base/3/disk.raw, 803 MB of 12884 MB"), "{text}");
+    }
+}
