@@ -1,9 +1,11 @@
 //! The command line: what was typed, and handing it on.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use clap::{Args, Parser, Subcommand};
+use basalt_manual::{CompletionArgs, ManArgs};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::build::{self, Options};
 use crate::cache::CachePaths;
@@ -35,6 +37,10 @@ enum Command {
     /// Make and manage release keys
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Print a shell's completion script
+    Completion(CompletionArgs),
+    /// Write the man pages
+    Man(ManArgs),
 }
 
 #[derive(Debug, Args)]
@@ -158,6 +164,14 @@ pub fn execute(cli: Cli, now: u64) -> Result<()> {
         Command::Run(args) => run::run(&args.options()),
         Command::Check(args) => check(&args),
         Command::Key(KeyCommand::Create { name, out }) => create_key(&name, &out),
+        Command::Completion(args) => {
+            let script = basalt_manual::completion(Cli::command(), &args);
+            std::io::stdout().write_all(&script).context("cannot print")
+        }
+        Command::Man(args) => {
+            basalt_manual::write_pages(Cli::command(), &args).context("cannot write")?;
+            Ok(())
+        }
     }
 }
 

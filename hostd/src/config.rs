@@ -152,6 +152,14 @@ mod tests {
     }
 
     #[test]
+    fn the_image_that_we_ship_brings_a_good_layer() {
+        let text = include_str!("../../images/base/usr/lib/basalt/hostd.toml");
+        let loaded = load_files(&[("usr/lib/basalt/hostd.toml", text)]);
+        assert_eq!(loaded.bad, []);
+        assert!(loaded.config.required_units.contains(&"podman.socket".to_owned()));
+    }
+
+    #[test]
     fn a_bad_layer_is_left_out_whole_and_named() {
         let text = "round_interval_s = 5\nlogg = \"debug\"\n";
         let loaded = load_files(&[IMAGE, ("etc/basalt/hostd.toml", text)]);

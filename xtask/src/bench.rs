@@ -2,6 +2,7 @@
 //!
 //! A benchmark never fails for being slow: the table says by how much an aim was missed.
 
+mod boot;
 mod build;
 mod results;
 mod size;
@@ -46,8 +47,11 @@ struct Benchmark {
     run: fn(&Ground<'_>) -> Result<Vec<Measure>>,
 }
 
-const BENCHMARKS: &[Benchmark] =
-    &[Benchmark { name: "size", run: size::run }, Benchmark { name: "build", run: build::run }];
+const BENCHMARKS: &[Benchmark] = &[
+    Benchmark { name: "size", run: size::run },
+    Benchmark { name: "build", run: build::run },
+    Benchmark { name: "boot", run: boot::run },
+];
 
 fn names() -> Vec<&'static str> {
     BENCHMARKS.iter().map(|benchmark| benchmark.name).collect()

@@ -1,29 +1,32 @@
 //! `cargo xtask demo`: builds the image, boots it, shows what it proved, stops.
 
-mod machine;
-mod probe;
+mod keep;
+pub(crate) mod probe;
 mod report;
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use basalt_vm::{Machine, Vm};
 use clap::Args;
 
 use crate::image;
 use crate::session::Session;
 use crate::setup::{self, Purpose, SetupArgs};
-use machine::{Login, Machine};
+use keep::Key;
 
 /// A boot takes half a minute of CPU without KVM; a machine that says nothing for this long hangs.
 const SILENCE: Duration = Duration::from_secs(300);
 const TICK: Duration = Duration::from_millis(200);
+/// What the console shows when the host is up.
+const UP: &str = "login:";
 
 /// What was typed.
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
     #[command(flatten)]
     setup: SetupArgs,
-    /// Leave it running until Ctrl-C, with a root shell
+    /// Leave it running until Ctrl-C, and say how to look into it
     #[arg(long)]
     keep: bool,
 }
@@ -36,52 +39,55 @@ pub(crate) fn run(session: &Session, args: &DemoArgs) -> Result<()> {
     setup::run(session, &args.setup, Purpose::Build)?;
     image::compile(session)?;
     let image = image::build(session)?;
-    let login = if args.keep { Login::RootShell } else { Login::None };
-    let mut machine = Machine::start(session, &image.disk, login)?;
-    let answers = boot(session, &mut machine)?;
+    session.progress.heading("boot");
+    let folder = tempfile::Builder::new().prefix("demo.").tempdir_in(session.out())?;
+    let key = args.keep.then(|| Key::make(folder.path())).transpose()?;
+    let mut machine = Machine::new(&image.disk).shell();
+    if let Some(key) = &key {
+        machine = key.let_in(machine)?;
+    }
+    let mut vm = machine.start(&folder.path().join("machine"))?;
+    boot(session, &mut vm)?;
+    let step = session.progress.step("questions");
+    let answers = probe::ask(vm.shell()?)?;
+    step.finish("answered");
     let report = report::report(&image, &answers);
     println!("\n{report}");
-    if args.keep {
-        keep(session, &mut machine)?;
+    if let Some(key) = &key {
+        eprintln!("{}", key.how_to_look(&vm)?);
+        while !session.is_stopped() && !vm.ended_within(TICK)? {}
     }
-    drop(machine);
+    drop(vm);
     report.verdict()
 }
 
-/// Waits until the system has answered everything.
-fn boot(session: &Session, machine: &mut Machine) -> Result<probe::Answers> {
-    let mut step = session.progress.step("boot");
+/// Waits until the host is up, and shows what its console says meanwhile.
+fn boot(session: &Session, vm: &mut Vm) -> Result<()> {
+    let mut step = session.progress.step("firmware to login");
     let mut heard = (0, Instant::now());
     loop {
-        if let Some(answers) = probe::answers(&machine.answers()) {
-            step.finish("over, and all questions answered");
-            return Ok(answers);
-        }
         session.go_on()?;
-        let console = machine.console();
+        let console = vm.console();
+        if console.contains(UP) {
+            step.finish(&format!("{:.0} s of processor time", vm.cpu_seconds()?));
+            return Ok(());
+        }
         step.note(console.trim_end().lines().next_back().unwrap_or("firmware"));
         if console.len() != heard.0 {
             heard = (console.len(), Instant::now());
         }
-        if machine.ended_within(TICK)? {
-            bail!(
-                "the machine stopped before it was up; its console said last:\n{}",
-                tail(&console)
-            );
-        }
-        if heard.1.elapsed() >= SILENCE {
-            bail!("the machine hangs; its console said last:\n{}", tail(&console));
-        }
+        let why = if vm.ended_within(TICK)? {
+            "stopped before it was up"
+        } else if heard.1.elapsed() >= SILENCE {
+            "hangs"
+        } else {
+            continue;
+        };
+        bail!("the machine {why}; its console said last:\n{}", tail(&console));
     }
 }
 
 fn tail(console: &str) -> String {
     let lines: Vec<&str> = console.trim_end().lines().collect();
     lines[lines.len().saturating_sub(25)..].join("\n")
-}
-
-fn keep(session: &Session, machine: &mut Machine) -> Result<()> {
-    eprintln!("{}", machine.how_to_look());
-    while !session.is_stopped() && !machine.ended_within(TICK)? {}
-    Ok(())
 }

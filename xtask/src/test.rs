@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use basalt_cmd::Cmd;
 use clap::Args;
 
-use crate::image;
+use crate::image::{self, Image};
 use crate::program::{self, Output};
 use crate::session::{self, Session};
 use crate::setup::{self, Purpose, SetupArgs, Tool};
@@ -70,7 +70,10 @@ fn phases(session: &Session, report: &mut Report) -> Result<()> {
     let closing = report.during(Phase::Tests, || nextest(session))?;
     report.closings.extend(closing.clone());
     closing::all_ran(&closing)?;
-    report.during(Phase::Image, || image::build(session)).map(|_| ())
+    let image = report.during(Phase::Image, || image::build(session))?;
+    let closing = report.during(Phase::Qemu, || qemu_tests(session, &image))?;
+    report.closings.extend(closing.clone());
+    closing::all_ran(&closing)
 }
 
 fn compile(session: &Session) -> Result<()> {
@@ -100,8 +103,17 @@ fn tool(tool: Tool) -> Result<PathBuf> {
 fn nextest(session: &Session) -> Result<Vec<Closing>> {
     session.progress.heading("tests");
     let cmd = Cmd::new(tool(Tool::NEXTEST)?)
-        .args(["nextest", "run", "--release", "--workspace"])
+        .args(["nextest", "run", "--release", "--workspace", "--exclude", "qemu-tests"])
         .args(["--no-fail-fast", "--color", "never"])
+        .current_dir(&session.root);
+    tests(session, cmd)
+}
+
+fn qemu_tests(session: &Session, image: &Image) -> Result<Vec<Closing>> {
+    session.progress.heading("tests that boot the image");
+    let cmd = Cmd::new(session::cargo())
+        .args(["test", "--release", "--package", "qemu-tests", "--color", "never"])
+        .env("BASALT_IMAGE_DIR", &image.folder)
         .current_dir(&session.root);
     tests(session, cmd)
 }

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
+use basalt_manual::{CompletionArgs, ManArgs};
+use clap::{CommandFactory, Parser, Subcommand};
 use hostd::paths::Paths;
 use hostd::{client, config, gate, show};
 
@@ -45,6 +46,10 @@ enum Command {
         #[arg(long, value_name = "SECONDS")]
         deadline: Option<u64>,
     },
+    /// Print a shell's completion script
+    Completion(CompletionArgs),
+    /// Write the man pages
+    Man(ManArgs),
 }
 
 fn main() -> ExitCode {
@@ -61,11 +66,19 @@ fn main() -> ExitCode {
 #[tokio::main(flavor = "current_thread")]
 async fn run(cli: &Cli) -> Result<ExitCode> {
     let paths = Paths::under(&cli.root);
-    match cli.command {
-        Command::Status { json } => status(&paths.socket(), json).await,
+    match &cli.command {
+        Command::Status { json } => status(&paths.socket(), *json).await,
         Command::Gate { deadline } => {
             let deadline = deadline.map_or_else(|| configured(&paths), Duration::from_secs);
             Ok(gate(&paths.socket(), deadline).await)
+        }
+        Command::Completion(args) => {
+            print(&basalt_manual::completion(Cli::command(), args))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man(args) => {
+            basalt_manual::write_pages(Cli::command(), args).context("cannot write")?;
+            Ok(ExitCode::SUCCESS)
         }
     }
 }
@@ -74,7 +87,7 @@ async fn status(socket: &Path, json: bool) -> Result<ExitCode> {
     let status = client::status(socket, ANSWER).await?;
     let text =
         if json { serde_json::to_string_pretty(&status)? + "\n" } else { show::status(&status) };
-    print(&text)?;
+    print(text.as_bytes())?;
     Ok(if status.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -99,8 +112,8 @@ fn configured(paths: &Paths) -> Duration {
     config::load(paths, credentials.as_deref()).config.gate_deadline
 }
 
-fn print(text: &str) -> Result<()> {
-    match io::stdout().write_all(text.as_bytes()) {
+fn print(bytes: &[u8]) -> Result<()> {
+    match io::stdout().write_all(bytes) {
         // Whoever reads has seen enough, as `head` does.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result.context("cannot print"),

@@ -63,22 +63,24 @@ impl Report {
         self.line("state", format!("{state}, {} failed units", failed.len()));
     }
 
-    /// All that `hostctl status` says in one word each: slot, trial or blessed, and the rest.
+    /// The slot and whether it is blessed, and what else `hostctl status` says.
     fn status(&mut self, status: &str) {
-        let Ok(Value::Object(status)) = serde_json::from_str(status) else {
+        let Ok(status) = serde_json::from_str::<Value>(status) else {
             self.wrong.push(format!("`hostctl status --json` said: {status}"));
             return;
         };
-        if !status.contains_key("slot") {
+        let word = |name: &str| status[name].as_str().unwrap_or("unknown").to_owned();
+        let [slot, boot, state] = ["slot", "boot", "state"].map(word);
+        for (name, value, expected) in [("boot", &boot, "blessed"), ("hostd", &state, "ready")] {
+            if value != expected {
+                self.wrong.push(format!("{name} is {value}: {}", status["problems"]));
+            }
+        }
+        if slot == "unknown" {
             self.wrong.push("hostd does not know its slot".to_owned());
         }
-        let word = |(name, value): (&String, &Value)| match value {
-            Value::String(text) => Some(format!("{name} {text}")),
-            Value::Bool(_) | Value::Number(_) => Some(format!("{name} {value}")),
-            _ => None,
-        };
-        let words: Vec<String> = status.iter().filter_map(word).collect();
-        self.line("hostd", words.join(", "));
+        self.line("slot", format!("{slot}, {boot}"));
+        self.line("hostd", state);
     }
 
     fn mounts(&mut self, usr: &str, var: &str) {
@@ -122,20 +124,22 @@ mod tests {
         }
     }
 
+    const GOOD: &str = r#"{"slot": "a", "boot": "blessed", "state": "ready", "problems": []}"#;
+
     /// A good boot, but for one answer; `wrong` is part of the verdict, empty when all is well.
-    fn check(name: &str, answer: &str, wrong: &str) {
+    fn check(name: &'static str, answer: &str, wrong: &str) {
         let good = [
             ("state", "running"),
             ("failed", ""),
             ("boot", "Startup finished in 1s (kernel) + 2s (userspace) = 3s"),
-            ("status", r#"{"slot": "a", "boot": "blessed", "wrong": []}"#),
+            ("status", GOOD),
             ("system", "Basalt 3 (base)"),
             ("usr", "ro,relatime"),
             ("var", "ext4  6.9G"),
         ];
         let mut answers: Answers =
-            good.map(|(name, text)| (name.to_owned(), text.to_owned())).into_iter().collect();
-        answers.insert(name.to_owned(), answer.to_owned());
+            good.map(|(name, text)| (name, text.to_owned())).into_iter().collect();
+        answers.insert(name, answer.to_owned());
         let verdict = report(&image(), &answers).verdict();
         let verdict = verdict.map_or_else(|error| error.to_string(), |()| String::new());
         assert!(verdict.contains(wrong) && verdict.is_empty() == wrong.is_empty(), "{verdict}");
@@ -172,13 +176,16 @@ mod tests {
     }
 
     #[test]
+    fn a_host_on_trial_or_with_a_problem_is_wrong() {
+        check("status", &GOOD.replace("blessed", "trial"), "boot is trial");
+        check("status", &GOOD.replace("ready", "degraded"), "hostd is degraded");
+        check("status", &GOOD.replace("slot", "lost"), "hostd does not know its slot");
+    }
+
+    #[test]
     fn slot_and_blessing_are_shown() {
-        let answers = Answers::from([(
-            "status".to_owned(),
-            r#"{"slot": "a", "boot": "blessed", "tries": 2, "units": {}}"#.to_owned(),
-        )]);
-        let text = report(&image(), &answers).to_string();
-        assert!(text.contains("hostd    boot blessed, slot a, tries 2"), "{text}");
+        let text = report(&image(), &Answers::from([("status", GOOD.to_owned())])).to_string();
+        assert!(text.contains("slot     a, blessed\nhostd    ready\n"), "{text}");
         assert!(text.contains("disk     out/base/3/disk.raw, 803 MB of 12884 MB"), "{text}");
     }
 }

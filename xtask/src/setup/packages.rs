@@ -36,6 +36,7 @@ pub(super) const PACKAGES: &[Package] = &[
     package("gdisk", "checks partition tables in tests"),
     package("fdisk", "reads partition tables in tests"),
     package("qemu-system-x86", "boots images"),
+    package("openssh-client", "makes the key with which a person looks into a kept demo"),
     package("ovmf", "the UEFI firmware that it boots them with"),
 ];
 

@@ -13,7 +13,7 @@ depends() {
 }
 
 install() {
-	inst_multiple cat cut grep journalctl sed sleep systemctl tail tr udevadm
+	inst_multiple cat cut grep journalctl sed sleep systemctl tr udevadm
 	inst_simple /usr/lib/basalt/boot-failed
 	inst_simple /usr/lib/udev/rules.d/90-basalt.rules
 	inst_simple "$systemdsystemunitdir/emergency.service.d/10-basalt.conf"

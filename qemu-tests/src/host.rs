@@ -1,0 +1,143 @@
+//! A host that runs, as a test sees it.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use basalt_vm::{Answer, Machine, Patience, Vm};
+use serde_json::Value;
+
+use crate::image::Image;
+
+/// A whole boot, or anything that waits for one, on a slow and busy machine.
+pub const BOOT: Duration = Duration::from_secs(600);
+/// A command that should take seconds.
+const COMMAND: Duration = Duration::from_secs(240);
+
+/// A running host and the image that it was made from.
+pub struct Host {
+    /// The machine.
+    pub vm: Vm,
+    /// What it was booted from.
+    pub image: Image,
+}
+
+/// A machine with the image's disk. One processor: a boot hardly uses a second one, two machines
+/// run at a time, and where QEMU emulates them, firmware now and then waits for ever after a
+/// reboot for its second processor to show up.
+pub fn machine(image: &Image) -> Machine {
+    Machine::new(&image.disk).cpus(1)
+}
+
+impl Host {
+    /// Runs a command as root, which must succeed; what it printed.
+    ///
+    /// # Errors
+    /// It failed, or the host did not answer.
+    pub fn ok(&mut self, command: &str) -> Result<String> {
+        let Answer { code, text } = self.run(command)?;
+        ensure!(code == 0, "`{command}` ended with {code}: {text}");
+        Ok(text.trim().to_owned())
+    }
+
+    /// Runs a command as root, which must fail; what it printed.
+    ///
+    /// # Errors
+    /// It succeeded, or the host did not answer.
+    pub fn fails(&mut self, command: &str) -> Result<String> {
+        let Answer { code, text } = self.run(command)?;
+        ensure!(code != 0, "`{command}` succeeded: {text}");
+        Ok(text)
+    }
+
+    fn run(&mut self, command: &str) -> Result<Answer> {
+        self.up()?;
+        Ok(self.vm.shell()?.run(command, COMMAND)?)
+    }
+
+    /// Waits until somebody can be asked.
+    ///
+    /// # Errors
+    /// The host does not come up.
+    pub fn up(&mut self) -> Result<()> {
+        Ok(self.vm.shell()?.wait_until_up(BOOT)?)
+    }
+
+    /// What `hostctl status` says.
+    ///
+    /// # Errors
+    /// It says nothing that can be read.
+    pub fn status(&mut self) -> Result<Value> {
+        // Its exit code is a matter of what is wrong with the host.
+        let text = self.run("hostctl status --json")?.text;
+        serde_json::from_str(&text).with_context(|| format!("`hostctl status --json` said: {text}"))
+    }
+
+    /// Compares one value of the status.
+    ///
+    /// # Errors
+    /// It is another one.
+    pub fn expect_status(&mut self, key: &str, expected: &str) -> Result<()> {
+        let status = self.status()?;
+        ensure!(status[key] == expected, "`{key}` is not `{expected}`: {status}");
+        Ok(())
+    }
+
+    /// Waits until a command succeeds.
+    ///
+    /// # Errors
+    /// It never did; the error has what it printed last.
+    pub fn until(&mut self, command: &str) -> Result<()> {
+        let script = format!(
+            "for i in $(seq 200); do {command} && exit 0; sleep 1; done >/tmp/until 2>&1; \
+             tail -5 /tmp/until; exit 1"
+        );
+        self.ok(&script).with_context(|| format!("`{command}` never succeeded"))?;
+        Ok(())
+    }
+
+    /// Reboots and waits for the next boot.
+    ///
+    /// # Errors
+    /// It does not come up again.
+    pub fn reboot(&mut self) -> Result<()> {
+        Ok(self.vm.shell()?.reboot(BOOT)?)
+    }
+
+    /// Waits until it has rebooted by itself.
+    ///
+    /// # Errors
+    /// It never does.
+    pub fn reboots_itself(&mut self) -> Result<()> {
+        Ok(self.vm.shell()?.wait_for_reboot(BOOT)?)
+    }
+
+    /// Waits until the console shows all of these, in this order.
+    ///
+    /// # Errors
+    /// It does not; the error has the console's last lines.
+    pub fn console_says(&mut self, texts: &[&str]) -> Result<()> {
+        for text in texts {
+            self.vm.wait_for_console(text, Patience::BOOT)?;
+        }
+        Ok(())
+    }
+
+    /// That the machine is still on, and goes on with the boot that it is in.
+    ///
+    /// # Errors
+    /// It ended, or rebooted.
+    pub fn stays_up(&mut self, time: Duration) -> Result<()> {
+        self.up()?;
+        let boot = self.boot_id()?;
+        if self.vm.ended_within(time)? {
+            bail!("the machine ended");
+        }
+        let now = self.boot_id()?;
+        ensure!(boot == now, "the machine rebooted");
+        Ok(())
+    }
+
+    fn boot_id(&mut self) -> Result<String> {
+        self.ok("cat /proc/sys/kernel/random/boot_id")
+    }
+}

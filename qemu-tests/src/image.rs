@@ -1,0 +1,54 @@
+//! The image under test: the folder that `basalt build` made.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+/// Names the folder with `manifest.json` and the disk.
+pub const VARIABLE: &str = "BASALT_IMAGE_DIR";
+
+/// A built image.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// Its disk.
+    pub disk: PathBuf,
+    /// Its version.
+    pub version: String,
+    /// The checksum of its OSTree commit.
+    pub commit: String,
+}
+
+#[derive(Deserialize)]
+struct Manifest {
+    version: String,
+    commit: String,
+    disk: Disk,
+}
+
+#[derive(Deserialize)]
+struct Disk {
+    file: String,
+}
+
+impl Image {
+    /// The image that the environment names.
+    ///
+    /// # Errors
+    /// It names none, or one without a manifest.
+    pub fn from_env() -> Result<Self> {
+        let folder = std::env::var_os(VARIABLE)
+            .with_context(|| format!("{VARIABLE} must name a folder as `out/base/1`"))?;
+        Self::read(Path::new(&folder))
+    }
+
+    fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join("manifest.json");
+        let text = fs::read_to_string(&path)
+            .with_context(|| format!("cannot read `{}`", path.display()))?;
+        let Manifest { version, commit, disk } = serde_json::from_str(&text)
+            .with_context(|| format!("cannot understand `{}`", path.display()))?;
+        Ok(Self { disk: folder.join(disk.file), version, commit })
+    }
+}

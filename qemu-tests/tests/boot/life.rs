@@ -1,0 +1,126 @@
+//! A host's life: its first boot, a reboot, a good update, a bad one.
+
+use anyhow::{Result, ensure};
+use qemu_tests::host::{Host, machine};
+use qemu_tests::story::Story;
+
+pub(crate) const STORY: Story = Story {
+    name: "life",
+    machine: |image| {
+        // A boot that is not good is told early.
+        machine(image).shell().credential("basalt.hostd", "[gate]\ndeadline_s = 30\n")
+    },
+    steps: &[
+        ("a_fresh_host_is_ready_and_names_its_image", ready),
+        ("no_unit_fails", no_unit_fails),
+        ("usr_and_sysroot_are_read_only", read_only),
+        ("var_is_its_own_file_system_and_fills_the_disk", var_fills_the_disk),
+        ("nobody_has_a_password", nobody_has_a_password),
+        ("var_and_etc_survive_a_reboot", survive_a_reboot),
+        ("a_counted_entry_is_blessed_and_loses_its_counter", good_update),
+        ("a_broken_hostd_spends_its_tries_and_the_other_slot_comes_back", bad_update),
+    ],
+};
+
+fn ready(host: &mut Host) -> Result<()> {
+    host.ok("hostctl gate --deadline 200")?;
+    let (version, commit) = (host.image.version.clone(), host.image.commit.clone());
+    for (key, expected) in [
+        ("state", "ready"),
+        ("boot", "blessed"),
+        ("slot", "a"),
+        ("version", &version),
+        ("commit", &commit),
+    ] {
+        host.expect_status(key, expected)?;
+    }
+    host.console_says(&[&format!("version {version}, slot a blessed, hostd is ready")])
+}
+
+fn no_unit_fails(host: &mut Host) -> Result<()> {
+    let failed = "systemctl --failed --plain --no-legend";
+    host.ok(&format!("systemctl is-system-running --wait || {{ {failed}; exit 1; }}"))?;
+    ensure!(host.ok(failed)?.is_empty());
+    Ok(())
+}
+
+fn read_only(host: &mut Host) -> Result<()> {
+    for folder in ["/usr", "/sysroot", "/usr/bin"] {
+        let said = host.fails(&format!("touch {folder}/new"))?;
+        ensure!(said.contains("Read-only file system"), "{said}");
+    }
+    Ok(())
+}
+
+fn var_fills_the_disk(host: &mut Host) -> Result<()> {
+    ensure!(host.ok("findmnt -no SOURCE,FSTYPE /var")?.ends_with("3 ext4"));
+    ensure!(host.ok("findmnt -no SOURCE /")? != host.ok("findmnt -no SOURCE /var")?);
+    let sectors = "d=/sys/class/block/vda; echo $(($(cat $d/size) - $(cat $d/vda3/start) - \
+                   $(cat $d/vda3/size)))";
+    let left: u64 = host.ok(sectors)?.parse()?;
+    ensure!(left < 4096, "{left} sectors behind /var");
+    Ok(())
+}
+
+fn nobody_has_a_password(host: &mut Host) -> Result<()> {
+    let with_password = host.ok("cut -d: -f1,2 /etc/shadow | grep -v ':[!*]' || true")?;
+    ensure!(with_password.is_empty(), "{with_password}");
+    host.fails("systemctl is-active ssh")?;
+    Ok(())
+}
+
+fn survive_a_reboot(host: &mut Host) -> Result<()> {
+    let id = host.ok("echo kept >/var/lib/kept; echo kept >/etc/kept; cat /etc/machine-id")?;
+    host.reboot()?;
+    ensure!(host.ok("cat /var/lib/kept /etc/kept /etc/machine-id")? == format!("kept\nkept\n{id}"));
+    host.ok("hostctl gate --deadline 200")?;
+    no_unit_fails(host)
+}
+
+/// A second entry for slot b, which leads to the same deployment.
+fn good_update(host: &mut Host) -> Result<()> {
+    host.ok(
+        "set -e; mount -o remount,rw /sysroot; cd /sysroot/ostree; ln -s $(readlink root.a) root.b
+         cd /efi/loader/entries
+         sed 's/^version .*/version 2/; s/slot_suffix=_a/slot_suffix=_b/' basalt-1-a.conf >new
+         sync; mv new basalt-2-b+3.conf; sync",
+    )?;
+    host.reboot()?;
+    host.until("test -e /efi/loader/entries/basalt-2-b.conf")?;
+    host.until("hostctl status | grep -q 'b, blessed'")?;
+    host.expect_status("state", "ready")?;
+    ensure!(host.ok("ls /efi/loader/entries")? == "basalt-1-a.conf\nbasalt-2-b.conf");
+    // The watchdog is for trials only.
+    ensure!(host.ok("systemctl show -P RuntimeWatchdogUSec")? == "0");
+    Ok(())
+}
+
+/// Slot a gets a deployment whose hostd ends at once.
+fn bad_update(host: &mut Host) -> Result<()> {
+    host.ok("set -e; mount -o remount,rw /sysroot; cd /efi/loader/entries; rm basalt-1-a.conf
+         cd /sysroot/ostree; old=$(readlink root.a); new=${old%.0}.1
+         cp -al $old $new; rm $new/usr/bin/hostd; cp /usr/bin/false $new/usr/bin/hostd
+         rm -r $new/etc; cp -a /etc $new/etc
+         ln -sfn $new root.a
+         cd /efi/loader/entries
+         sed 's/^version .*/version 3/; s/slot_suffix=_b/slot_suffix=_a/' basalt-2-b.conf >new
+         sync; mv new basalt-3-a+2.conf; sync")?;
+    host.reboot()?;
+    host.console_says(&[
+        "this boot is not good after 30 s",
+        "this release is on trial: rebooting",
+    ])?;
+    host.console_says(&[
+        "this boot is not good after 30 s",
+        "this release is on trial: rebooting",
+    ])?;
+    while !host.ok("cat /proc/cmdline")?.contains("slot_suffix=_b") {
+        host.reboots_itself()?;
+    }
+    host.ok("hostctl gate --deadline 200")?;
+    host.expect_status("slot", "b")?;
+    host.expect_status("boot", "blessed")?;
+    let entries = host.ok("ls /efi/loader/entries")?;
+    ensure!(entries == "basalt-2-b.conf\nbasalt-3-a+0-2.conf", "{entries}");
+    Ok(())
+}

@@ -1,0 +1,17 @@
+//! The image's smoke tests. `BASALT_IMAGE_DIR=out/base/1 cargo test --release -p qemu-tests`
+
+mod clone;
+mod first_install;
+mod life;
+mod secure_boot;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use qemu_tests::story;
+
+fn main() -> ExitCode {
+    // The longest first.
+    let stories = &[life::STORY, first_install::STORY, secure_boot::STORY, clone::STORY];
+    story::run(stories, Path::new(env!("CARGO_TARGET_TMPDIR")))
+}
