@@ -103,12 +103,15 @@ impl Host {
         Ok(self.vm.shell()?.reboot(BOOT)?)
     }
 
-    /// Waits until it has rebooted by itself.
+    /// Finds the shell of this boot again after the host has rebooted by itself, once or more.
     ///
     /// # Errors
-    /// It never does.
-    pub fn reboots_itself(&mut self) -> Result<()> {
-        Ok(self.vm.shell()?.wait_for_reboot(BOOT)?)
+    /// It does not come up.
+    pub fn catches_up(&mut self) -> Result<()> {
+        while self.run("true").is_err() {
+            self.vm.shell()?.wait_for_reboot(BOOT)?;
+        }
+        Ok(())
     }
 
     /// Waits until the console shows all of these, in this order.
