@@ -47,9 +47,11 @@ pub(crate) fn run(session: &Session, args: &DemoArgs) -> Result<()> {
         machine = key.let_in(machine)?;
     }
     let mut vm = machine.start(&folder.path().join("machine"))?;
+    let on = Instant::now();
     boot(session, &mut vm)?;
     let step = session.progress.step("questions");
-    let answers = probe::ask(vm.shell()?)?;
+    let mut answers = probe::ask(vm.shell()?)?;
+    answers.insert("on", format!("{:.1}", on.elapsed().as_secs_f64()));
     step.finish("answered");
     let report = report::report(&image, &answers);
     println!("\n{report}");

@@ -53,11 +53,12 @@ fn bare(ground: &Ground<'_>) -> Result<Boot> {
     reach(&mut vm, 0.0)
 }
 
-/// Switches the machine on, with a unit that prints the mark once `after` is active.
+/// Switches the machine on, with a unit that prints the mark once `after` is active; through the
+/// kernel, because what a terminal still holds is lost when its getty starts.
 fn start(ground: &Ground<'_>, name: &str, machine: Machine, after: &str) -> Result<Vm> {
     let mark = format!(
         "[Unit]\nDefaultDependencies=no\nAfter={after}\n[Service]\nType=oneshot\n\
-         ExecStart=/bin/sh -c 'echo {MARK} >/dev/ttyS0'\n"
+         ExecStart=/bin/sh -c 'echo \"<0>{MARK}\" >/dev/kmsg'\n"
     );
     let wants = "[Unit]\nWants=bench-mark.service\n";
     let machine = machine

@@ -17,6 +17,7 @@ const QUESTIONS: &[(&str, &str)] = &[
     ("status", "hostctl gate >/dev/null 2>&1; hostctl status --json"),
     ("system", ". /etc/os-release; echo \"$PRETTY_NAME\""),
     ("usr", "findmnt -no OPTIONS /usr"),
+    ("uptime", "cut -d ' ' -f 1 /proc/uptime"),
     ("var", "findmnt -no FSTYPE,SIZE /var"),
 ];
 /// A boot that is not over by then is a boot that hangs.

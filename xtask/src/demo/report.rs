@@ -25,7 +25,7 @@ pub(super) fn report(image: &Image, answers: &Answers) -> Report {
     report.line("disk", format!("{}, {allocated} MB of {size} MB", image.disk.display()));
     let answer = |name: &str| answers.get(name).map_or("", String::as_str).trim();
     report.line("system", answer("system").to_owned());
-    report.boot(answer("boot"));
+    report.boot(answer("boot"), before_kernel(answer("on"), answer("uptime")));
     report.state(answer("state"), answer("failed"));
     report.status(answer("status"));
     report.mounts(answer("usr"), answer("var"));
@@ -45,13 +45,14 @@ impl Report {
         self.lines.push((name.to_owned(), value));
     }
 
-    fn boot(&mut self, analyzed: &str) {
+    fn boot(&mut self, analyzed: &str, before_kernel: Option<f64>) {
         let stages = probe::stages(analyzed);
         if stages.is_empty() {
             self.wrong.push(format!("the boot is not over: {analyzed}"));
         }
-        let stages: Vec<_> = stages.iter().map(|(name, time)| format!("{name} {time}")).collect();
-        self.line("boot", stages.join(", "));
+        let first = before_kernel.map(|seconds| format!("firmware and loader {seconds:.1}s"));
+        let stages = stages.iter().map(|(name, time)| format!("{name} {time}"));
+        self.line("boot", first.into_iter().chain(stages).collect::<Vec<_>>().join(", "));
     }
 
     fn state(&mut self, state: &str, failed: &str) {
@@ -96,6 +97,13 @@ impl Report {
         self.line("/usr", usr.to_owned());
         self.line("/var", var);
     }
+}
+
+/// Seconds from power-on to the kernel: how long the machine is on, less what the kernel counts.
+/// Firmware that QEMU emulates tells systemd nothing of it. Pure.
+fn before_kernel(on: &str, uptime: &str) -> Option<f64> {
+    let seconds = on.parse::<f64>().ok()? - uptime.parse::<f64>().ok()?;
+    Some(seconds.max(0.0))
 }
 
 impl fmt::Display for Report {
@@ -173,6 +181,12 @@ mod tests {
     #[test]
     fn a_var_that_is_a_folder_is_wrong() {
         check("var", "", "/var is no file system of its own");
+    }
+
+    #[test]
+    fn the_time_before_the_kernel_is_what_the_kernel_does_not_count() {
+        assert_eq!(before_kernel("37.5", "29.25"), Some(8.25));
+        assert_eq!(before_kernel("37.5", ""), None);
     }
 
     #[test]
