@@ -45,6 +45,12 @@ impl CachePaths {
         Ok(Path::new(&home).join(".cache/basalt"))
     }
 
+    /// The folder itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The file of the package with this SHA-256.
     #[must_use]
     pub fn package(&self, sha256: &str) -> PathBuf {

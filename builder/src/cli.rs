@@ -14,7 +14,7 @@ use crate::lock::Lock;
 use crate::plan::{self, Places, Request};
 use crate::progress::Progress;
 use crate::run::{self, Login, Writes};
-use crate::{key, namespace};
+use crate::{key, namespace, space};
 
 /// Composes, boots and keeps host images.
 #[derive(Debug, Parser)]
@@ -185,7 +185,10 @@ fn build(args: PlaceArgs, now: u64) -> Result<()> {
         sign_key: args.sign_key,
         now,
     };
-    let built = build::build(&options, Progress::for_stderr())?;
+    let built = build::build(&options, Progress::for_stderr()).map_err(|error| {
+        let places = &options.places;
+        space::explain(error, &[(places.cache.root(), "--cache"), (&places.out, "--out")])
+    })?;
     if json {
         println!("{}", serde_json::to_string_pretty(&built.manifest)?);
         return Ok(());

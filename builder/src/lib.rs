@@ -18,4 +18,5 @@ pub mod manifest;
 pub mod namespace;
 pub mod overlay;
 pub mod progress;
+pub mod space;
 pub mod version;

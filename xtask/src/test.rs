@@ -24,6 +24,9 @@ const COMPILE_DEADLINE: Duration = Duration::from_secs(3600);
 const TEST_DEADLINE: Duration = Duration::from_secs(2700);
 const QUICK_DEADLINE: Duration = Duration::from_secs(300);
 
+/// Tells tests which image was built for them.
+const IMAGE_VARIABLE: &str = "BASALT_IMAGE_DIR";
+
 /// What was typed.
 #[derive(Debug, Args)]
 pub(crate) struct TestArgs {
@@ -71,6 +74,9 @@ fn phases(session: &Session, report: &mut Report) -> Result<()> {
     report.closings.extend(closing.clone());
     closing::all_ran(&closing)?;
     let image = report.during(Phase::Image, || image::build(session))?;
+    let closing = report.during(Phase::Tests, || build_tests(session, &image))?;
+    report.closings.extend(closing.clone());
+    closing::all_ran(&closing)?;
     let closing = report.during(Phase::Qemu, || qemu_tests(session, &image))?;
     report.closings.extend(closing.clone());
     closing::all_ran(&closing)
@@ -104,7 +110,18 @@ fn nextest(session: &Session) -> Result<Vec<Closing>> {
     session.progress.heading("tests");
     let cmd = Cmd::new(tool(Tool::NEXTEST)?)
         .args(["nextest", "run", "--release", "--workspace", "--exclude", "qemu-tests"])
+        .args(["--exclude", "build-tests", "--no-fail-fast", "--color", "never"])
+        .current_dir(&session.root);
+    tests(session, cmd)
+}
+
+/// One at a time: each keeps both processors busy.
+fn build_tests(session: &Session, image: &Image) -> Result<Vec<Closing>> {
+    session.progress.heading("tests that build images");
+    let cmd = Cmd::new(tool(Tool::NEXTEST)?)
+        .args(["nextest", "run", "--release", "--package", "build-tests", "--test-threads", "1"])
         .args(["--no-fail-fast", "--color", "never"])
+        .env(IMAGE_VARIABLE, &image.folder)
         .current_dir(&session.root);
     tests(session, cmd)
 }
@@ -113,7 +130,7 @@ fn qemu_tests(session: &Session, image: &Image) -> Result<Vec<Closing>> {
     session.progress.heading("tests that boot the image");
     let cmd = Cmd::new(session::cargo())
         .args(["test", "--release", "--package", "qemu-tests", "--color", "never"])
-        .env("BASALT_IMAGE_DIR", &image.folder)
+        .env(IMAGE_VARIABLE, &image.folder)
         .current_dir(&session.root);
     tests(session, cmd)
 }

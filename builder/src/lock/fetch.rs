@@ -22,6 +22,9 @@ const WORKERS: usize = 4;
 const TRIES: u32 = 3;
 /// The slowest download that is still waited for, in bytes a second.
 const SLOWEST: u64 = 50_000;
+/// Packages that no address could be reached for, before the others are not tried at all: without
+/// a network each of hundreds would be waited for.
+const UNREACHABLE: usize = 4;
 
 /// Packages that no address has any more.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +32,8 @@ const SLOWEST: u64 = 50_000;
 pub struct MissingPackages {
     /// Each with the reasons, one an address.
     pub packages: Vec<(LockedPackage, Vec<String>)>,
+    /// How many more were not tried, because too many could not be reached.
+    pub not_tried: usize,
 }
 
 impl MissingPackages {
@@ -37,6 +42,9 @@ impl MissingPackages {
         for (package, reasons) in &self.packages {
             lines.push(format!("cannot get `{} {}`:", package.name, package.version));
             lines.extend(reasons.iter().map(|reason| format!("  {reason}")));
+        }
+        if self.not_tried > 0 {
+            lines.push(format!("{} more packages were not tried", self.not_tried));
         }
         lines.push(
             "hint: check the network; when a mirror has dropped a version, build once without \
@@ -75,18 +83,25 @@ impl<'a> Fetcher<'a> {
         let wanted = missing(lock, cache, step)?;
         let total = wanted.iter().map(|package| package.size).sum();
         let (next, done) = (AtomicUsize::new(0), AtomicU64::new(0));
+        let unreachable = AtomicUsize::new(0);
         let failures = Mutex::new(Vec::new());
         let broken = Mutex::new(None);
         std::thread::scope(|scope| {
             for _ in 0..WORKERS {
                 scope.spawn(|| {
-                    while let Some(package) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    while unreachable.load(Ordering::Relaxed) < UNREACHABLE
+                        && let Some(package) = wanted.get(next.fetch_add(1, Ordering::Relaxed))
+                    {
                         let count = |bytes| {
                             step.bytes(done.fetch_add(bytes, Ordering::Relaxed) + bytes, total);
                         };
                         match self.fetch_one(package, lock.resolved, cache, &count) {
                             Ok(Ok(())) => (),
-                            Ok(Err(reasons)) => push(&failures, ((*package).clone(), reasons)),
+                            Ok(Err(missing)) => {
+                                unreachable
+                                    .fetch_add(missing.unreachable.into(), Ordering::Relaxed);
+                                push(&failures, ((*package).clone(), missing.reasons));
+                            }
                             Err(error) => {
                                 *broken.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
                                     Some(error);
@@ -103,18 +118,22 @@ impl<'a> Fetcher<'a> {
         }
         let mut packages = failures.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         packages.sort();
-        if packages.is_empty() { Ok(()) } else { Err(MissingPackages { packages }.into()) }
+        let not_tried = wanted.len().saturating_sub(next.into_inner());
+        if packages.is_empty() {
+            return Ok(());
+        }
+        Err(MissingPackages { packages, not_tried }.into())
     }
 
-    /// `Ok(Err(reasons))` when no address gives it; `Err` when the cache cannot take it.
+    /// `Ok(Err(missing))` when no address gives it; `Err` when the cache cannot take it.
     fn fetch_one(
         &self,
         package: &LockedPackage,
         resolved: u64,
         cache: &Cache,
         count: &dyn Fn(u64),
-    ) -> Result<Result<(), Vec<String>>> {
-        let mut reasons = Vec::new();
+    ) -> Result<Result<(), Missing>> {
+        let mut missing = Missing::default();
         for address in addresses(self.debian, package, resolved) {
             for attempt in 1..=TRIES {
                 match self.download(&address, package, &cache.package(&package.sha256), count) {
@@ -124,11 +143,12 @@ impl<'a> Fetcher<'a> {
                         return Err(error).with_context(doing);
                     }
                     Err(Failure::Gone(reason)) => {
-                        reasons.push(format!("{address}: {reason}"));
+                        missing.reasons.push(format!("{address}: {reason}"));
                         break;
                     }
                     Err(Failure::Transient(reason)) if attempt == TRIES => {
-                        reasons.push(format!("{address}: {reason}"));
+                        missing.unreachable = true;
+                        missing.reasons.push(format!("{address}: {reason}"));
                     }
                     Err(Failure::Transient(_)) => {
                         std::thread::sleep(Duration::from_millis(200) * attempt.pow(2));
@@ -136,7 +156,7 @@ impl<'a> Fetcher<'a> {
                 }
             }
         }
-        Ok(Err(reasons))
+        Ok(Err(missing))
     }
 
     fn download(
@@ -163,6 +183,15 @@ impl<'a> Fetcher<'a> {
         file.persist(to).map_err(|error| Failure::Cache(error.error))?;
         basalt_durable::sync_folder(folder).map_err(Failure::Cache)
     }
+}
+
+/// Why a package cannot be had.
+#[derive(Debug, Default)]
+struct Missing {
+    /// One for each address.
+    reasons: Vec<String>,
+    /// Whether an address did not answer as a server should, where another day might help.
+    unreachable: bool,
 }
 
 enum Failure {
@@ -272,3 +301,6 @@ fn encode(path: &str) -> String {
 fn push<T>(list: &Mutex<Vec<T>>, item: T) {
     list.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(item);
 }
+
+#[cfg(test)]
+mod tests;

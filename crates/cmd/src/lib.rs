@@ -89,6 +89,16 @@ impl Cmd {
         self
     }
 
+    /// The same command, started by another program, as `["unshare", "--net", "--"]`.
+    pub fn behind<A: AsRef<OsStr>>(mut self, starter: impl IntoIterator<Item = A>) -> Self {
+        let mut starter = starter.into_iter().map(|word| word.as_ref().to_owned());
+        let Some(program) = starter.next() else { return self };
+        let own = std::mem::replace(&mut self.program, program);
+        let words = starter.chain([own]).map(line::Arg::Shown);
+        self.args.splice(0..0, words);
+        self
+    }
+
     /// Sets one environment variable.
     pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.env.push((key.as_ref().to_owned(), value.as_ref().to_owned()));

@@ -72,3 +72,10 @@ fn lines_arrive_in_order_and_the_last_one_needs_no_newline() {
     sh("printf 'a\\nb\\rc'").run_with_lines(|line| seen.push(line.to_owned())).unwrap();
     assert_eq!(seen, ["a", "b", "c"]);
 }
+
+#[test]
+fn a_command_behind_another_keeps_its_arguments() {
+    let cmd = Cmd::new("printf").args(["%s-", "a"]).redacted_arg("b").behind(["env", "X=1"]);
+    assert_eq!(cmd.line(), "env X=1 printf %s- a ***");
+    assert_eq!(cmd.run().unwrap().stdout_text(), "a-b-");
+}

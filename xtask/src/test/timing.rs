@@ -42,7 +42,10 @@ pub(super) struct Timing {
 
 impl Timing {
     pub(super) fn add(&mut self, phase: Phase, taken: Duration) {
-        self.taken.push((phase, taken));
+        match self.taken.iter_mut().find(|(known, _)| *known == phase) {
+            Some((_, sum)) => *sum += taken,
+            None => self.taken.push((phase, taken)),
+        }
     }
 }
 
@@ -77,6 +80,14 @@ image         6 min 15 s    6 min 00 s  15 s too long
 together     13 min 26 s
 ";
         assert_eq!(format!("\n{timing}"), expected);
+    }
+
+    #[test]
+    fn a_phase_that_comes_twice_is_summed() {
+        let mut timing = Timing::default();
+        timing.add(Phase::Tests, Duration::from_secs(20));
+        timing.add(Phase::Tests, Duration::from_secs(25));
+        assert!(timing.to_string().contains("tests               45 s"), "{timing}");
     }
 
     #[test]
