@@ -27,7 +27,29 @@ const DEADLINE: Duration = Duration::from_secs(1800);
 /// A tool that runs over a whole tree.
 const TOOL_DEADLINE: Duration = Duration::from_secs(300);
 /// Change it when this stage makes something else from the same inputs.
-const FORM: &str = "tree 2";
+const FORM: &str = "tree 3";
+
+/// What only apt, dpkg's helpers and package scripts read, none of which ever runs on a host. Some
+/// of it tells of the folder it was built in. dpkg's own database stays: it lists what is there.
+const PACKAGERS: [&str; 17] = [
+    "etc/apt",
+    "var/backups",
+    "var/cache/apt",
+    "var/cache/debconf",
+    "var/lib/apt",
+    "var/lib/dracut",
+    "var/lib/pam",
+    "var/lib/sgml-base",
+    "var/lib/shells.state",
+    "var/lib/systemd/deb-systemd-helper-enabled",
+    "var/lib/systemd/deb-systemd-helper-masked",
+    "var/lib/systemd/deb-systemd-user-helper-enabled",
+    "var/lib/systemd/deb-systemd-user-helper-masked",
+    "var/lib/ucf",
+    "var/lib/xml-core",
+    "var/log/apt",
+    "var/log/runit",
+];
 
 /// Files that belong to one machine, or that differ from one run to the next.
 const ONE_MACHINES: [&str; 14] = [
@@ -240,9 +262,10 @@ pub fn kernel_versions(root: &Path) -> Result<Vec<String>> {
 
 /// Empties what belongs to a running system, and drops what differs from one run to the next.
 fn clear_volatile(root: &Path) -> Result<()> {
-    for folder in
-        ["dev", "proc", "sys", "run", "tmp", "var/tmp", "var/log", "var/cache", "var/lib/apt"]
-    {
+    for path in PACKAGERS {
+        remove_any(&root.join(path))?;
+    }
+    for folder in ["dev", "proc", "sys", "run", "tmp", "var/tmp", "var/log", "var/cache"] {
         let folder = root.join(folder);
         if !folder.is_dir() {
             continue;
@@ -259,6 +282,19 @@ fn clear_volatile(root: &Path) -> Result<()> {
     remove_identity(root)
 }
 
+/// Removes a file, or a folder with all that is in it; one that is not there is as good.
+fn remove_any(path: &Path) -> Result<()> {
+    if path.is_dir() && !path.is_symlink() {
+        return remove_tree(path);
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove `{}`", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Removes what tells one machine from another, and backups that packages leave.
 fn remove_identity(root: &Path) -> Result<()> {
     let mut files: Vec<PathBuf> = ONE_MACHINES.iter().map(|file| root.join(file)).collect();
@@ -269,12 +305,7 @@ fn remove_identity(root: &Path) -> Result<()> {
         }));
     }
     for file in files {
-        match fs::remove_file(&file) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("cannot remove `{}`", file.display()));
-            }
-            _ => (),
-        }
+        remove_any(&file)?;
     }
     Ok(())
 }
