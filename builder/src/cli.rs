@@ -1,6 +1,6 @@
 //! The command line: what was typed, and handing it on.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -164,10 +164,7 @@ pub fn execute(cli: Cli, now: u64) -> Result<()> {
         Command::Run(args) => run::run(&args.options()),
         Command::Check(args) => check(&args),
         Command::Key(KeyCommand::Create { name, out }) => create_key(&name, &out),
-        Command::Completion(args) => {
-            let script = basalt_manual::completion(Cli::command(), &args);
-            std::io::stdout().write_all(&script).context("cannot print")
-        }
+        Command::Completion(args) => print(&basalt_manual::completion(Cli::command(), &args)),
         Command::Man(args) => {
             basalt_manual::write_pages(Cli::command(), &args).context("cannot write")?;
             Ok(())
@@ -190,17 +187,20 @@ fn build(args: PlaceArgs, now: u64) -> Result<()> {
         space::explain(error, &[(places.cache.root(), "--cache"), (&places.out, "--out")])
     })?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&built.manifest)?);
-        return Ok(());
+        return print_line(&serde_json::to_string_pretty(&built.manifest)?);
     }
     let manifest = &built.manifest;
     let state = if built.fresh { "built" } else { "nothing changed:" };
     let note = if manifest.release == "unsigned" { ", unsigned release" } else { "" };
-    println!("{state} {} {}{note}", manifest.name, manifest.version);
-    println!("  disk    {}", built.folder.join(&manifest.disk.file).display());
-    println!("  commit  {}", manifest.commit);
-    println!("  size    {} MB of {} MB", mb(manifest.disk.allocated), mb(manifest.disk.size));
-    Ok(())
+    print_line(&format!(
+        "{state} {} {}{note}\n  disk    {}\n  commit  {}\n  size    {} MB of {} MB",
+        manifest.name,
+        manifest.version,
+        built.folder.join(&manifest.disk.file).display(),
+        manifest.commit,
+        mb(manifest.disk.allocated),
+        mb(manifest.disk.size)
+    ))
 }
 
 fn mb(bytes: u64) -> u64 {
@@ -215,22 +215,34 @@ fn plan(args: &PlaceArgs) -> Result<()> {
     let request = Request { version: args.release.clone(), trusted_key };
     let stages = plan::stages(&definition, lock.as_ref(), &places, &request)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&stages)?);
-    } else {
-        stages.iter().for_each(|stage| println!("{stage}"));
+        return print_line(&serde_json::to_string_pretty(&stages)?);
     }
-    Ok(())
+    let lines: Vec<String> = stages.iter().map(ToString::to_string).collect();
+    print_line(&lines.join("\n"))
 }
 
 fn check(args: &CheckArgs) -> Result<()> {
     let definition = Definition::load(&args.definition)?;
-    println!("{}: good ({})", args.definition.display(), definition.summary());
-    Ok(())
+    print_line(&format!("{}: good ({})", args.definition.display(), definition.summary()))
 }
 
 fn create_key(name: &str, out: &std::path::Path) -> Result<()> {
     let (secret, public) = key::create(name, out)?;
-    println!("secret key  {}  (keep it; `basalt build --sign-key` reads it)", secret.display());
-    println!("public key  {}", public.display());
-    Ok(())
+    print_line(&format!(
+        "secret key  {}  (keep it; `basalt build --sign-key` reads it)\npublic key  {}",
+        secret.display(),
+        public.display()
+    ))
+}
+
+fn print_line(text: &str) -> Result<()> {
+    print(format!("{text}\n").as_bytes())
+}
+
+fn print(bytes: &[u8]) -> Result<()> {
+    match io::stdout().write_all(bytes) {
+        // Whoever reads has seen enough, as `head` does.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("cannot print"),
+    }
 }
