@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod commit;
 pub mod compose;
+pub mod device_nodes;
 pub mod disk;
 pub mod form;
 pub mod initramfs;

@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use basalt_api::status::{Boot, HostStatus};
 use basalt_cmd::Cmd;
 use basalt_durable::PUBLIC;
 
+/// A console that cannot be told must not cost the round, which feeds the watchdog.
+const DEADLINE: Duration = Duration::from_secs(5);
 /// Problems shown; the rest is told by `hostctl status`.
 const SHOWN: usize = 3;
 
@@ -21,7 +24,7 @@ pub fn show(path: &Path, status: &HostStatus) {
         tracing::warn!(%error, path = %path.display(), "cannot write what the consoles show");
         return;
     }
-    if let Err(error) = Cmd::new("agetty").arg("--reload").run() {
+    if let Err(error) = Cmd::new("agetty").arg("--reload").deadline(DEADLINE).run() {
         tracing::debug!(%error, "no console was told");
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use basalt_deploy::{Checkout, Repo};
 
 use super::release::{self, Release};
-use super::{form, initramfs, lint, tree, units};
+use super::{device_nodes, form, initramfs, lint, tree, units};
 use crate::cache::{Cache, remove_tree};
 use crate::definition::Definition;
 use crate::fingerprint::{Fingerprint, InputError};
@@ -16,7 +16,7 @@ use crate::overlay;
 use crate::progress::Step;
 
 /// Change it when this stage makes something else from the same inputs.
-const FORM: &str = "compose 2";
+const FORM: &str = "compose 3";
 /// The programs that every image carries.
 pub const HOST_PROGRAMS: [&str; 2] = ["hostd", "hostctl"];
 /// Where the keys lie that an image trusts for updates.
@@ -88,6 +88,7 @@ pub fn make(inputs: &Inputs, release: &Release, cache: &Cache, step: &Step) -> R
     }
     step.note("enabling units");
     units::apply(&root, &definition.units)?;
+    lay_device_nodes(&root)?;
     place_kernel(&root, &cache.initramfs(&inputs.initramfs_key))?;
     step.note("bringing the tree into OSTree's form");
     form::apply(&root)?;
@@ -109,6 +110,15 @@ pub fn clear(cache: &Cache) -> Result<()> {
 
 fn work(cache: &Cache) -> PathBuf {
     cache.tmp().join("compose")
+}
+
+fn lay_device_nodes(root: &Path) -> Result<()> {
+    let version = initramfs::kernel_version(root)?;
+    let devname = initramfs::kernel_folder(root, &version).join("modules.devname");
+    let devname = fs::read_to_string(&devname)
+        .with_context(|| format!("cannot read `{}`", devname.display()))?;
+    let text = device_nodes::tmpfiles(&devname);
+    overlay::put(root, "usr/lib/tmpfiles.d/static-nodes.conf", text.as_bytes(), 0o644)
 }
 
 /// OSTree takes the kernel and the initramfs from beside the modules.

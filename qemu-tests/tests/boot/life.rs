@@ -17,6 +17,7 @@ pub(crate) const STORY: Story = Story {
         ("var_is_its_own_file_system_and_fills_the_disk", var_fills_the_disk),
         ("nobody_has_a_password", nobody_has_a_password),
         ("var_and_etc_survive_a_reboot", survive_a_reboot),
+        ("a_host_toml_on_the_esp_is_taken_and_wiped", host_toml_is_taken),
         ("a_counted_entry_is_blessed_and_loses_its_counter", good_update),
         ("a_broken_hostd_spends_its_tries_and_the_other_slot_comes_back", bad_update),
     ],
@@ -71,10 +72,27 @@ fn nobody_has_a_password(host: &mut Host) -> Result<()> {
 
 fn survive_a_reboot(host: &mut Host) -> Result<()> {
     let id = host.ok("echo kept >/var/lib/kept; echo kept >/etc/kept; cat /etc/machine-id")?;
+    host.ok("mkdir /efi/basalt/ 2>/dev/null; cat >/efi/basalt/host.toml <<END
+hostname = \"rack4-17\"
+[ssh]
+authorized_keys = [\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGGG ops\"]
+END
+         sync")?;
     host.reboot()?;
     ensure!(host.ok("cat /var/lib/kept /etc/kept /etc/machine-id")? == format!("kept\nkept\n{id}"));
     host.ok("hostctl gate --deadline 200")?;
     no_unit_fails(host)
+}
+
+/// It was put there before the last reboot.
+fn host_toml_is_taken(host: &mut Host) -> Result<()> {
+    ensure!(host.ok("hostname")? == "rack4-17");
+    ensure!(host.ok("cat /root/.ssh/authorized_keys")?.ends_with(" ops"));
+    ensure!(host.ok("stat -c %a /var/lib/basalt/host.toml")? == "600");
+    host.fails("test -e /efi/basalt/host.toml")?;
+    // Somebody may log in now, and only so.
+    host.ok("systemctl is-active ssh")?;
+    Ok(())
 }
 
 /// A second entry for slot b, which leads to the same deployment.

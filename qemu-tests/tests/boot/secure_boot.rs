@@ -1,14 +1,50 @@
-//! Firmware that starts nothing but what Microsoft's keys vouch for.
+//! Firmware that starts nothing but what Microsoft's keys vouch for, and a key that opens ssh.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use basalt_cmd::Cmd;
 use basalt_vm::Firmware;
 use qemu_tests::host::{Host, machine};
 use qemu_tests::story::Story;
 
+/// A key that this run made for itself.
+struct Key {
+    file: PathBuf,
+    public: String,
+}
+
+fn key() -> &'static Key {
+    static KEY: OnceLock<Key> = OnceLock::new();
+    KEY.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ssh-key");
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir(&folder).expect("a folder for a key");
+        let file = folder.join("key");
+        let keygen =
+            Cmd::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&file);
+        keygen.run().expect("ssh-keygen, of package openssh-client, makes a key");
+        let public = fs::read_to_string(file.with_extension("pub")).expect("its public half");
+        Key { file, public }
+    })
+}
+
 pub(crate) const STORY: Story = Story {
     name: "secure-boot",
-    machine: |image| machine(image).firmware(Firmware::SecureBoot).shell(),
-    steps: &[("it_boots_with_secure_boot_on", secure)],
+    machine: |image| {
+        machine(image)
+            .firmware(Firmware::SecureBoot)
+            .shell()
+            .credential("ssh.authorized_keys.root", &key().public)
+            .forward(22)
+    },
+    steps: &[
+        ("it_boots_with_secure_boot_on", secure),
+        ("a_key_that_came_as_a_credential_opens_ssh", key_opens_ssh),
+    ],
 };
 
 fn secure(host: &mut Host) -> Result<()> {
@@ -18,4 +54,17 @@ fn secure(host: &mut Host) -> Result<()> {
     ensure!(lockdown.contains("[integrity]"), "{lockdown}");
     host.ok("hostctl gate --deadline 200")?;
     host.expect_status("state", "ready")
+}
+
+fn key_opens_ssh(host: &mut Host) -> Result<()> {
+    host.until("systemctl is-active ssh")?;
+    let said = Cmd::new("ssh")
+        .args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"])
+        .args(["-o", "BatchMode=yes", "-o", "ConnectTimeout=60", "-i"])
+        .arg(&key().file)
+        .args(["-p", &host.vm.forwarded(22)?.to_string(), "root@127.0.0.1", "hostctl status"])
+        .deadline(Duration::from_secs(120))
+        .run()?;
+    ensure!(said.stdout_text().contains("slot     a, blessed"), "{}", said.stdout_text());
+    Ok(())
 }
