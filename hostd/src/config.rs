@@ -25,8 +25,10 @@ pub struct Config {
     pub log: String,
     /// Time between two rounds once all is well.
     pub round_interval: Duration,
-    /// Units that must be active.
+    /// Units that must be active for a release on trial to stay.
     pub required_units: Vec<String>,
+    /// Units that must be active for the host to be well, and no more.
+    pub wanted_units: Vec<String>,
     /// How long a boot may take to prove itself, from the start of the gate.
     pub gate_deadline: Duration,
 }
@@ -37,6 +39,7 @@ impl Default for Config {
             log: "info".to_owned(),
             round_interval: Duration::from_secs(10),
             required_units: Vec::new(),
+            wanted_units: Vec::new(),
             gate_deadline: Duration::from_secs(120),
         }
     }

@@ -43,7 +43,9 @@ impl Round {
     fn judge(&mut self) -> HostStatus {
         let proof = self.proof();
         let mut problems = self.lasting.clone();
-        problems.extend(health::of_units(&units::states(&self.config.required_units)));
+        let Config { required_units, wanted_units, .. } = &self.config;
+        let units = units::states(&[required_units.as_slice(), wanted_units].concat());
+        problems.extend(health::of_units(&units, required_units));
         problems.extend(health::of_boot(proof.boot));
         let facts = self.facts.clone();
         HostStatus {

@@ -28,11 +28,15 @@ pub struct BadLayer {
     pub is_of_image: bool,
 }
 
-/// Everything that the units say about the host's health.
+/// Everything that the units say about the host's health. Those in `required` fail the gate.
 #[must_use]
-pub fn of_units(units: &Units) -> Vec<Problem> {
+pub fn of_units(units: &Units, required: &[String]) -> Vec<Problem> {
     match units {
-        Ok(units) => units.iter().filter(|unit| !is_active(unit)).map(inactive).collect(),
+        Ok(units) => units
+            .iter()
+            .filter(|unit| !is_active(unit))
+            .map(|unit| inactive(unit, required.contains(&unit.name)))
+            .collect(),
         Err(reason) => vec![Problem {
             code: Code::UnitsUnknown,
             subject: "systemd".to_owned(),
@@ -114,14 +118,14 @@ fn is_active(unit: &Unit) -> bool {
     matches!(unit.active_state.as_str(), "active" | "reloading" | "refreshing")
 }
 
-fn inactive(unit: &Unit) -> Problem {
+fn inactive(unit: &Unit, is_required: bool) -> Problem {
     let Unit { name, active_state } = unit;
     Problem {
         code: Code::UnitInactive,
         subject: name.clone(),
         message: format!("it is {active_state}, and must be active"),
         hint: Some(format!("see `systemctl status {name}`")),
-        fails_gate: true,
+        fails_gate: is_required,
     }
 }
 
@@ -136,7 +140,7 @@ mod tests {
             name: (*name).to_owned(),
             active_state: (*state).to_owned(),
         };
-        let problems = of_units(&Ok(units.iter().map(unit).collect()));
+        let problems = of_units(&Ok(units.iter().map(unit).collect()), &[]);
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         assert_eq!(problems, expected);
     }
@@ -160,9 +164,18 @@ mod tests {
     #[test]
     fn a_lost_ledger_and_a_silent_systemd_fail_the_gate() {
         assert!(of_ledger(&Found::Lost("x".to_owned()))[0].fails_gate);
-        assert!(of_units(&Err("x".to_owned()))[0].fails_gate);
+        assert!(of_units(&Err("x".to_owned()), &[])[0].fails_gate);
         assert!(ledger_unwritable("x").fails_gate);
         assert_eq!(of_ledger(&Found::Read(Ledger::default(), None)), []);
+    }
+
+    #[test]
+    fn only_a_required_unit_fails_the_gate() {
+        let unit = |name: &str| Unit { name: name.to_owned(), active_state: "failed".to_owned() };
+        let units = Ok(vec![unit("required.service"), unit("wanted.service")]);
+        let problems = of_units(&units, &["required.service".to_owned()]);
+        let fails: Vec<bool> = problems.iter().map(|problem| problem.fails_gate).collect();
+        assert_eq!(fails, [true, false]);
     }
 
     #[test]

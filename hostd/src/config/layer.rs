@@ -29,6 +29,7 @@ pub(super) struct Layer {
 #[serde(deny_unknown_fields)]
 struct Gate {
     required_units: Option<Vec<Spanned<String>>>,
+    wanted_units: Option<Vec<Spanned<String>>>,
     deadline_s: Option<Spanned<u64>>,
 }
 
@@ -51,6 +52,9 @@ impl Layer {
         if let Some(units) = self.gate.required_units {
             config.required_units = units.into_iter().map(Spanned::into_inner).collect();
         }
+        if let Some(units) = self.gate.wanted_units {
+            config.wanted_units = units.into_iter().map(Spanned::into_inner).collect();
+        }
         if let Some(seconds) = self.gate.deadline_s {
             config.gate_deadline = Duration::from_secs(seconds.into_inner());
         }
@@ -66,8 +70,9 @@ impl Layer {
         }
         found.extend(out_of(source, self.round_interval_s.as_ref(), &ROUND_S));
         found.extend(out_of(source, self.gate.deadline_s.as_ref(), &DEADLINE_S));
-        for unit in self.gate.required_units.iter().flatten().filter(|unit| !is_unit(unit.as_ref()))
-        {
+        let units = [&self.gate.required_units, &self.gate.wanted_units];
+        let units = units.into_iter().flatten().flatten();
+        for unit in units.filter(|unit| !is_unit(unit.as_ref())) {
             let hint = "a unit's name ends with its kind, as `podman.socket`";
             found.push(source.mistake(unit.span(), "this is not the name of a unit", hint));
         }
@@ -109,7 +114,7 @@ mod tests {
     #[test]
     fn what_is_no_unit_is_told_with_its_place() {
         check("[gate]\nrequired_units = [\"--help\"]", "hostd.toml:2:19: this is not the name");
-        check("[gate]\nrequired_units = [\"podman\"]", "not the name of a unit");
+        check("[gate]\nwanted_units = [\"podman\"]", "not the name of a unit");
     }
 
     #[test]
