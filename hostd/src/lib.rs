@@ -11,6 +11,7 @@ pub mod issue;
 pub mod ledger;
 pub mod paths;
 pub mod round;
+pub mod runtime;
 pub mod server;
 pub mod units;
 

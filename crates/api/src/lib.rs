@@ -1,10 +1,20 @@
-//! What crosses a wire or lands on a disk: types, paths and limits. No I/O.
+//! What crosses a wire or lands on a disk: types, paths, limits and rules. No I/O.
 //!
-//! On the wire unknown fields are ignored, so that one release of skew works both ways.
+//! On the wire unknown fields are ignored, so that one release of skew works both ways. In reading
+//! order:
 
+pub mod canonical;
+pub mod capacity;
+pub mod checkin;
+pub mod enrol;
+pub mod id;
 pub mod ledger;
 pub mod problem;
+pub mod report;
+pub mod set;
 pub mod status;
+pub mod validate;
+pub mod workload;
 
 /// Where `hostd` listens on the host. Group `basalt` may read the status.
 pub const SOCKET: &str = "/run/hostd/hostd.sock";

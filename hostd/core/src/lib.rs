@@ -3,4 +3,5 @@
 pub mod address;
 pub mod boot;
 pub mod health;
+pub mod instance;
 pub mod ledger;

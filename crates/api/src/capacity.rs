@@ -1,0 +1,85 @@
+//! What a host has to give, and what its release can do.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::workload::Cpus;
+
+/// What a host has to give to workloads, its own needs taken off.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Capacity {
+    /// Processors.
+    pub cpus: Cpus,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// Disk for workloads in MiB: the whole file system that they lie on.
+    pub disk_mib: u64,
+    /// Of it, free now.
+    pub disk_free_mib: u64,
+    /// Devices that workloads may want, by path, as `/dev/kvm`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<String>,
+    /// What workloads set aside of it now, the host's own local ones among them.
+    #[serde(default)]
+    pub taken: Taken,
+}
+
+/// What workloads set aside.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Taken {
+    /// Processors.
+    pub cpus: Cpus,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+}
+
+/// What a host is, as far as placement and operators care.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HostFacts {
+    /// What it has to give.
+    pub capacity: Capacity,
+    /// The operating system's version, slot and state.
+    pub os: OsFacts,
+    /// Labels from the host's own configuration.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The system that a host booted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OsFacts {
+    /// The image's name, as `base`.
+    #[serde(default)]
+    pub image: String,
+    /// Its version.
+    #[serde(default)]
+    pub version: String,
+    /// The commit that it was booted from.
+    #[serde(default)]
+    pub commit: Option<String>,
+    /// The slot.
+    #[serde(default)]
+    pub slot: Option<String>,
+    /// `blessed`, `trial` or `unknown`.
+    #[serde(default)]
+    pub boot: String,
+    /// `ready` or `degraded`.
+    #[serde(default)]
+    pub state: String,
+    /// What is wrong, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
+}
+
+/// What a release can do beyond the first one. A workload that needs a feature which its host does
+/// not name is refused for that host.
+pub mod feature {
+    /// It runs containers.
+    pub const CONTAINER: &str = "container";
+    /// It runs virtual machines.
+    pub const VM: &str = "vm";
+    /// It hands secrets to workloads.
+    pub const SECRETS: &str = "secrets";
+}

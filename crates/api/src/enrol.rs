@@ -1,0 +1,154 @@
+//! How a host becomes one of the endpoint's.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{HostId, Name};
+
+/// Where a host redeems a token. Needs no client certificate.
+pub const ENROL_PATH: &str = "/v1/enrol";
+/// Where a host asks for a new certificate, with the old one or, once that has expired, with a
+/// signature by its key.
+pub const RENEW_PATH: &str = "/v1/hosts/self/certificate";
+/// How a join string begins.
+const PREFIX: &str = "basalt1.";
+/// Characters of a join string that are read.
+const MAX_LENGTH: usize = 4096;
+
+/// Everything that a host needs to know for its first contact, in one string: `basalt1.` and JSON
+/// in base64 (RFC 4648, URL-safe, without padding). It is a secret.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinString {
+    /// The endpoint's URLs, tried in turn.
+    pub urls: Vec<String>,
+    /// SHA-256 of the CA's certificate in DER, 64 hex digits.
+    pub ca_sha256: String,
+    /// The token.
+    pub secret: String,
+}
+
+/// Why something is no join string. Does not show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoJoinString {
+    /// It does not begin like one.
+    #[error("a join string begins with `{PREFIX}`")]
+    Prefix,
+    /// It was cut off or changed.
+    #[error("the join string was cut off or changed; `basaltctl token create` prints a new one")]
+    Damaged,
+}
+
+impl FromStr for JoinString {
+    type Err = NoJoinString;
+
+    fn from_str(text: &str) -> Result<Self, NoJoinString> {
+        let body = text.trim().strip_prefix(PREFIX).ok_or(NoJoinString::Prefix)?;
+        if body.len() > MAX_LENGTH {
+            return Err(NoJoinString::Damaged);
+        }
+        let json = URL_SAFE_NO_PAD.decode(body).map_err(|_| NoJoinString::Damaged)?;
+        let join: Self = serde_json::from_slice(&json).map_err(|_| NoJoinString::Damaged)?;
+        let is_hash =
+            join.ca_sha256.len() == 64 && join.ca_sha256.bytes().all(|c| c.is_ascii_hexdigit());
+        let is_whole = is_hash && !join.urls.is_empty() && !join.secret.is_empty();
+        if is_whole { Ok(join) } else { Err(NoJoinString::Damaged) }
+    }
+}
+
+impl JoinString {
+    /// The text. Not `Display`, so that it is in no log by accident.
+    #[must_use]
+    pub fn reveal(&self) -> String {
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(json))
+    }
+}
+
+impl fmt::Debug for JoinString {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinString").field("urls", &self.urls).finish_non_exhaustive()
+    }
+}
+
+/// A host redeems a token. Repeated with the same key it gets the same answer, so that a lost one
+/// costs nothing.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EnrolRequest {
+    /// The token.
+    pub secret: String,
+    /// The name that the host would like; a token may give it another.
+    pub name: Name,
+    /// A request for a certificate (PKCS #10) in PEM, signed by the host's key.
+    pub csr: String,
+}
+
+/// What the endpoint makes of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EnrolAnswer {
+    /// The host's id from now on.
+    pub host_id: HostId,
+    /// The host's name.
+    pub name: Name,
+    /// Its certificate in PEM.
+    pub certificate: String,
+    /// The CAs that it trusts, in PEM.
+    pub ca: String,
+}
+
+/// A host asks for a new certificate for the key that it has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RenewRequest {
+    /// A request for a certificate (PKCS #10) in PEM, signed by the key of the old certificate:
+    /// the proof where that has expired.
+    pub csr: String,
+    /// The old certificate in PEM.
+    pub certificate: String,
+}
+
+impl fmt::Debug for EnrolRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EnrolRequest").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn join() -> JoinString {
+        JoinString {
+            urls: vec!["https://10.0.2.2:8443".to_owned()],
+            ca_sha256: "0".repeat(64),
+            secret: "s3cret".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_join_string_survives_the_way() {
+        let text = join().reveal();
+        assert_eq!(format!(" {text}\n").parse(), Ok(join()));
+        assert!(!format!("{:?}", join()).contains("s3cret"));
+    }
+
+    #[test]
+    fn half_a_join_string_is_told_without_showing_it() {
+        let text = join().reveal();
+        assert_eq!(text[..text.len() - 5].parse::<JoinString>(), Err(NoJoinString::Damaged));
+        assert_eq!("https://x".parse::<JoinString>(), Err(NoJoinString::Prefix));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_reader_panic(text in "\\PC{0,60}") {
+            let _ = text.parse::<JoinString>();
+            let _ = format!("{PREFIX}{text}").parse::<JoinString>();
+        }
+    }
+}
