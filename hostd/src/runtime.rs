@@ -10,6 +10,7 @@ use basalt_api::id::{Name, WorkloadUid};
 use basalt_api::set::Assigned;
 use bytes::Bytes;
 use hostd_core::instance::{Instance, Owner};
+pub use hostd_core::step::Data;
 use tokio::sync::mpsc;
 
 /// Runs workloads of one kind. Every method may be repeated, has a deadline of its own, and leaves
@@ -60,15 +61,6 @@ pub struct Make {
     /// A folder on tmpfs of this workload's own, 0700, for secrets as files. The runtime makes it
     /// where it needs it, and removes it with the instance.
     pub private: PathBuf,
-}
-
-/// What becomes of what an instance wrote.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Data {
-    /// Volumes and overlays stay for the instance that replaces it.
-    Keep,
-    /// They go too: the workload is gone for good.
-    Delete,
 }
 
 /// Which part of what an instance wrote.

@@ -1,7 +1,15 @@
-//! What `hostd` decides. Pure: no I/O, no clock, no runtime.
+//! What `hostd` decides. Pure: no I/O, no clock, no runtime. In reading order:
+//!
+//! [`wanted`] and [`policy`] say what shall run, [`instance`] what is there, [`track`] what is
+//! remembered, [`plan`] which [`step`]s follow. The rest judges the host itself.
 
 pub mod address;
 pub mod boot;
 pub mod health;
 pub mod instance;
 pub mod ledger;
+pub mod plan;
+pub mod policy;
+pub mod step;
+pub mod track;
+pub mod wanted;

@@ -1,0 +1,128 @@
+//! How a workload is, in words.
+
+use basalt_api::report::{WorkloadState, WorkloadStatus};
+
+use super::case::{AfterEnd, Case, HandsOff};
+use crate::instance::InstanceState;
+use crate::step::Step;
+use crate::wanted::Aim;
+
+type Said = (WorkloadState, Option<String>);
+
+/// How it is; `wait` is what it has to wait for.
+pub(super) fn status(case: &Case<'_>, wait: Option<String>) -> WorkloadStatus {
+    let (state, reason) = said(case, wait);
+    let (mut exit_code, mut started_at) = (None, None);
+    match case.instance.map(|instance| &instance.state) {
+        Some(InstanceState::Running { since }) => started_at = Some(*since),
+        Some(InstanceState::Ended { code, .. }) => exit_code = *code,
+        Some(InstanceState::Made | InstanceState::Broken { .. }) | None => (),
+    }
+    WorkloadStatus {
+        uid: case.uid,
+        name: case.name.clone(),
+        kind: case.kind,
+        source: case.source,
+        state,
+        reason,
+        restarts: case.track.restarts,
+        exit_code,
+        started_at,
+        addresses: case.instance.map(|instance| instance.addresses.clone()).unwrap_or_default(),
+        held: case.wanted.as_ref().is_some_and(|(wanted, _)| wanted.held),
+        hash: case.instance.map(|instance| instance.hash.clone()).unwrap_or_default(),
+    }
+}
+
+fn said(case: &Case<'_>, wait: Option<String>) -> Said {
+    match case.hands_off {
+        Some(HandsOff::Unavailable(reason)) => {
+            return (WorkloadState::Unknown, Some(reason.to_owned()));
+        }
+        Some(HandsOff::Orphaned) => {
+            return (as_it_is(case), Some("it belongs to another host's id".to_owned()));
+        }
+        Some(HandsOff::LedgerLost) => {
+            return (as_it_is(case), Some("the ledger is lost: it is left alone".to_owned()));
+        }
+        None => (),
+    }
+    if let Some(step) = case.track.busy {
+        return busy(case, step);
+    }
+    match &case.wanted {
+        None => failed(case).unwrap_or((WorkloadState::Stopping, None)),
+        Some((_, Aim::Run)) => running(case, wait),
+        Some((_, aim)) if case.runs() => {
+            failed(case).unwrap_or((WorkloadState::Stopping, reason(aim)))
+        }
+        Some((_, aim @ Aim::Refused(_))) => (WorkloadState::Refused, reason(aim)),
+        Some((_, aim)) => (WorkloadState::Stopped, reason(aim)),
+    }
+}
+
+fn reason(aim: &Aim) -> Option<String> {
+    match aim {
+        Aim::Run => None,
+        Aim::Held => Some("this host's operator holds it (`hostctl start` lets go)".to_owned()),
+        Aim::Disconnected(reason) | Aim::Refused(reason) => Some(reason.clone()),
+    }
+}
+
+fn busy(case: &Case<'_>, step: Step) -> Said {
+    match step {
+        Step::Prepare if case.runs() => {
+            (WorkloadState::Running, Some("its replacement is being prepared".to_owned()))
+        }
+        Step::Prepare => (WorkloadState::Preparing, None),
+        Step::Create | Step::Start => (WorkloadState::Starting, None),
+        Step::Stop(_) | Step::Remove(_) => (WorkloadState::Stopping, None),
+    }
+}
+
+fn running(case: &Case<'_>, wait: Option<String>) -> Said {
+    if case.runs() {
+        let error = case.track.error.as_ref();
+        let reason = error.map(|error| format!("it goes on as it was; its replacement: {error}"));
+        return (WorkloadState::Running, reason);
+    }
+    if let Some(failed) = failed(case) {
+        return failed;
+    }
+    if let Some(wait) = wait {
+        return (WorkloadState::Pending, Some(wait));
+    }
+    match case.instance.map(|instance| &instance.state) {
+        Some(InstanceState::Ended { code, note, .. }) => ended(case, *code, note.as_deref()),
+        _ => (WorkloadState::Pending, None),
+    }
+}
+
+fn ended(case: &Case<'_>, code: Option<i32>, note: Option<&str>) -> Said {
+    let mut text = match code {
+        Some(code) => format!("it ended with {code}"),
+        None => "it ended".to_owned(),
+    };
+    if let Some(note) = note {
+        text = format!("{text} ({note})");
+    }
+    match case.after_end() {
+        AfterEnd::Finished => (WorkloadState::Finished, Some(text)),
+        AfterEnd::Starts => (WorkloadState::Backoff, Some(format!("{text}; it starts again now"))),
+        AfterEnd::Waits => {
+            let wait = case.track.restart_wait.as_secs();
+            let text = format!("{text}; it starts again {wait} s later");
+            (WorkloadState::Backoff, Some(text))
+        }
+    }
+}
+
+/// What failed last, while nothing has succeeded since.
+fn failed(case: &Case<'_>) -> Option<Said> {
+    case.track.error.clone().map(|error| (WorkloadState::Failed, Some(error)))
+}
+
+/// The state of what nothing is done to.
+fn as_it_is(case: &Case<'_>) -> WorkloadState {
+    if case.runs() { WorkloadState::Running } else { WorkloadState::Stopped }
+}

@@ -1,0 +1,231 @@
+//! Plans as text, and plans carried out in a world of their own until nothing is left to do.
+
+mod world;
+
+use basalt_api::workload::Kind;
+use proptest::prelude::*;
+
+use super::*;
+use crate::instance::InstanceState;
+use crate::step::Data;
+use world::{OTHER_HOST, World};
+
+/// `wanted` has a word for each workload, `there` for each instance:
+///
+/// - wanted: `name`, with `+` a newer spec than the instance's, `!` held, `?` refused by policy
+/// - there: `name`, with `*` running, `.` ended with 1, `-` made, `~` another host's
+fn check(wanted: &str, there: &str, expected: &str) {
+    let world = World::of(wanted, there);
+    let text = world.plan().to_string();
+    assert_eq!(text.trim_end().replace('\n', "; "), expected);
+}
+
+#[test]
+fn what_is_wanted_is_prepared_made_and_started() {
+    check("web", "", "web: prepare, create, start");
+}
+
+#[test]
+fn what_runs_as_wanted_is_left_alone() {
+    check("web", "web*", "");
+}
+
+#[test]
+fn what_nobody_wants_goes_with_its_data() {
+    check("", "web*", "web: stop, remove with its data");
+    check("", "web.", "web: remove with its data");
+}
+
+#[test]
+fn removal_frees_resources_before_new_workloads_take_them() {
+    check("new", "old*", "old: stop, remove with its data; new: prepare, create, start");
+}
+
+#[test]
+fn a_replacement_is_prepared_while_the_old_one_runs() {
+    check("web+", "web*", "web: prepare, stop, remove, create, start");
+    check("web+", "web.", "web: prepare, remove, create, start");
+}
+
+#[test]
+fn a_workload_cut_off_while_it_was_made_goes_on_where_it_was() {
+    check("web", "web-", "web: start");
+}
+
+#[test]
+fn what_is_held_or_refused_is_stopped_and_kept() {
+    check("web!", "web*", "web: stop");
+    check("web!", "web.", "");
+    check("web?", "web*", "web: stop");
+    check("web?", "", "");
+}
+
+#[test]
+fn another_hosts_instance_is_never_touched() {
+    check("", "web~*", "");
+    check("new", "web~.", "new: prepare, create, start");
+}
+
+#[test]
+fn with_a_lost_ledger_nothing_is_touched() {
+    let mut world = World::of("", "web* job.");
+    world.ledger_is_lost = true;
+    assert_eq!(world.plan().work, []);
+    let states: Vec<&str> =
+        world.plan().statuses.iter().map(|status| status.state.as_str()).collect();
+    assert_eq!(states, ["stopped", "running"]);
+}
+
+#[test]
+fn a_runtime_that_is_away_stops_only_its_own_kind() {
+    let mut world = World::of("web vm-a", "old*");
+    world.containers_are_away = true;
+    assert_eq!(world.plan().to_string(), "vm-a: prepare, create, start\n");
+    let plan = world.plan();
+    let web = plan.statuses.iter().find(|status| status.name.as_str() == "web").unwrap();
+    assert_eq!(web.reason.as_deref(), Some("podman does not answer"));
+}
+
+#[test]
+fn a_port_is_not_taken_before_it_is_given_back() {
+    let mut world = World::of("port-b", "port-a*");
+    let plan = world.plan();
+    assert_eq!(plan.to_string(), "port-a: stop, remove with its data\n");
+    assert_eq!(plan.statuses[1].reason.as_deref(), Some("it waits for what is being stopped"));
+    // What cannot be stopped holds up nobody.
+    let old = plan.work[0].uid;
+    let failed = crate::track::Progress::Failed(plan.work[0].steps[0], "stuck".to_owned());
+    world.tracks.progress(old, failed, world.now);
+    assert_eq!(world.plan().to_string(), "port-b: prepare, create, start\n");
+}
+
+#[test]
+fn who_has_the_higher_priority_gets_the_last_room() {
+    let mut world = World::of("low high-9", "runs*");
+    world.memory_mib = 100;
+    world.each_takes_mib = 60;
+    let plan = world.plan();
+    let expected = "runs: stop, remove with its data\nhigh-9: prepare, create, start\n";
+    assert_eq!(plan.to_string(), expected);
+    let low = plan.statuses.iter().find(|status| status.name.as_str() == "low").unwrap();
+    let reason = low.reason.as_deref().unwrap();
+    assert_eq!(reason, "it needs 60 MiB of memory; 40 of 100 MiB are free");
+}
+
+#[test]
+fn silence_stops_what_says_so_and_a_reboot_waits_for_the_endpoint() {
+    let mut world = World::of("web quiet-60", "web* quiet-60*");
+    world.contact = Contact::Ago(Duration::from_secs(59));
+    assert_eq!(world.plan().to_string(), "");
+    world.contact = Contact::Ago(Duration::from_secs(60));
+    assert_eq!(world.plan().to_string(), "quiet-60: stop\n");
+    let mut world = World::of("web quiet-60", "");
+    world.contact = Contact::Never;
+    assert_eq!(world.plan().to_string(), "web: prepare, create, start\n");
+}
+
+#[test]
+fn what_ends_by_itself_follows_its_policy() {
+    let after = |name: &str, code: i32| {
+        let mut world = World::of(name, &format!("{name}."));
+        for instance in &mut world.instances {
+            instance.state = InstanceState::Ended { code: Some(code), at: 5, note: None };
+        }
+        let plan = world.plan();
+        (plan.to_string().trim_end().to_owned(), plan.statuses[0].state.as_str())
+    };
+    assert_eq!(after("web", 0), ("web: start".to_owned(), "backoff"));
+    assert_eq!(after("never", 1), (String::new(), "finished"));
+    assert_eq!(after("onfailure", 0), (String::new(), "finished"));
+    assert_eq!(after("onfailure", 3), ("onfailure: start".to_owned(), "backoff"));
+}
+
+fn a_world() -> impl Strategy<Value = World> {
+    let names = ["web", "port-a", "port-b", "high-9", "vm-a", "never", "quiet-60", "onfailure"];
+    let wanted = ["", "+", "!", "?"];
+    let there = ["*", ".", "-", "x"];
+    let part = |names: &[&'static str], marks: &[&'static str]| {
+        let names = proptest::sample::subsequence(names.to_vec(), 0..=names.len());
+        let marks: Vec<&'static str> = marks.to_vec();
+        names.prop_flat_map(move |names| {
+            let marks =
+                proptest::collection::vec(proptest::sample::select(marks.clone()), names.len());
+            (Just(names), marks).prop_map(|(names, marks)| {
+                let words = names.iter().zip(marks).map(|(name, mark)| format!("{name}{mark}"));
+                words.collect::<Vec<_>>().join(" ")
+            })
+        })
+    };
+    (part(&names, &wanted), part(&names, &there), any::<u64>()).prop_map(|(wanted, there, seed)| {
+        let mut world = World::of(&wanted, &format!("{there} foreign~* foreign-b~."));
+        world.seed = seed;
+        world
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_plan_reaches_what_is_wanted_and_then_is_empty(mut world in a_world()) {
+        world.run_until_quiet();
+        prop_assert_eq!(world.plan().work, []);
+        world.assert_reached();
+    }
+
+    #[test]
+    fn a_plan_with_failing_steps_reaches_it_too(mut world in a_world(), failing in 1_u32..40) {
+        world.failing_steps = failing;
+        world.run_until_quiet();
+        world.assert_reached();
+    }
+
+    #[test]
+    fn what_is_not_ours_is_never_touched(mut world in a_world()) {
+        let foreign = |world: &World| {
+            let foreign = world.instances.iter().filter(|one| one.owner == Owner::Host(OTHER_HOST));
+            foreign.cloned().collect::<Vec<_>>()
+        };
+        let before = foreign(&world);
+        world.run_until_quiet();
+        prop_assert_eq!(foreign(&world), before);
+    }
+
+    #[test]
+    fn whatever_frees_comes_before_whatever_takes(world in a_world()) {
+        let plan = world.plan();
+        let first: Vec<bool> = plan.work.iter().map(|work| work.steps[0].frees()).collect();
+        prop_assert!(first.is_sorted_by(|one, other| one >= other), "{plan}");
+        for work in &plan.work {
+            let stop = work.steps.iter().position(|step| matches!(step, Step::Stop(_)));
+            let remove = work.steps.iter().position(|step| matches!(step, Step::Remove(_)));
+            let create = work.steps.iter().position(|step| *step == Step::Create);
+            prop_assert!(stop.is_none() || remove.is_none() || stop < remove, "{plan}");
+            prop_assert!(remove.is_none() || create.is_none() || remove < create, "{plan}");
+        }
+    }
+
+    #[test]
+    fn data_is_deleted_only_of_what_nobody_wants(world in a_world()) {
+        let wanted: Vec<_> = world.wanted().iter().map(Wanted::uid).collect();
+        for work in world.plan().work {
+            if work.steps.contains(&Step::Remove(Data::Delete)) {
+                prop_assert!(!wanted.contains(&work.uid));
+            }
+        }
+    }
+
+    #[test]
+    fn every_workload_has_one_status(world in a_world()) {
+        let mut uids: Vec<_> = world.wanted().iter().map(Wanted::uid).collect();
+        uids.extend(world.instances.iter().map(|instance| instance.uid));
+        uids.sort();
+        uids.dedup();
+        let mut said: Vec<_> = world.plan().statuses.iter().map(|status| status.uid).collect();
+        said.sort();
+        prop_assert_eq!(said, uids);
+    }
+}
+
+#[test]
+fn kinds_are_told_apart_in_the_world() {
+    assert_eq!(World::of("vm-a", "").wanted()[0].kind(), Kind::Vm);
+}

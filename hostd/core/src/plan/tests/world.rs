@@ -1,0 +1,238 @@
+//! A host of instances that do what steps tell them.
+
+use std::time::Duration;
+
+use basalt_api::id::{HostId, WorkloadUid};
+use basalt_api::set::Assigned;
+use basalt_api::workload::{Kind, WorkloadSpec};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::super::{Observed, Plan, Seen, Situation, plan};
+use crate::instance::{Instance, InstanceState, Owner};
+use crate::policy::Policy;
+use crate::step::{Data, Step};
+use crate::track::{Progress, Tracks};
+use crate::wanted::{Aim, Contact, Wanted};
+
+pub(super) const US: HostId = HostId(Uuid::from_u128(1));
+pub(super) const OTHER_HOST: HostId = HostId(Uuid::from_u128(2));
+
+#[derive(Debug, Clone)]
+pub(super) struct World {
+    words: Vec<String>,
+    pub(super) instances: Vec<Instance>,
+    pub(super) tracks: Tracks,
+    pub(super) now: Duration,
+    pub(super) contact: Contact,
+    pub(super) memory_mib: u64,
+    pub(super) each_takes_mib: u64,
+    pub(super) ledger_is_lost: bool,
+    pub(super) containers_are_away: bool,
+    /// Steps that fail before all others succeed; which ones, `seed` decides.
+    pub(super) failing_steps: u32,
+    pub(super) seed: u64,
+}
+
+impl World {
+    pub(super) fn of(wanted: &str, there: &str) -> Self {
+        let mut world = Self {
+            words: wanted.split_whitespace().map(str::to_owned).collect(),
+            instances: Vec::new(),
+            tracks: Tracks::default(),
+            now: Duration::from_secs(1000),
+            contact: Contact::Ago(Duration::ZERO),
+            memory_mib: 100_000,
+            each_takes_mib: 64,
+            ledger_is_lost: false,
+            containers_are_away: false,
+            failing_steps: 0,
+            seed: 0,
+        };
+        world.instances = there.split_whitespace().map(|word| world.instance(word)).collect();
+        world
+    }
+
+    pub(super) fn wanted(&self) -> Vec<Wanted> {
+        self.words.iter().map(|word| self.wants(word)).collect()
+    }
+
+    fn wants(&self, word: &str) -> Wanted {
+        let name = bare(word);
+        let is_vm = name.starts_with("vm");
+        let mut spec = json!({
+            "name": name,
+            "kind": if is_vm { "vm" } else { "container" },
+            "resources": { "memory_mib": self.each_takes_mib },
+            "priority": name.strip_prefix("high-").map_or(0, |digits| digits.parse().unwrap()),
+            "restart": match name { "never" => "never", "onfailure" => "on_failure", _ => "always" },
+        });
+        if let Some(seconds) = name.strip_prefix("quiet-") {
+            let after: u32 = seconds.parse().unwrap();
+            spec["disconnect"] = json!({ "policy": "stop_after", "after_s": after });
+        }
+        if is_vm {
+            let disk = json!({ "url": "http://x/y", "sha256": "0".repeat(64), "format": "raw" });
+            spec["vm"] = json!({ "disk": disk });
+        } else {
+            let image = if word.contains('+') { "image:2" } else { "image:1" };
+            spec["container"] = json!({ "image": image, "privileged": word.contains('?') });
+            if name.starts_with("port") {
+                spec["container"]["ports"] = json!([{ "host": 80, "container": 80 }]);
+            }
+        }
+        let spec: WorkloadSpec = serde_json::from_value(spec).unwrap();
+        let assigned = Assigned { uid: uid_of(name), spec, secret_versions: Default::default() };
+        Wanted::new(assigned, Owner::Host(US), word.contains('!'))
+    }
+
+    fn instance(&self, word: &str) -> Instance {
+        let made_from = self.wants(bare(word));
+        let state = match word.chars().last() {
+            Some('*') => InstanceState::Running { since: 0 },
+            Some('.') => InstanceState::Ended { code: Some(1), at: 5, note: None },
+            Some('-') => InstanceState::Made,
+            _ => InstanceState::Broken { reason: "half of it is gone".to_owned() },
+        };
+        let owner = if word.contains('~') { OTHER_HOST } else { US };
+        Instance {
+            uid: made_from.uid(),
+            name: made_from.name().clone(),
+            kind: made_from.kind(),
+            owner: Owner::Host(owner),
+            hash: made_from.hash,
+            state,
+            addresses: Vec::new(),
+        }
+    }
+
+    pub(super) fn plan(&self) -> Plan {
+        let wanted = self.wanted();
+        let of = |kind| {
+            let there = self.instances.iter().filter(|instance| instance.kind == kind);
+            Seen::Instances(there.cloned().collect())
+        };
+        let containers = if self.containers_are_away {
+            Seen::Unavailable("podman does not answer".to_owned())
+        } else {
+            of(Kind::Container)
+        };
+        plan(&Situation {
+            wanted: (!self.ledger_is_lost).then_some(&wanted),
+            observed: &Observed { containers, machines: of(Kind::Vm) },
+            tracks: &self.tracks,
+            us: Some(US),
+            policy: &Policy::default(),
+            contact: self.contact,
+            memory_mib: self.memory_mib,
+            now: self.now,
+        })
+    }
+
+    /// Plans and carries out until there is nothing to do and nothing to wait for.
+    pub(super) fn run_until_quiet(&mut self) {
+        for _ in 0..400 {
+            let uids: Vec<_> = self.wanted().iter().map(Wanted::uid).collect();
+            self.tracks.observe(&self.instances.iter().collect::<Vec<_>>(), &uids, self.now);
+            let plan = self.plan();
+            for work in &plan.work {
+                self.carry_out(work.uid, &work.steps);
+            }
+            if plan.work.is_empty() {
+                let Some(next) = self.tracks.next_moment(self.now) else { return };
+                self.now = next;
+            }
+        }
+        panic!("it never comes to rest: {}", self.plan());
+    }
+
+    fn carry_out(&mut self, uid: WorkloadUid, steps: &[Step]) {
+        for step in steps {
+            self.tracks.progress(uid, Progress::Began(*step), self.now);
+            if self.fails() {
+                let failed = Progress::Failed(*step, "it failed".to_owned());
+                self.tracks.progress(uid, failed, self.now);
+                break;
+            }
+            self.obey(uid, *step);
+            self.tracks.progress(uid, Progress::Did(*step), self.now);
+        }
+        self.tracks.progress(uid, Progress::Over, self.now);
+    }
+
+    fn fails(&mut self) -> bool {
+        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let fails = self.failing_steps > 0 && self.seed >> 63 == 1;
+        self.failing_steps -= u32::from(fails);
+        fails
+    }
+
+    /// Does what a runtime does, and refuses what one would.
+    fn obey(&mut self, uid: WorkloadUid, step: Step) {
+        let at = self.instances.iter().position(|instance| instance.uid == uid);
+        match (step, at) {
+            (Step::Prepare, _) => (),
+            (Step::Create, None) => {
+                let words = self.words.clone();
+                let word = words.iter().find(|word| uid_of(bare(word)) == uid);
+                let wanted = self.wants(word.expect("only what is wanted is made"));
+                let mut made = self.instance(&format!("{}-", bare(word.unwrap())));
+                made.hash = wanted.hash;
+                self.instances.push(made);
+            }
+            (Step::Start, Some(at)) => {
+                let instance = &mut self.instances[at];
+                let is_broken = matches!(instance.state, InstanceState::Broken { .. });
+                assert!(!is_broken, "what is broken cannot start");
+                instance.state = InstanceState::Running { since: 9 };
+            }
+            (Step::Stop(_), Some(at)) => {
+                let ended = InstanceState::Ended { code: Some(137), at: 9, note: None };
+                self.instances[at].state = ended;
+            }
+            (Step::Remove(data), Some(at)) => {
+                let is_running = matches!(self.instances[at].state, InstanceState::Running { .. });
+                assert!(!is_running, "what runs cannot be removed");
+                let is_wanted = self.words.iter().any(|word| uid_of(bare(word)) == uid);
+                assert!(data == Data::Keep || !is_wanted, "data of what is wanted is kept");
+                self.instances.remove(at);
+            }
+            (step, _) => panic!("{step} makes no sense here"),
+        }
+    }
+
+    /// What is wanted runs as wanted or rests for a reason, and nothing else of ours is there.
+    pub(super) fn assert_reached(&self) {
+        let wanted = self.wanted();
+        for wanted in &wanted {
+            let instance = self.instances.iter().find(|instance| instance.uid == wanted.uid());
+            let runs =
+                instance.is_some_and(|one| matches!(one.state, InstanceState::Running { .. }));
+            match wanted.aim(&Policy::default(), self.contact) {
+                Aim::Run if wanted.name().as_str() == "never" && !runs => {
+                    assert!(instance.is_some(), "it has run: {wanted:?}");
+                }
+                Aim::Run => {
+                    assert!(runs, "{} does not run: {instance:?}", wanted.name());
+                    assert_eq!(instance.unwrap().hash, wanted.hash);
+                }
+                _ => assert!(!runs, "{} runs", wanted.name()),
+            }
+        }
+        let ours = self.instances.iter().filter(|instance| instance.owner == Owner::Host(US));
+        for instance in ours {
+            assert!(wanted.iter().any(|one| one.uid() == instance.uid), "{} stayed", instance.name);
+        }
+    }
+}
+
+fn bare(word: &str) -> &str {
+    word.trim_end_matches(['+', '!', '?', '*', '.', '~', 'x'])
+        .trim_end_matches('-')
+        .trim_end_matches('~')
+}
+
+fn uid_of(name: &str) -> WorkloadUid {
+    let sum = name.bytes().fold(7_u128, |sum, byte| sum * 31 + u128::from(byte));
+    WorkloadUid(Uuid::from_u128(sum))
+}

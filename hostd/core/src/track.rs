@@ -1,0 +1,231 @@
+//! What the loop remembers of each workload while `hostd` runs: what is being done, what failed,
+//! when it is tried again. All of it may be lost; the next rounds find it out anew.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use basalt_api::id::WorkloadUid;
+
+use crate::instance::{Instance, InstanceState};
+use crate::step::Step;
+
+/// The first wait after a failure, and after a second end in a row.
+const FIRST_WAIT: Duration = Duration::from_secs(10);
+/// The longest wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+/// What ran so long was healthy, and starts at once when it ends.
+const HEALTHY: Duration = Duration::from_secs(600);
+
+/// What is remembered of one workload. Moments are times since boot.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Track {
+    /// The step that is being done.
+    pub busy: Option<Step>,
+    /// Why the last step failed, until one succeeds.
+    pub error: Option<String>,
+    /// Steps that failed in a row.
+    pub failures: u32,
+    /// Before this moment nothing is tried again after a failure.
+    pub retry_at: Option<Duration>,
+    /// How often it was started again after it ended by itself.
+    pub restarts: u32,
+    /// Before this moment what ended is not started again.
+    pub restart_at: Option<Duration>,
+    /// The wait before `restart_at`.
+    pub restart_wait: Duration,
+    /// Somebody asked for another run of what has finished.
+    pub again: bool,
+    /// Ends in a row without healthy time between them.
+    ends: u32,
+    /// Since when it has been seen running.
+    running_since: Option<Duration>,
+    /// The last end that was counted, as the runtime dates it.
+    counted_end: Option<i64>,
+}
+
+/// What happened to a workload's steps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// A step began.
+    Began(Step),
+    /// A step succeeded.
+    Did(Step),
+    /// A step failed, for this reason; those after it are not tried.
+    Failed(Step, String),
+    /// The last step is over.
+    Over,
+}
+
+/// All tracks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tracks {
+    tracks: BTreeMap<WorkloadUid, Track>,
+}
+
+impl Tracks {
+    /// The track of a workload; that of an unknown one is empty.
+    #[must_use]
+    pub fn of(&self, uid: WorkloadUid) -> Track {
+        self.tracks.get(&uid).cloned().unwrap_or_default()
+    }
+
+    /// Whether anything is being done.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.tracks.values().any(|track| track.busy.is_some())
+    }
+
+    /// Notes what happened to a workload's steps.
+    pub fn progress(&mut self, uid: WorkloadUid, progress: Progress, now: Duration) {
+        self.tracks.entry(uid).or_default().progress(progress, now);
+    }
+
+    /// Somebody asked for another run, or has changed the spec: what failed is tried at once.
+    pub fn ask_again(&mut self, uid: WorkloadUid) {
+        let track = self.tracks.entry(uid).or_default();
+        track.again = true;
+        (track.retry_at, track.restart_at) = (None, None);
+        (track.failures, track.ends) = (0, 0);
+    }
+
+    /// Notes how the instances are, and forgets what is neither there nor `wanted` nor busy.
+    pub fn observe(&mut self, seen: &[&Instance], wanted: &[WorkloadUid], now: Duration) {
+        for instance in seen {
+            self.tracks.entry(instance.uid).or_default().observe(&instance.state, now);
+        }
+        let is_there = |uid: &WorkloadUid| seen.iter().any(|instance| instance.uid == *uid);
+        self.tracks
+            .retain(|uid, track| track.busy.is_some() || wanted.contains(uid) || is_there(uid));
+    }
+
+    /// The next moment at which something waits to be tried; none when nothing does.
+    #[must_use]
+    pub fn next_moment(&self, now: Duration) -> Option<Duration> {
+        let moments = self.tracks.values().flat_map(|track| [track.retry_at, track.restart_at]);
+        moments.flatten().filter(|moment| *moment > now).min()
+    }
+}
+
+impl Track {
+    fn progress(&mut self, progress: Progress, now: Duration) {
+        match progress {
+            Progress::Began(step) => self.busy = Some(step),
+            Progress::Did(step) => {
+                if step == Step::Start {
+                    self.started();
+                }
+                (self.error, self.failures, self.retry_at) = (None, 0, None);
+            }
+            Progress::Failed(_, reason) => {
+                self.retry_at = Some(now + wait(self.failures));
+                self.failures = self.failures.saturating_add(1);
+                self.error = Some(reason);
+            }
+            Progress::Over => self.busy = None,
+        }
+    }
+
+    fn started(&mut self) {
+        if self.counted_end.is_some() && !self.again {
+            self.restarts = self.restarts.saturating_add(1);
+        }
+        (self.again, self.restart_at) = (false, None);
+    }
+
+    fn observe(&mut self, state: &InstanceState, now: Duration) {
+        match state {
+            InstanceState::Running { .. } => {
+                let since = *self.running_since.get_or_insert(now);
+                if now.saturating_sub(since) >= HEALTHY {
+                    self.ends = 0;
+                }
+            }
+            InstanceState::Ended { at, .. } if self.counted_end != Some(*at) => {
+                self.counted_end = Some(*at);
+                self.running_since = None;
+                self.restart_wait =
+                    if self.ends == 0 { Duration::ZERO } else { wait(self.ends - 1) };
+                self.restart_at = Some(now + self.restart_wait);
+                self.ends = self.ends.saturating_add(1);
+            }
+            InstanceState::Ended { .. } | InstanceState::Made | InstanceState::Broken { .. } => (),
+        }
+    }
+}
+
+/// The wait after so many earlier ones in a row: 10, 20, 40 … 300 s.
+fn wait(earlier: u32) -> Duration {
+    FIRST_WAIT.saturating_mul(2_u32.saturating_pow(earlier.min(16))).min(LONGEST_WAIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn ended(at: i64) -> InstanceState {
+        InstanceState::Ended { code: Some(1), at, note: None }
+    }
+
+    /// Lets it end `runs.len()` times, after each run's seconds; the waits before the restarts.
+    fn check(runs: &[u64], expected: &[u64]) {
+        let (mut track, mut now, mut waits) = (Track::default(), 0, Vec::new());
+        for (number, run) in runs.iter().enumerate() {
+            track.observe(&InstanceState::Running { since: 0 }, seconds(now));
+            now += run;
+            track.observe(&InstanceState::Running { since: 0 }, seconds(now));
+            track.observe(&ended(number as i64), seconds(now));
+            waits.push(track.restart_at.unwrap().as_secs() - now);
+            now = track.restart_at.unwrap().as_secs();
+            track.progress(Progress::Did(Step::Start), seconds(now));
+        }
+        assert_eq!(waits, expected);
+        assert_eq!(track.restarts as usize, runs.len());
+    }
+
+    #[test]
+    fn it_restarts_at_once_then_after_10_20_up_to_300_seconds() {
+        check(&[1; 9], &[0, 10, 20, 40, 80, 160, 300, 300, 300]);
+    }
+
+    #[test]
+    fn ten_healthy_minutes_are_a_new_beginning() {
+        check(&[1, 1, 1, 600, 1], &[0, 10, 20, 0, 10]);
+        check(&[1, 1, 1, 599, 1], &[0, 10, 20, 40, 80]);
+    }
+
+    #[test]
+    fn an_end_that_is_seen_twice_counts_once() {
+        let mut track = Track::default();
+        track.observe(&ended(7), seconds(1));
+        track.observe(&ended(7), seconds(5));
+        assert_eq!(track.restart_at, Some(seconds(1)));
+    }
+
+    #[test]
+    fn failures_wait_longer_each_time_and_a_success_ends_it() {
+        let mut track = Track::default();
+        let fail = Progress::Failed(Step::Prepare, "no such image".to_owned());
+        for expected in [10, 20, 40] {
+            track.progress(fail.clone(), seconds(0));
+            assert_eq!(track.retry_at, Some(seconds(expected)));
+        }
+        track.progress(Progress::Did(Step::Prepare), seconds(1));
+        assert_eq!((track.retry_at, track.failures, track.error), (None, 0, None));
+    }
+
+    #[test]
+    fn what_is_busy_is_not_forgotten() {
+        let uid = WorkloadUid(Default::default());
+        let mut tracks = Tracks::default();
+        tracks.progress(uid, Progress::Began(Step::Start), seconds(0));
+        tracks.observe(&[], &[], seconds(1));
+        assert!(tracks.is_busy());
+        tracks.progress(uid, Progress::Over, seconds(2));
+        tracks.observe(&[], &[], seconds(3));
+        assert_eq!(tracks, Tracks::default());
+    }
+}
