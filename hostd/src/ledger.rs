@@ -43,18 +43,33 @@ impl Store {
         }
     }
 
-    /// Notes that this boot has begun to use it. A lost ledger is left as it is: what can still be
-    /// saved by hand must not be written over.
+    /// Notes that this boot has begun to use it, with a session above every earlier one; `now` is
+    /// in seconds since 1970, so that it rises even over a ledger that was lost. A lost ledger is
+    /// left as it is: what can still be saved by hand must not be written over.
     ///
     /// # Errors
     /// It cannot be written; what was there still is.
-    pub fn begin(&mut self, boot_id: &str) -> io::Result<()> {
-        let sequence = match &self.found {
+    pub fn begin(&mut self, boot_id: &str, now: u64) -> io::Result<()> {
+        let before = match &self.found {
             Found::Lost(_) => return Ok(()),
+            Found::Fresh => Ledger::default(),
+            Found::Read(ledger, _) => ledger.clone(),
+        };
+        let session = now.max(before.session + 1);
+        self.replace(Ledger { boot_id: boot_id.to_owned(), session, ..before })
+    }
+
+    /// Writes the next ledger; the sequence is counted here.
+    ///
+    /// # Errors
+    /// The ledger is lost, or cannot be written; what was there still is.
+    pub fn replace(&mut self, next: Ledger) -> io::Result<()> {
+        let sequence = match &self.found {
+            Found::Lost(reason) => return Err(io::Error::other(reason.clone())),
             Found::Fresh => 1,
             Found::Read(ledger, _) => ledger.sequence + 1,
         };
-        self.write(Ledger { sequence, boot_id: boot_id.to_owned() })
+        self.write(Ledger { sequence, ..next })
     }
 
     fn write(&mut self, ledger: Ledger) -> io::Result<()> {
@@ -92,7 +107,7 @@ mod tests {
     fn begun(folder: &Path, times: u64) -> Store {
         let mut store = Store::open(folder).unwrap();
         for _ in 0..times {
-            store.begin("boot").unwrap();
+            store.begin("boot", 7).unwrap();
         }
         store
     }
@@ -116,6 +131,17 @@ mod tests {
         assert_eq!(sequence(folder.path()), Some(3));
         begun(folder.path(), 1);
         assert_eq!(sequence(folder.path()), Some(4));
+    }
+
+    #[test]
+    fn sessions_rise_with_every_start_and_with_the_clock() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut session = |now| {
+            let mut store = Store::open(folder.path()).unwrap();
+            store.begin("boot", now).unwrap();
+            store.ledger().unwrap().session
+        };
+        assert_eq!([session(100), session(100), session(5), session(500)], [100, 101, 102, 500]);
     }
 
     #[test]

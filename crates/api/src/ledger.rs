@@ -4,8 +4,15 @@
 //! follows, then JSON. There are two copies, written in turns, so that a damaged one leaves the
 //! other.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
+
+use crate::id::{Lineage, WorkloadUid};
+use crate::set::{Assigned, HostSet};
+use crate::workload::is_default;
 
 /// The form that this release writes.
 pub const FORM: u32 = 1;
@@ -20,6 +27,33 @@ pub struct Ledger {
     pub sequence: u64,
     /// The boot in which it was written, the kernel's `boot_id`.
     pub boot_id: String,
+    /// Rises with every start of `hostd`, see [`crate::checkin::CheckinRequest::session`].
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub session: u64,
+    /// What the endpoint wants to run here; none before its first answer.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub assigned: Option<Generation>,
+    /// What somebody on the host itself wants to run here, by name.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub local: Vec<Assigned>,
+    /// What an operator of the host keeps stopped.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub held: BTreeSet<WorkloadUid>,
+    /// What a later release wrote and this one does not know: kept, so that a fallback loses
+    /// nothing.
+    #[serde(flatten)]
+    pub later: Map<String, Value>,
+}
+
+/// A set of the endpoint's, as it was accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generation {
+    /// The history that it belongs to.
+    pub lineage: Lineage,
+    /// Its number.
+    pub generation: u64,
+    /// What shall run.
+    pub set: HostSet,
 }
 
 /// Why a copy cannot be used.
@@ -84,12 +118,44 @@ fn checksum(body: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
 
     fn ledger() -> Ledger {
-        Ledger { sequence: 7, boot_id: "0b9d8c1e".to_owned() }
+        Ledger { sequence: 7, boot_id: "0b9d8c1e".to_owned(), ..Ledger::default() }
+    }
+
+    fn full() -> Ledger {
+        let spec = |text| serde_json::from_str(text).unwrap();
+        let assigned = |uid: u128, text| Assigned {
+            uid: WorkloadUid(uuid::Uuid::from_u128(uid)),
+            spec: spec(text),
+            secret_versions: BTreeMap::new(),
+        };
+        let container = assigned(1, include_str!("../examples/workload-container.json"));
+        let vm = assigned(2, include_str!("../examples/workload-vm.json"));
+        Ledger {
+            session: 1_764_000_000,
+            assigned: Some(Generation {
+                lineage: Lineage(uuid::Uuid::from_u128(3)),
+                generation: 12,
+                set: HostSet { workloads: vec![container] },
+            }),
+            held: BTreeSet::from([vm.uid]),
+            local: vec![vm],
+            later: Map::from_iter([("later".to_owned(), Value::from("kept"))]),
+            ..ledger()
+        }
+    }
+
+    #[test]
+    fn a_full_ledger_has_a_stable_form_and_keeps_what_a_later_release_wrote() {
+        let text = include_str!("../examples/ledger-full");
+        assert_eq!(String::from_utf8(full().encode()).unwrap(), text);
+        assert_eq!(Ledger::decode(text.as_bytes()), Ok(full()));
     }
 
     #[test]

@@ -81,7 +81,7 @@ mod tests {
     type Copy = Option<Result<Ledger, BadCopy>>;
 
     fn good(sequence: u64) -> Copy {
-        Some(Ok(Ledger { sequence, boot_id: String::new() }))
+        Some(Ok(Ledger { sequence, ..Ledger::default() }))
     }
 
     fn bad() -> Copy {

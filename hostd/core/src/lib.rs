@@ -1,9 +1,10 @@
 //! What `hostd` decides. Pure: no I/O, no clock, no runtime. In reading order:
 //!
-//! [`wanted`] and [`policy`] say what shall run, [`instance`] what is there, [`track`] what is
+//! [`books`] says what the ledger takes, [`wanted`] and [`policy`] what shall run, [`instance`] what is there, [`track`] what is
 //! remembered, [`plan`] which [`step`]s follow. The rest judges the host itself.
 
 pub mod address;
+pub mod books;
 pub mod boot;
 pub mod health;
 pub mod instance;
