@@ -52,6 +52,9 @@ pub struct Generation {
     pub lineage: Lineage,
     /// Its number.
     pub generation: u64,
+    /// Its hash as the endpoint said it. Not computed here: a later endpoint's set may have fields
+    /// that this release does not keep.
+    pub hash: String,
     /// What shall run.
     pub set: HostSet,
 }
@@ -142,6 +145,7 @@ mod tests {
             assigned: Some(Generation {
                 lineage: Lineage(uuid::Uuid::from_u128(3)),
                 generation: 12,
+                hash: "beef".to_owned(),
                 set: HostSet { workloads: vec![container] },
             }),
             held: BTreeSet::from([vm.uid]),
