@@ -5,12 +5,14 @@
 
 mod layer;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hostd_core::health::BadLayer;
+use hostd_core::policy::Policy;
 
 use crate::paths::Paths;
 use layer::Layer;
@@ -31,6 +33,12 @@ pub struct Config {
     pub wanted_units: Vec<String>,
     /// How long a boot may take to prove itself, from the start of the gate.
     pub gate_deadline: Duration,
+    /// Labels that the endpoint may place workloads by.
+    pub labels: BTreeMap<String, String>,
+    /// What workloads may have of the host.
+    pub policy: Policy,
+    /// The socket of podman's service, or of dockerd.
+    pub containers_socket: PathBuf,
 }
 
 impl Default for Config {
@@ -41,6 +49,9 @@ impl Default for Config {
             required_units: Vec::new(),
             wanted_units: Vec::new(),
             gate_deadline: Duration::from_secs(120),
+            labels: BTreeMap::new(),
+            policy: Policy::default(),
+            containers_socket: PathBuf::from("/run/podman/podman.sock"),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -14,13 +15,18 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
+use crate::books::Books;
+use crate::clock;
 use crate::config::{self, Loaded};
 use crate::facts::Facts;
 use crate::ledger::Store;
 use crate::paths::Paths;
 use crate::round::Round;
 use crate::server;
+use crate::workloads::Workloads;
 
+/// Threads for what may block: the round, the ledger, and one in reserve.
+const BLOCKING_THREADS: usize = 3;
 /// Time between rounds while something is not as it should be yet: a boot waits for it.
 const HURRY: Duration = Duration::from_secs(1);
 /// How long it hurries; what is not well by then is not about to be.
@@ -34,13 +40,13 @@ pub fn run(paths: &Paths, credentials: Option<&Path>) -> Result<()> {
     let loaded = config::load(paths, credentials);
     begin_logging(&loaded);
     let _lock = lock(&paths.lock())?;
-    let round = first_round(paths, loaded)?;
+    let (round, store) = first_round(paths, loaded)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(2)
+        .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(serve(paths, round))
+    runtime.block_on(serve(paths, round, Books::new(store)))
 }
 
 fn begin_logging(loaded: &Loaded) {
@@ -70,37 +76,39 @@ fn lock(path: &Path) -> Result<File> {
     }
 }
 
-fn first_round(paths: &Paths, loaded: Loaded) -> Result<Round> {
+fn first_round(paths: &Paths, loaded: Loaded) -> Result<(Round, Store)> {
     let state = paths.state();
     let facts = Facts::read(paths);
     let mut store = Store::open(&state)
         .with_context(|| format!("cannot read the ledger in `{}`", state.display()))?;
     let mut lasting = health::of_configuration(&loaded.bad);
     lasting.extend(health::of_ledger(&store.found));
-    if let Err(error) = store.begin(&facts.boot_id) {
+    let now = u64::try_from(clock::unix_s()).unwrap_or_default();
+    if let Err(error) = store.begin(&facts.boot_id, now) {
         lasting.push(health::ledger_unwritable(&error.to_string()));
     }
     for problem in &lasting {
         tracing::error!(code = ?problem.code, "{problem}");
     }
-    let ledger_sequence = store.ledger().map(|ledger| ledger.sequence);
     let (paths, config) = (paths.clone(), loaded.config);
-    Ok(Round { paths, config, facts, ledger_sequence, lasting, blessed: false })
+    Ok((Round { paths, config, facts, lasting, blessed: false }, store))
 }
 
-async fn serve(paths: &Paths, mut round: Round) -> Result<()> {
+async fn serve(paths: &Paths, mut round: Round, books: Arc<Books>) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let socket = paths.socket();
     let listener = server::bind(&socket)
         .with_context(|| format!("cannot listen on `{}`", socket.display()))?;
-    let (publish, published) = watch::channel(None);
-    let server = tokio::spawn(server::serve(listener, published));
+    let (publish, status) = watch::channel(None);
+    let workloads = Workloads::begin(paths, &round.config, &books);
+    let server = tokio::spawn(server::serve(listener, workloads.shown(status, books.clone())));
     let mut hurried = 0;
     loop {
         let status;
+        let ledger_sequence = books.known().map(|ledger| ledger.sequence);
         (round, status) = tokio::task::spawn_blocking(move || {
-            let status = round.run();
+            let status = round.run(ledger_sequence);
             (round, status)
         })
         .await
@@ -120,6 +128,7 @@ async fn serve(paths: &Paths, mut round: Round) -> Result<()> {
     tracing::info!("stopping");
     let _ = sd_notify::notify(false, &[NotifyState::Stopping]);
     server.abort();
+    workloads.end();
     basalt_durable::remove(&socket).context("cannot remove the socket")
 }
 

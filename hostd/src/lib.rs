@@ -2,18 +2,25 @@
 //!
 //! One thread runs the loop and the socket; what may block goes to a pool. In reading order:
 
+pub mod books;
 pub mod clock;
 pub mod config;
 pub mod daemon;
+pub mod endpoint;
+pub mod events;
 pub mod facts;
 pub mod host_config;
+pub mod identity;
 pub mod issue;
 pub mod ledger;
 pub mod paths;
+pub mod reconcile;
 pub mod round;
 pub mod runtime;
+pub mod secrets;
 pub mod server;
 pub mod units;
+pub mod workloads;
 
 pub mod client;
 pub mod gate;

@@ -46,6 +46,42 @@ impl Paths {
         self.at("/var/lib/hostd")
     }
 
+    /// On tmpfs: secrets as files, in a folder for each workload.
+    #[must_use]
+    pub fn private(&self) -> PathBuf {
+        self.at("/run/hostd/private")
+    }
+
+    /// Who this host is at its endpoint.
+    #[must_use]
+    pub fn identity(&self) -> PathBuf {
+        self.at("/var/lib/hostd/identity")
+    }
+
+    /// A join string that somebody left for this host.
+    #[must_use]
+    pub fn join(&self) -> PathBuf {
+        self.at("/etc/basalt/join")
+    }
+
+    /// When the endpoint was heard last, for a `hostd` that starts again in the same boot.
+    #[must_use]
+    pub fn heard(&self) -> PathBuf {
+        self.at("/run/hostd/heard")
+    }
+
+    /// The id of this installation.
+    #[must_use]
+    pub fn machine_id(&self) -> PathBuf {
+        self.at("/etc/machine-id")
+    }
+
+    /// The firmware's id of this machine.
+    #[must_use]
+    pub fn dmi_uuid(&self) -> PathBuf {
+        self.at("/sys/class/dmi/id/product_uuid")
+    }
+
     /// Where a file of the configuration lies in the image.
     #[must_use]
     pub fn image_config(&self) -> PathBuf {

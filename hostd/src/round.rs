@@ -24,8 +24,6 @@ pub struct Round {
     pub config: Config,
     /// What does not change.
     pub facts: Facts,
-    /// How often the ledger was written.
-    pub ledger_sequence: Option<u64>,
     /// What was wrong from the beginning: with the ledger, with the configuration.
     pub lasting: Vec<Problem>,
     /// Once a boot is blessed it stays so, and the ESP is left alone.
@@ -33,14 +31,15 @@ pub struct Round {
 }
 
 impl Round {
-    /// Runs it, and has the consoles show what came of it.
-    pub fn run(&mut self) -> HostStatus {
-        let status = self.judge();
+    /// Runs it, and has the consoles show what came of it. `ledger_sequence` says how often the
+    /// ledger was written.
+    pub fn run(&mut self, ledger_sequence: Option<u64>) -> HostStatus {
+        let status = self.judge(ledger_sequence);
         issue::show(&self.paths.issue(), &status);
         status
     }
 
-    fn judge(&mut self) -> HostStatus {
+    fn judge(&mut self, ledger_sequence: Option<u64>) -> HostStatus {
         let proof = self.proof();
         let mut problems = self.lasting.clone();
         let Config { required_units, wanted_units, .. } = &self.config;
@@ -61,7 +60,7 @@ impl Round {
             tries_left: proof.tries_left,
             uptime_s: clock::uptime().as_secs(),
             addresses: address::own(addresses()),
-            ledger_sequence: self.ledger_sequence,
+            ledger_sequence,
             problems,
         }
     }

@@ -1,5 +1,7 @@
 //! `hostctl status` for people.
 
+pub mod workloads;
+
 use basalt_api::status::{Boot, HostStatus};
 
 /// A name and a value a line, then what is wrong. Ends with a newline.

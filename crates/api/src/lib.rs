@@ -9,6 +9,7 @@ pub mod checkin;
 pub mod enrol;
 pub mod id;
 pub mod ledger;
+pub mod local;
 pub mod problem;
 pub mod report;
 pub mod set;

@@ -6,6 +6,7 @@
 pub mod address;
 pub mod books;
 pub mod boot;
+pub mod checkin;
 pub mod health;
 pub mod instance;
 pub mod ledger;

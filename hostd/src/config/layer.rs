@@ -1,9 +1,12 @@
 //! One file of the configuration, as a person writes it.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use basalt_document::{DocumentError, Mistake, Source, parse_toml};
+use hostd_core::policy::Policy;
 use serde::Deserialize;
 use toml::Spanned;
 use tracing_subscriber::EnvFilter;
@@ -23,6 +26,26 @@ pub(super) struct Layer {
     round_interval_s: Option<Spanned<u64>>,
     #[serde(default)]
     gate: Gate,
+    labels: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    policy: PolicyTable,
+    #[serde(default)]
+    containers: Containers,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicyTable {
+    host_paths: Option<Vec<Spanned<String>>>,
+    privileged: Option<bool>,
+    devices: Option<Vec<Spanned<String>>>,
+    url_allow: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Containers {
+    socket: Option<Spanned<PathBuf>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -58,6 +81,13 @@ impl Layer {
         if let Some(seconds) = self.gate.deadline_s {
             config.gate_deadline = Duration::from_secs(seconds.into_inner());
         }
+        if let Some(labels) = self.labels {
+            config.labels = labels;
+        }
+        if let Some(socket) = self.containers.socket {
+            config.containers_socket = socket.into_inner();
+        }
+        self.policy.lay_over(&mut config.policy);
     }
 
     fn mistakes(&self, source: Source<'_>) -> Vec<Mistake> {
@@ -76,7 +106,47 @@ impl Layer {
             let hint = "a unit's name ends with its kind, as `podman.socket`";
             found.push(source.mistake(unit.span(), "this is not the name of a unit", hint));
         }
+        found.extend(self.policy.mistakes(source));
+        if let Some(socket) =
+            self.containers.socket.as_ref().filter(|path| !path.as_ref().is_absolute())
+        {
+            found.push(source.mistake(socket.span(), "this is no absolute path", ""));
+        }
         found
+    }
+}
+
+impl PolicyTable {
+    fn lay_over(self, policy: &mut Policy) {
+        let plain =
+            |list: Vec<Spanned<String>>| list.into_iter().map(Spanned::into_inner).collect();
+        if let Some(paths) = self.host_paths {
+            policy.host_paths = plain(paths);
+        }
+        if let Some(privileged) = self.privileged {
+            policy.privileged = privileged;
+        }
+        if let Some(devices) = self.devices {
+            policy.devices = plain(devices);
+        }
+        if let Some(hosts) = self.url_allow {
+            policy.url_allow = hosts;
+        }
+    }
+
+    fn mistakes(&self, source: Source<'_>) -> Vec<Mistake> {
+        let paths = self.host_paths.iter().flatten().map(|path| (path, "/"));
+        let devices = self.devices.iter().flatten().map(|path| (path, "/dev/"));
+        paths
+            .chain(devices)
+            .filter(|(path, start)| {
+                !path.get_ref().starts_with(start) || path.get_ref().contains("/../")
+            })
+            .map(|(path, start)| {
+                let hint = format!("it begins with `{start}` and has no `..`");
+                source.mistake(path.span(), "this is no path of that kind", &hint)
+            })
+            .collect()
     }
 }
 
@@ -121,6 +191,13 @@ mod tests {
     fn an_interval_beyond_the_watchdog_is_refused() {
         check("round_interval_s = 60", "1 to 20 seconds");
         check("[gate]\ndeadline_s = 0", "1 to 210 seconds");
+    }
+
+    #[test]
+    fn a_policy_names_paths_and_devices() {
+        check("[policy]\nhost_paths = [\"srv\"]", "it begins with `/`");
+        check("[policy]\ndevices = [\"/etc/passwd\"]", "it begins with `/dev/`");
+        check("[policy]\nraw_xml = true", "unknown key `raw_xml`");
     }
 
     #[test]

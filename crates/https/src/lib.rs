@@ -1,0 +1,12 @@
+//! An HTTPS client for one server, which it knows by a CA's certificate or by its fingerprint.
+//!
+//! The Web's CAs are never asked: an endpoint has a CA of its own. One connection is kept between
+//! requests. Everything is bounded: the time for a connection, for an answer, the bytes of it.
+
+mod client;
+mod error;
+mod trust;
+
+pub use client::{Answer, Client, Limits};
+pub use error::HttpsError;
+pub use trust::{BadMaterial, Identity, Trust};

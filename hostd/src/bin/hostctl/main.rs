@@ -1,0 +1,84 @@
+//! `hostctl` asks the host's supervisor.
+
+mod cli;
+mod host;
+mod workloads;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{CommandFactory, Parser};
+use hostd::client::Client;
+use hostd::paths::Paths;
+
+use cli::{Cli, Command};
+
+/// How long `hostctl` waits for an answer.
+const ANSWER: Duration = Duration::from_secs(30);
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {}", basalt_explain::explain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn run(cli: Cli) -> Result<ExitCode> {
+    let paths = Paths::under(&cli.root);
+    let client = Client::new(&paths.socket(), ANSWER);
+    match cli.command {
+        Command::Status { json } => host::status(&client, json).await,
+        Command::Gate { deadline } => Ok(host::gate(&paths, deadline).await),
+        Command::Workloads { json } => workloads::list(&client, json).await,
+        Command::Describe { name, json } => workloads::describe(&client, &name, json).await,
+        Command::Plan { json } => workloads::plan(&client, json).await,
+        Command::Apply { file, dry_run, json } => {
+            workloads::apply(&client, &file, dry_run, json).await
+        }
+        Command::Delete { names } => workloads::delete(&client, &names).await,
+        Command::Start { names } => workloads::start(&client, &names).await,
+        Command::Stop { names } => workloads::stop(&client, &names).await,
+        Command::Logs { name, follow, tail } => workloads::logs(&client, &name, follow, tail).await,
+        Command::Events { follow, json } => workloads::events(&client, follow, json).await,
+        Command::Completion(args) => {
+            print(&basalt_manual::completion(Cli::command(), &args))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man(args) => {
+            basalt_manual::write_pages(Cli::command(), &args).context("cannot write")?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Prints; whoever has read enough, as `head` does, ends it without an error.
+fn print(bytes: &[u8]) -> Result<()> {
+    write(bytes).map(|_| ()).context("cannot print")
+}
+
+/// Prints a part; whether somebody still reads.
+fn write(bytes: &[u8]) -> io::Result<bool> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn print_json<T: serde::Serialize>(value: &T) -> Result<()> {
+    print((serde_json::to_string_pretty(value)? + "\n").as_bytes())
+}
+
+/// systemd's folder of credentials, where there is one.
+fn credentials() -> Option<PathBuf> {
+    std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
+}

@@ -1,0 +1,135 @@
+//! This host and its endpoint: enrols once, then asks for ever what shall run.
+//!
+//! The endpoint's absence is nothing that fails: what is in the ledger runs on, and the next
+//! question is asked a little later.
+
+mod enrol;
+mod poll;
+mod renew;
+mod values;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use basalt_api::capacity::HostFacts;
+use basalt_api::enrol::JoinString;
+use basalt_api::id::HostId;
+use basalt_https::{Client, HttpsError, Limits};
+use hostd_core::checkin::{Machine, wait_after};
+use tokio::sync::watch;
+
+use crate::books::Books;
+use crate::identity::{Enrolled, Found, Store};
+use crate::reconcile::Picture;
+pub use values::EndpointSecrets;
+
+/// How long a short question may take.
+const SHORT: Limits = Limits { deadline: Duration::from_secs(30), bytes: 1 << 20 };
+
+/// How it stands between this host and its endpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// It has none, and nobody wants it to have one.
+    #[default]
+    Alone,
+    /// It has a join string and could not redeem it yet, for this reason.
+    Joining(String),
+    /// It is enrolled and was answered.
+    Connected,
+    /// It is enrolled, and not answered, for this reason.
+    Away(String),
+    /// It is answered and told nothing new, for this reason: it is ahead of the endpoint's database,
+    /// or a copy of another host.
+    Frozen(String),
+    /// Its state was made on another machine: nothing is started from it.
+    Copy,
+}
+
+/// What the endpoint's side of `hostd` goes by.
+pub struct Ground {
+    /// Where the identity is.
+    pub store: Store,
+    /// What this machine is.
+    pub machine: Machine,
+    /// A join string, where somebody left one.
+    pub join: Option<JoinString>,
+    /// The name that this host would like.
+    pub name: String,
+    /// The kernel's random id of this boot.
+    pub boot_id: String,
+    /// The ledger.
+    pub books: Arc<Books>,
+    /// How the workloads are.
+    pub picture: watch::Receiver<Arc<Picture>>,
+    /// What this host is.
+    pub facts: watch::Receiver<HostFacts>,
+    /// Takes this host's id.
+    pub us: watch::Sender<Option<HostId>>,
+    /// Takes the moment at which a question was asked that was answered.
+    pub heard: watch::Sender<Option<Duration>>,
+    /// Where that moment is kept for the next `hostd` of this boot.
+    pub heard_file: PathBuf,
+    /// Takes how it stands.
+    pub standing: watch::Sender<Standing>,
+    /// Gives the values of secrets once there is somebody to ask.
+    pub secrets: Arc<EndpointSecrets>,
+}
+
+/// Whom to ask, and with what.
+pub(super) struct Line {
+    client: Client,
+    url: String,
+}
+
+/// Runs for ever.
+pub async fn run(ground: Ground) {
+    let enrolled = match ground.store.read(&ground.machine) {
+        Ok(Found::Enrolled(enrolled)) => Some(*enrolled),
+        Ok(Found::Nothing) => None,
+        Ok(Found::Copy(copy)) => {
+            tracing::error!(
+                name = %copy.name, id = %copy.host_id,
+                "this state was made on another machine: nothing of it is started"
+            );
+            ground.standing.send_replace(Standing::Copy);
+            None
+        }
+        Err(error) => {
+            ground.standing.send_replace(Standing::Away(format!("{error:#}")));
+            return;
+        }
+    };
+    let enrolled = match enrolled {
+        Some(enrolled) => enrolled,
+        None => match enrol::until_enrolled(&ground).await {
+            Some(enrolled) => enrolled,
+            None => return,
+        },
+    };
+    tracing::info!(name = %enrolled.name, id = %enrolled.host_id, "enrolled");
+    ground.us.send_replace(Some(enrolled.host_id));
+    if let Err(error) = poll::for_ever(ground, enrolled).await {
+        tracing::error!("the endpoint is not asked any more: {error:#}");
+    }
+}
+
+/// A pause after so many failures in a row.
+async fn pause(failures: u32, retry_after: Option<Duration>) {
+    let chance = f64::from(u32::from_be_bytes(random()).min(u32::MAX - 1)) / f64::from(u32::MAX);
+    tokio::time::sleep(wait_after(failures, chance, retry_after)).await;
+}
+
+fn random() -> [u8; 4] {
+    let [a, b, c, d, ..] = *uuid::Uuid::new_v4().as_bytes();
+    [a, b, c, d]
+}
+
+impl Line {
+    /// A line to one of the enrolled host's URLs.
+    fn of(enrolled: &Enrolled, url: &str, key: &rcgen::KeyPair) -> Result<Self, HttpsError> {
+        let (trust, identity) = enrolled.tls(key);
+        Ok(Self { client: Client::new(url, &trust, Some(&identity))?, url: url.to_owned() })
+    }
+}

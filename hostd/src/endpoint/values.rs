@@ -1,0 +1,190 @@
+//! Values of secrets: fetched once for each version, kept encrypted, so that a host starts its
+//! workloads after a reboot while the endpoint is away.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use async_trait::async_trait;
+use basalt_api::fault::Fault;
+use basalt_api::id::Name;
+use basalt_api::secret::{self, SecretValue};
+use basalt_api::set::Assigned;
+use basalt_durable::PRIVATE;
+use basalt_https::Client;
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use hyper::{Method, StatusCode};
+use rcgen::KeyPair;
+use tokio::sync::Mutex;
+
+use super::SHORT;
+use crate::identity::Enrolled;
+use crate::secrets::Secrets;
+
+/// Bytes of the nonce before what is encrypted.
+const NONCE: usize = 24;
+
+/// Asks the endpoint for values, and keeps them.
+pub struct EndpointSecrets {
+    folder: PathBuf,
+    ask: std::sync::Mutex<Option<(Enrolled, String)>>,
+    client: Mutex<Option<Client>>,
+}
+
+impl EndpointSecrets {
+    /// Keeps them in `folder`, under a key beside them.
+    #[must_use]
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder, ask: std::sync::Mutex::default(), client: Mutex::default() }
+    }
+
+    /// Says whom to ask from now on.
+    pub(super) fn ask_with(&self, enrolled: &Enrolled, key: &KeyPair) {
+        let mut ask = self.ask.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if ask.as_ref().is_none_or(|(known, _)| known != enrolled) {
+            *ask = Some((enrolled.clone(), key.serialize_pem()));
+            if let Ok(mut client) = self.client.try_lock() {
+                *client = None;
+            }
+        }
+    }
+
+    async fn value(&self, name: &Name, version: u64) -> Result<Vec<u8>> {
+        if let Some(kept) = self.kept(name, version)? {
+            return Ok(kept);
+        }
+        let value = self.fetch(name, version).await?;
+        self.keep(name, version, &value)?;
+        Ok(value)
+    }
+
+    async fn fetch(&self, name: &Name, version: u64) -> Result<Vec<u8>> {
+        let ask = self.ask.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let Some((enrolled, key)) = ask else {
+            bail!("its value is not here yet, and the endpoint was not heard since `hostd` started");
+        };
+        let mut client = self.client.lock().await;
+        let connected = match client.take() {
+            Some(connected) => connected,
+            None => {
+                let (trust, identity) = enrolled.tls(&KeyPair::from_pem(&key)?);
+                Client::new(&enrolled.urls[0], &trust, Some(&identity))?
+            }
+        };
+        let connected = client.insert(connected);
+        let path = secret::path(name, version);
+        let answer = connected.ask(Method::GET, &path, bytes::Bytes::new(), SHORT).await?;
+        if answer.status != StatusCode::OK {
+            match serde_json::from_slice::<Fault>(&answer.body) {
+                Ok(fault) => bail!("{fault}"),
+                Err(_) => bail!("the endpoint answers `{}`", answer.status),
+            }
+        }
+        let value: SecretValue = serde_json::from_slice(&answer.body)?;
+        value.bytes().context("the endpoint's answer is no secret")
+    }
+
+    fn kept(&self, name: &Name, version: u64) -> Result<Option<Vec<u8>>> {
+        let path = self.path(name, version);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot read `{}`", path.display()));
+            }
+        };
+        // What cannot be opened is fetched again.
+        Ok(self.open(name, version, &bytes).ok())
+    }
+
+    fn open(&self, name: &Name, version: u64, bytes: &[u8]) -> Result<Vec<u8>> {
+        let (nonce, sealed) = bytes.split_at_checked(NONCE).context("it is cut off")?;
+        let nonce = XNonce::try_from(nonce)?;
+        let label = label(name, version);
+        let payload = Payload { msg: sealed, aad: label.as_bytes() };
+        self.cipher()?.decrypt(&nonce, payload).ok().context("it is damaged")
+    }
+
+    fn keep(&self, name: &Name, version: u64, value: &[u8]) -> Result<()> {
+        let mut bytes = random::<NONCE>()?.to_vec();
+        let nonce = XNonce::try_from(&bytes[..])?;
+        let label = label(name, version);
+        let payload = Payload { msg: value, aad: label.as_bytes() };
+        let sealed = self.cipher()?.encrypt(&nonce, payload).ok().context("cannot encrypt")?;
+        bytes.extend(sealed);
+        let path = self.path(name, version);
+        basalt_durable::write(&path, &bytes, PRIVATE)
+            .with_context(|| format!("cannot write `{}`", path.display()))?;
+        self.drop_older(name, version);
+        Ok(())
+    }
+
+    /// The version before stays: what runs by it may have to start again.
+    fn drop_older(&self, name: &Name, version: u64) {
+        for older in (1..version.saturating_sub(1)).rev() {
+            let path = self.path(name, older);
+            if !path.exists() {
+                return;
+            }
+            if let Err(error) = basalt_durable::remove(&path) {
+                tracing::warn!(%error, "cannot remove an old version of a secret");
+            }
+        }
+    }
+
+    fn cipher(&self) -> Result<XChaCha20Poly1305> {
+        let key = key(&self.folder)?;
+        XChaCha20Poly1305::new_from_slice(&key).ok().context("the key of secrets has a wrong length")
+    }
+
+    fn path(&self, name: &Name, version: u64) -> PathBuf {
+        self.folder.join(label(name, version))
+    }
+}
+
+fn label(name: &Name, version: u64) -> String {
+    format!("{name}.{version}")
+}
+
+/// The key, made when it is first needed.
+fn key(folder: &Path) -> Result<Vec<u8>> {
+    let path = folder.join("key");
+    match fs::read(&path) {
+        Ok(key) => Ok(key),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            use std::os::unix::fs::DirBuilderExt;
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            let key = random::<32>()?;
+            basalt_durable::write(&path, &key, PRIVATE)?;
+            Ok(key.to_vec())
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot read `{}`", path.display())),
+    }
+}
+
+/// The kernel's random bytes.
+fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    // So few come whole (getrandom(2): up to 256 bytes, once the pool is filled).
+    let length = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    if length == N { Ok(bytes) } else { Err(io::Error::other("the kernel gave no random bytes")) }
+}
+
+#[async_trait]
+impl Secrets for EndpointSecrets {
+    async fn values(&self, assigned: &Assigned) -> Result<BTreeMap<Name, Vec<u8>>, String> {
+        let mut values = BTreeMap::new();
+        for name in assigned.spec.secrets() {
+            let Some(version) = assigned.secret_versions.get(name) else {
+                return Err(format!("there is no secret `{name}`"));
+            };
+            let value = self.value(name, *version).await;
+            let value = value.map_err(|error| format!("the secret `{name}`: {error:#}"))?;
+            values.insert(name.clone(), value);
+        }
+        Ok(values)
+    }
+}

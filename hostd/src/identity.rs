@@ -1,0 +1,240 @@
+//! Who this host is at its endpoint: its key, its certificate, and the machine that both were made
+//! on. Each file is whole or not there; the key comes first and is never replaced by a start.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use basalt_api::enrol::EnrolAnswer;
+use basalt_api::id::{HostId, Name};
+use basalt_durable::PRIVATE;
+use basalt_https::{Identity as TlsIdentity, Trust};
+use hostd_core::checkin::{Machine, is_copy};
+use rcgen::{CertificateParams, KeyPair};
+use serde::{Deserialize, Serialize};
+
+use crate::paths::Paths;
+
+/// The identity's folder.
+#[derive(Debug, Clone)]
+pub struct Store {
+    folder: PathBuf,
+}
+
+/// Who this host is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrolled {
+    /// Its id.
+    pub host_id: HostId,
+    /// Its name.
+    pub name: Name,
+    /// The endpoint's URLs, tried in turn.
+    pub urls: Vec<String>,
+    /// Its certificate, in PEM.
+    pub certificate: String,
+    /// The CAs that it trusts, in PEM.
+    pub ca: String,
+    /// `/etc/machine-id` when it was enrolled.
+    machine_id: String,
+    /// The firmware's UUID then.
+    #[serde(default)]
+    dmi_uuid: Option<String>,
+}
+
+/// What is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// This host is not enrolled.
+    Nothing,
+    /// It is.
+    Enrolled(Box<Enrolled>),
+    /// The state was made on another machine.
+    Copy(Box<Enrolled>),
+}
+
+impl Store {
+    /// The one of a host.
+    #[must_use]
+    pub fn of(paths: &Paths) -> Self {
+        Self { folder: paths.identity() }
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// It cannot be read, or is damaged.
+    pub fn read(&self, machine: &Machine) -> Result<Found> {
+        let path = self.folder.join("enrolled.json");
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot read `{}`", path.display()));
+            }
+        };
+        let enrolled: Enrolled = serde_json::from_slice(&text)
+            .with_context(|| format!("`{}` is damaged", path.display()))?;
+        let enrolled = Box::new(enrolled);
+        let then = Machine {
+            machine_id: enrolled.machine_id.clone(),
+            dmi_uuid: enrolled.dmi_uuid.clone(),
+        };
+        Ok(if is_copy(&then, machine) { Found::Copy(enrolled) } else { Found::Enrolled(enrolled) })
+    }
+
+    /// The host's key, made and on the disk before anybody hears of it.
+    ///
+    /// # Errors
+    /// It cannot be read or written.
+    pub fn key(&self) -> Result<KeyPair> {
+        let path = self.folder.join("key.pem");
+        let name = || format!("`{}`", path.display());
+        match fs::read_to_string(&path) {
+            Ok(pem) => KeyPair::from_pem(&pem).with_context(|| format!("{} holds no key", name())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let key = KeyPair::generate().context("cannot make a key")?;
+                make_private(&self.folder)?;
+                basalt_durable::write(&path, key.serialize_pem().as_bytes(), PRIVATE)
+                    .with_context(|| format!("cannot write {}", name()))?;
+                Ok(key)
+            }
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", name())),
+        }
+    }
+
+    /// Notes that the host is enrolled.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn enrol(
+        &self,
+        answer: EnrolAnswer,
+        urls: Vec<String>,
+        machine: &Machine,
+    ) -> Result<Enrolled> {
+        let EnrolAnswer { host_id, name, certificate, ca } = answer;
+        let Machine { machine_id, dmi_uuid } = machine.clone();
+        let enrolled = Enrolled { host_id, name, urls, certificate, ca, machine_id, dmi_uuid };
+        self.write(&enrolled)?;
+        Ok(enrolled)
+    }
+
+    /// Notes a changed identity.
+    ///
+    /// # Errors
+    /// It cannot be written; the one before still holds.
+    pub fn write(&self, enrolled: &Enrolled) -> Result<()> {
+        make_private(&self.folder)?;
+        let path = self.folder.join("enrolled.json");
+        let text = serde_json::to_vec_pretty(enrolled)?;
+        basalt_durable::write(&path, &text, PRIVATE)
+            .with_context(|| format!("cannot write `{}`", path.display()))
+    }
+
+    /// A key and an identity of another machine are put aside: this one needs its own.
+    ///
+    /// # Errors
+    /// They cannot be renamed.
+    pub fn put_aside(&self) -> Result<()> {
+        for name in ["enrolled.json", "key.pem"] {
+            let (from, to) = (self.folder.join(name), self.folder.join(format!("{name}.copy")));
+            match fs::rename(&from, to) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(error)
+                        .with_context(|| format!("cannot rename `{}`", from.display()));
+                }
+                _ => (),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Enrolled {
+    /// What TLS needs.
+    #[must_use]
+    pub fn tls(&self, key: &KeyPair) -> (Trust, TlsIdentity) {
+        let identity =
+            TlsIdentity { certificate: self.certificate.clone(), key: key.serialize_pem() };
+        (Trust::Ca(self.ca.clone()), identity)
+    }
+}
+
+/// A request for a certificate, signed by the key. Who the host is, the endpoint decides.
+///
+/// # Errors
+/// It cannot be signed.
+pub fn signing_request(key: &KeyPair) -> Result<String> {
+    let request = CertificateParams::default().serialize_request(key);
+    request.and_then(|request| request.pem()).context("cannot sign a request for a certificate")
+}
+
+/// What tells this machine from others.
+#[must_use]
+pub fn machine(paths: &Paths) -> Machine {
+    let read = |path: &Path| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
+    Machine {
+        machine_id: read(&paths.machine_id()).unwrap_or_default(),
+        dmi_uuid: read(&paths.dmi_uuid()).filter(|uuid| !uuid.is_empty()),
+    }
+}
+
+fn make_private(folder: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("cannot make the folder `{}`", folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn machine(id: &str) -> Machine {
+        Machine { machine_id: id.to_owned(), dmi_uuid: None }
+    }
+
+    fn answer() -> EnrolAnswer {
+        serde_json::from_str(
+            r#"{"host_id":"00000000-0000-0000-0000-000000000001","name":"rack4-17",
+                "certificate":"c","ca":"a"}"#,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn a_key_is_made_once_and_is_private() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::of(&Paths::under(root.path()));
+        let first = store.key().unwrap().serialize_pem();
+        assert_eq!(store.key().unwrap().serialize_pem(), first);
+        let path = root.path().join("var/lib/hostd/identity/key.pem");
+        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn an_identity_on_another_machine_is_a_copy() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::of(&Paths::under(root.path()));
+        assert_eq!(store.read(&machine("m")).unwrap(), Found::Nothing);
+        let enrolled = store.enrol(answer(), vec!["https://a".to_owned()], &machine("m")).unwrap();
+        let enrolled = Box::new(enrolled);
+        assert_eq!(store.read(&machine("m")).unwrap(), Found::Enrolled(enrolled.clone()));
+        assert_eq!(store.read(&machine("n")).unwrap(), Found::Copy(enrolled));
+        store.put_aside().unwrap();
+        assert_eq!(store.read(&machine("n")).unwrap(), Found::Nothing);
+    }
+
+    #[test]
+    fn a_request_is_signed_by_the_hosts_key() {
+        let key = KeyPair::generate().unwrap();
+        let pem = signing_request(&key).unwrap();
+        let request = rcgen::CertificateSigningRequestParams::from_pem(&pem).unwrap();
+        assert_eq!(rcgen::PublicKeyData::der_bytes(&request.public_key), rcgen::PublicKeyData::der_bytes(&key));
+    }
+}

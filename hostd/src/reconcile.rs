@@ -1,0 +1,277 @@
+//! The loop that makes the host be as it shall be: observe, plan, carry out, publish.
+//!
+//! One task owns what is remembered. Work is carried out beside it, one workload at a time each,
+//! and reports back; whatever wakes the loop, it looks anew before it plans.
+
+mod carry_out;
+mod kinds;
+mod look;
+mod room;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use basalt_api::capacity::Taken;
+use basalt_api::id::{HostId, WorkloadUid};
+use basalt_api::report::WorkloadStatus;
+use basalt_api::workload::Kind;
+use hostd_core::books;
+use hostd_core::plan::{self, Observed, Plan, Seen, Situation, Work};
+use hostd_core::policy::Policy;
+use hostd_core::track::{Progress, Tracks};
+use hostd_core::wanted::{Contact, Wanted};
+use tokio::sync::{mpsc, watch};
+
+use crate::books::{Books, Known};
+use crate::clock;
+use crate::events::Events;
+use crate::secrets::Secrets;
+pub use kinds::{Kinds, Runtimes};
+
+/// Whatever wakes the loop or not, it looks at everything so often: events can get lost.
+const RELIST: Duration = Duration::from_secs(60);
+
+/// How the workloads are.
+#[derive(Debug, Clone, Default)]
+pub struct Picture {
+    /// Each workload, by name.
+    pub statuses: Vec<WorkloadStatus>,
+    /// What would be done now, a line each.
+    pub plan: Vec<String>,
+    /// What is being done, a line each.
+    pub under_way: Vec<String>,
+    /// What workloads set aside.
+    pub taken: Taken,
+    /// The generation that everything runs by; 0 before the first.
+    pub applied_generation: u64,
+    /// Whether the loop has looked at least once.
+    pub is_known: bool,
+}
+
+/// What the loop goes by besides the ledger.
+pub struct Ground {
+    /// The ledger.
+    pub books: Arc<Books>,
+    /// What runs workloads.
+    pub runtimes: Runtimes,
+    /// Values of secrets.
+    pub secrets: Arc<dyn Secrets>,
+    /// What the host allows.
+    pub policy: Policy,
+    /// This host's id at its endpoint.
+    pub us: watch::Receiver<Option<HostId>>,
+    /// When the endpoint was heard.
+    pub heard: watch::Receiver<Option<Duration>>,
+    /// Where events go.
+    pub events: Arc<Events>,
+    /// Where the picture goes.
+    pub picture: watch::Sender<Arc<Picture>>,
+    /// Workloads that somebody wants to run once more.
+    pub again: mpsc::Receiver<WorkloadUid>,
+}
+
+/// The loop's own state.
+struct Loop {
+    ground: Ground,
+    known: watch::Receiver<Known>,
+    tracks: Tracks,
+    observed: Observed,
+    /// Kinds that may be other than `observed` says.
+    stale: Kinds,
+    /// Kinds that there is, or may be, something of.
+    used: watch::Sender<Kinds>,
+    changed: mpsc::Receiver<Kind>,
+    progress: mpsc::Receiver<(WorkloadUid, Progress)>,
+    report: mpsc::Sender<(WorkloadUid, Progress)>,
+}
+
+/// Runs for ever.
+pub async fn run(ground: Ground) {
+    let mut reconcile = Loop::begin(ground);
+    let mut woken_by = "start";
+    loop {
+        reconcile.round(woken_by).await;
+        woken_by = reconcile.wait().await;
+    }
+}
+
+impl Loop {
+    fn begin(ground: Ground) -> Self {
+        let known = ground.books.watch();
+        let (used, uses) = watch::channel(Kinds::NONE);
+        let changed = look::watch_runtimes(&ground.runtimes, &uses);
+        let (report, progress) = mpsc::channel(64);
+        Self {
+            ground,
+            known,
+            tracks: Tracks::default(),
+            observed: Observed::nothing(),
+            stale: Kinds::ALL,
+            used,
+            changed,
+            progress,
+            report,
+        }
+    }
+
+    async fn round(&mut self, woken_by: &str) {
+        let known = self.known.borrow_and_update().clone();
+        let us = *self.ground.us.borrow_and_update();
+        let wanted = known.as_ref().map(|ledger| books::wanted(ledger, us));
+        self.choose_kinds(wanted.as_deref().unwrap_or_default(), known.is_none());
+        self.look().await;
+        self.forget_kinds(wanted.as_deref().unwrap_or_default());
+        let now = clock::uptime();
+        let uids: Vec<WorkloadUid> = wanted.iter().flatten().map(Wanted::uid).collect();
+        self.tracks.observe(&self.observed.instances().collect::<Vec<_>>(), &uids, now);
+        let plan = self.plan(wanted.as_deref(), us, now);
+        tracing::debug!(woken_by, work = plan.work.len(), "round");
+        for work in &plan.work {
+            self.begin_work(work, wanted.as_deref().unwrap_or_default(), now);
+        }
+        // What was begun just now shows in the statuses.
+        let after = self.plan(wanted.as_deref(), us, now);
+        let generation = known.and_then(|ledger| Some(ledger.assigned.as_ref()?.generation));
+        self.publish(&plan, after, generation.unwrap_or(0), wanted.as_deref().unwrap_or_default());
+    }
+
+    /// Which runtimes there is a reason to speak to. Podman's service and libvirt's may rest until
+    /// there is one.
+    fn choose_kinds(&mut self, wanted: &[Wanted], everything: bool) {
+        let mut used = if everything { Kinds::ALL } else { self.ground.runtimes.left_behind() };
+        wanted.iter().for_each(|wanted| used.add(wanted.kind()));
+        self.observed.instances().for_each(|instance| used.add(instance.kind));
+        let before = *self.used.borrow();
+        if used != before {
+            self.stale.add_all(used);
+            self.used.send_replace(used);
+        }
+    }
+
+    /// A runtime that has nothing of ours, and nothing to do, is left to rest.
+    fn forget_kinds(&self, wanted: &[Wanted]) {
+        for kind in [Kind::Container, Kind::Vm] {
+            let is_wanted = wanted.iter().any(|wanted| wanted.kind() == kind);
+            let is_empty = matches!(self.observed.of(kind), Seen::Instances(all) if all.is_empty());
+            if !is_wanted
+                && is_empty
+                && !self.tracks.is_busy()
+                && let Err(error) = self.ground.runtimes.is_done_with(kind)
+            {
+                tracing::warn!(%kind, %error, "cannot note that a runtime is not used");
+            }
+        }
+    }
+
+    fn plan(&self, wanted: Option<&[Wanted]>, us: Option<HostId>, now: Duration) -> Plan {
+        let heard = *self.ground.heard.borrow();
+        plan::plan(&Situation {
+            wanted,
+            observed: &self.observed,
+            tracks: &self.tracks,
+            us,
+            policy: &self.ground.policy,
+            contact: heard.map_or(Contact::Never, |at| Contact::Ago(now.saturating_sub(at))),
+            memory_mib: room::for_workloads_mib(),
+            now,
+        })
+    }
+
+    fn begin_work(&mut self, work: &Work, wanted: &[Wanted], now: Duration) {
+        let Some(runtime) = self.ground.runtimes.of(work.kind) else { return };
+        tracing::info!("{work}");
+        if let Err(error) = self.ground.runtimes.will_use(work.kind) {
+            let reason = format!("cannot write to the state folder: {error}");
+            self.tracks.progress(work.uid, Progress::Failed(work.steps[0], reason), now);
+            return;
+        }
+        self.tracks.progress(work.uid, Progress::Began(work.steps[0]), now);
+        let wanted = wanted.iter().find(|wanted| wanted.uid() == work.uid).cloned();
+        let task = carry_out::Task {
+            runtime,
+            secrets: Arc::clone(&self.ground.secrets),
+            private: self.ground.runtimes.private(work.uid),
+            work: work.clone(),
+            wanted,
+            report: self.report.clone(),
+        };
+        tokio::spawn(task.run());
+    }
+
+    fn publish(&self, begun: &Plan, now: Plan, generation: u64, wanted: &[Wanted]) {
+        let before = self.ground.picture.borrow().clone();
+        self.ground.events.compare(&before.statuses, &now.statuses, clock::unix_s());
+        let is_settled = begun.work.is_empty() && !self.tracks.is_busy();
+        let applied_generation = if is_settled { generation } else { before.applied_generation };
+        let under_way = begun.work.iter().map(ToString::to_string);
+        let picture = Picture {
+            under_way: under_way.chain(self.in_progress(&now.statuses, begun)).collect(),
+            plan: now.work.iter().map(ToString::to_string).collect(),
+            taken: room::taken(wanted, &now.statuses),
+            statuses: now.statuses,
+            applied_generation,
+            is_known: true,
+        };
+        self.ground.picture.send_replace(Arc::new(picture));
+    }
+
+    /// What was begun in an earlier round and is not over.
+    fn in_progress(&self, statuses: &[WorkloadStatus], begun: &Plan) -> Vec<String> {
+        let earlier =
+            statuses.iter().filter(|status| !begun.work.iter().any(|work| work.uid == status.uid));
+        earlier
+            .filter_map(|status| {
+                let step = self.tracks.of(status.uid).busy?;
+                Some(format!("{}: {step}", status.name))
+            })
+            .collect()
+    }
+
+    /// Waits until there is a reason for another round, and says which.
+    async fn wait(&mut self) -> &'static str {
+        let now = clock::uptime();
+        let next = self.tracks.next_moment(now).map_or(RELIST, |at| at.saturating_sub(now));
+        let pause = next.min(RELIST);
+        let why = tokio::select! {
+            // Cancel-safe, all of them: what was not received stays in its channel.
+            Some(progress) = self.progress.recv() => { self.note(progress); "progress" }
+            Some(kind) = self.changed.recv() => { self.stale.add(kind); "event" }
+            Some(uid) = self.ground.again.recv() => { self.tracks.ask_again(uid); "start" }
+            _ = self.known.changed() => "ledger",
+            _ = self.ground.us.changed() => "identity",
+            _ = self.ground.heard.changed() => "endpoint",
+            () = tokio::time::sleep(pause) => {
+                if pause == RELIST { self.stale = Kinds::ALL; }
+                "time"
+            }
+        };
+        self.drain();
+        why
+    }
+
+    /// Takes what else has come meanwhile: one look serves for all of it.
+    fn drain(&mut self) {
+        while let Ok(progress) = self.progress.try_recv() {
+            self.note(progress);
+        }
+        while let Ok(kind) = self.changed.try_recv() {
+            self.stale.add(kind);
+        }
+        while let Ok(uid) = self.ground.again.try_recv() {
+            self.tracks.ask_again(uid);
+        }
+    }
+
+    fn note(&mut self, (uid, progress): (WorkloadUid, Progress)) {
+        if let Progress::Failed(step, reason) = &progress {
+            tracing::warn!(%uid, %step, "{reason}");
+        }
+        if progress == Progress::Over {
+            // Its kind is not known here; a look at both costs one call more.
+            self.stale = Kinds::ALL;
+        }
+        self.tracks.progress(uid, progress, clock::uptime());
+    }
+}

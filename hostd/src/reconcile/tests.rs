@@ -1,0 +1,263 @@
+//! The loop against a runtime in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use basalt_api::id::WorkloadUid;
+use basalt_api::ledger::Ledger;
+use bytes::Bytes;
+use hostd_core::books::{apply_local, delete_local};
+use hostd_core::instance::{Instance, InstanceState};
+use hostd_core::step::Data;
+use tokio::sync::Notify;
+
+use super::*;
+use crate::ledger::Store;
+use crate::runtime::{Failure, LogsWanted, Make, Runtime, RuntimeError};
+use crate::secrets::NoSecrets;
+
+/// How long anything here may take.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+#[derive(Default)]
+struct Memory {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    instances: BTreeMap<WorkloadUid, Instance>,
+    /// Names whose image is not to be had.
+    without_image: BTreeSet<String>,
+    /// Names whose image never arrives.
+    stuck: BTreeSet<String>,
+    is_away: bool,
+    looks: u32,
+    created: u32,
+}
+
+impl Memory {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// Something ends by itself.
+    fn end(&self, name: &str, at: i64) {
+        for instance in self.state().instances.values_mut() {
+            if instance.name.as_str() == name {
+                instance.state = InstanceState::Ended { code: Some(1), at, note: None };
+            }
+        }
+        self.changed.notify_one();
+    }
+}
+
+fn failure(kind: Failure, message: &str) -> RuntimeError {
+    RuntimeError { kind, message: message.to_owned() }
+}
+
+#[async_trait]
+impl Runtime for Memory {
+    async fn observe(&self) -> Result<Vec<Instance>, RuntimeError> {
+        let mut state = self.state();
+        state.looks += 1;
+        if state.is_away {
+            return Err(failure(Failure::Unavailable, "podman does not answer"));
+        }
+        Ok(state.instances.values().cloned().collect())
+    }
+
+    async fn prepare(&self, make: &Make) -> Result<(), RuntimeError> {
+        let name = make.assigned.spec.name.to_string();
+        if self.state().stuck.contains(&name) {
+            std::future::pending::<()>().await;
+        }
+        let is_missing = self.state().without_image.contains(&name);
+        if is_missing { Err(failure(Failure::Workload, "no such image")) } else { Ok(()) }
+    }
+
+    async fn create(&self, make: &Make) -> Result<(), RuntimeError> {
+        let mut state = self.state();
+        let instance = Instance {
+            uid: make.assigned.uid,
+            name: make.assigned.spec.name.clone(),
+            kind: make.assigned.spec.kind,
+            owner: make.owner,
+            hash: make.assigned.replacement_hash(),
+            state: InstanceState::Made,
+            addresses: Vec::new(),
+        };
+        state.created += 1;
+        state.instances.insert(instance.uid, instance);
+        Ok(())
+    }
+
+    async fn start(&self, uid: WorkloadUid) -> Result<(), RuntimeError> {
+        let mut state = self.state();
+        let instance = state.instances.get_mut(&uid);
+        let instance = instance.ok_or_else(|| failure(Failure::NotThere, "not there"))?;
+        instance.state = InstanceState::Running { since: 1 };
+        Ok(())
+    }
+
+    async fn stop(&self, uid: WorkloadUid, _: Duration) -> Result<(), RuntimeError> {
+        if let Some(instance) = self.state().instances.get_mut(&uid) {
+            instance.state = InstanceState::Ended { code: Some(137), at: 9, note: None };
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, uid: WorkloadUid, _: Data) -> Result<(), RuntimeError> {
+        self.state().instances.remove(&uid);
+        Ok(())
+    }
+
+    async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    async fn logs(
+        &self,
+        _: WorkloadUid,
+        _: LogsWanted,
+    ) -> Result<mpsc::Receiver<Bytes>, RuntimeError> {
+        Err(failure(Failure::NotThere, "not there"))
+    }
+}
+
+struct Host {
+    runtime: Arc<Memory>,
+    books: Arc<Books>,
+    picture: watch::Receiver<Arc<Picture>>,
+    task: tokio::task::JoinHandle<()>,
+    _heard: watch::Sender<Option<Duration>>,
+    _us: watch::Sender<Option<HostId>>,
+    folder: Arc<tempfile::TempDir>,
+}
+
+impl Host {
+    fn new() -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let mut store = Store::open(folder.path()).unwrap();
+        store.begin("boot", 1).unwrap();
+        Self::over(folder, Arc::default(), Books::new(store))
+    }
+
+    fn over(folder: Arc<tempfile::TempDir>, runtime: Arc<Memory>, books: Arc<Books>) -> Self {
+        let (show, picture) = watch::channel(Arc::default());
+        let (us_tell, us) = watch::channel(None);
+        let (heard_tell, heard) = watch::channel(None);
+        let runtimes = Runtimes {
+            containers: runtime.clone(),
+            machines: Arc::new(Memory::default()),
+            private: folder.path().to_owned(),
+            marks: folder.path().to_owned(),
+        };
+        let task = tokio::spawn(run(Ground {
+            books: Arc::clone(&books),
+            runtimes,
+            secrets: Arc::new(NoSecrets),
+            policy: Policy::default(),
+            us,
+            heard,
+            events: Arc::default(),
+            picture: show,
+            again: mpsc::channel(1).1,
+        }));
+        Self { runtime, books, picture, task, _heard: heard_tell, _us: us_tell, folder }
+    }
+
+    /// hostd is killed and comes back; the runtime goes on.
+    fn comes_back(self) -> Self {
+        self.task.abort();
+        let store = Store::open(self.folder.path()).unwrap();
+        Self::over(self.folder, self.runtime, Books::new(store))
+    }
+
+    async fn apply(&self, name: &str) {
+        let text = format!(r#"{{"name":"{name}","kind":"container","container":{{"image":"a"}}}}"#);
+        let spec = serde_json::from_str(&text).unwrap();
+        let uid = WorkloadUid(uuid::Uuid::new_v4());
+        let apply = move |ledger: &mut Ledger| apply_local(ledger, spec, uid);
+        self.books.change(apply).await.unwrap();
+    }
+
+    /// Waits until the workloads are so: `web=running job=failed`.
+    async fn becomes(&mut self, expected: &str) {
+        let shown = |picture: &Arc<Picture>| {
+            let one = |status: &WorkloadStatus| format!("{}={}", status.name, status.state);
+            picture.statuses.iter().map(one).collect::<Vec<_>>().join(" ")
+        };
+        let wait = self.picture.wait_for(|picture| shown(picture) == expected);
+        if tokio::time::timeout(DEADLINE, wait).await.is_err() {
+            let picture = self.picture.borrow();
+            panic!("expected {expected}, it is {}: {picture:?}", shown(&picture));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_applied_runs_and_what_is_deleted_goes() {
+    let mut host = Host::new();
+    host.apply("web").await;
+    host.becomes("web=running").await;
+    host.books.change(|ledger| delete_local(ledger, "web")).await.unwrap();
+    host.becomes("").await;
+    assert!(host.runtime.state().instances.is_empty());
+}
+
+#[tokio::test]
+async fn a_broken_and_a_stuck_workload_hold_up_no_other() {
+    let mut host = Host::new();
+    host.runtime.state().without_image.insert("broken".to_owned());
+    host.runtime.state().stuck.insert("stuck".to_owned());
+    for name in ["broken", "stuck", "web"] {
+        host.apply(name).await;
+    }
+    host.becomes("broken=failed stuck=preparing web=running").await;
+    let picture = host.picture.borrow().clone();
+    assert_eq!(picture.statuses[0].reason.as_deref(), Some("no such image"));
+    assert_eq!(picture.under_way, ["stuck: prepare"]);
+}
+
+#[tokio::test]
+async fn what_ends_by_itself_is_started_again_at_once() {
+    let mut host = Host::new();
+    host.apply("web").await;
+    host.becomes("web=running").await;
+    host.runtime.end("web", 77);
+    let restarted = host.picture.wait_for(|picture| picture.statuses[0].restarts == 1);
+    tokio::time::timeout(DEADLINE, restarted).await.unwrap().unwrap();
+    host.becomes("web=running").await;
+}
+
+#[tokio::test]
+async fn after_a_crash_what_runs_is_adopted() {
+    let mut host = Host::new();
+    host.apply("web").await;
+    host.becomes("web=running").await;
+    let mut host = host.comes_back();
+    host.becomes("web=running").await;
+    assert_eq!(host.runtime.state().created, 1);
+}
+
+#[tokio::test]
+async fn a_runtime_that_comes_back_is_used_again() {
+    let mut host = Host::new();
+    host.runtime.state().is_away = true;
+    host.apply("web").await;
+    host.becomes("web=unknown").await;
+    host.runtime.state().is_away = false;
+    host.runtime.changed.notify_one();
+    host.becomes("web=running").await;
+}
+
+#[tokio::test]
+async fn without_workloads_no_runtime_is_asked() {
+    let mut host = Host::new();
+    let known = host.picture.wait_for(|picture| picture.is_known);
+    tokio::time::timeout(DEADLINE, known).await.unwrap().unwrap();
+    assert_eq!(host.runtime.state().looks, 0);
+}

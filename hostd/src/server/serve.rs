@@ -1,0 +1,251 @@
+//! Carries out what was asked.
+
+use std::time::Duration;
+
+use basalt_api::id::WorkloadUid;
+use basalt_api::local::{
+    ApplyAnswer, ApplyRequest, ApplyResult, MAX_REQUEST_BYTES, PlanAnswer, WorkloadDescription,
+    WorkloadList,
+};
+use basalt_api::report::WorkloadStatus;
+use basalt_api::validate;
+use hostd_core::books::{self, Applied, Hold, Refused};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, HeaderValue};
+use hyper::{Request, Response, StatusCode};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::Ground;
+use super::answer::{self, Body};
+use super::request::{Asked, NotAsked};
+use crate::books::BooksError;
+use crate::clock;
+use crate::runtime::{Failure, LogsWanted};
+
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long somebody who follows may take to read what was written.
+const READER_TIMEOUT: Duration = Duration::from_secs(60);
+
+type Answer = Response<Body>;
+type Problem = (StatusCode, String);
+
+pub(super) async fn answer(request: Request<Incoming>, is_root: bool, ground: Ground) -> Answer {
+    let query = request.uri().query().unwrap_or_default();
+    let asked = match Asked::parse(request.method(), request.uri().path(), query) {
+        Ok(asked) => asked,
+        Err(not_asked) => return refuse(not_asked),
+    };
+    if asked.needs_root() && !is_root {
+        return answer::problem(StatusCode::FORBIDDEN, "only root may do that\nhint: use `sudo`");
+    }
+    match carry_out(asked, request, &ground).await {
+        Ok(answer) => answer,
+        Err((code, text)) => answer::problem(code, &text),
+    }
+}
+
+fn refuse(not_asked: NotAsked) -> Answer {
+    let (code, text) = not_asked.words();
+    let mut answer = answer::problem(code, text);
+    if let NotAsked::Method(allowed) = not_asked {
+        answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    }
+    answer
+}
+
+async fn carry_out(
+    asked: Asked,
+    request: Request<Incoming>,
+    ground: &Ground,
+) -> Result<Answer, Problem> {
+    match asked {
+        Asked::Status => status(ground).await,
+        Asked::Workloads => {
+            let workloads = known_picture(ground).await?;
+            Ok(answer::json(&WorkloadList { workloads }))
+        }
+        Asked::Plan => {
+            known_picture(ground).await?;
+            let picture = ground.picture.borrow().clone();
+            let (plan, under_way) = (picture.plan.clone(), picture.under_way.clone());
+            Ok(answer::json(&PlanAnswer { plan, under_way }))
+        }
+        Asked::Describe(name) => describe(&name, ground).await,
+        Asked::Events { after, follow } => Ok(events(after, follow, ground)),
+        Asked::Apply => apply(request, ground).await,
+        Asked::Delete(name) => {
+            let delete = move |ledger: &mut _| books::delete_local(ledger, &name);
+            let uid = ground.books.change(delete).await.map_err(problem_of)?;
+            Ok(answer::json(&uid))
+        }
+        Asked::Start(name) => hold(name, Hold::LetGo, ground).await,
+        Asked::Stop(name) => hold(name, Hold::Keep, ground).await,
+        Asked::Logs(name, wanted) => logs(&name, wanted, ground).await,
+    }
+}
+
+async fn status(ground: &Ground) -> Result<Answer, Problem> {
+    // The first round ends within seconds; an answer before it would be a guess.
+    let mut status = ground.status.clone();
+    let known = status.wait_for(Option::is_some).await;
+    let now = known.ok().and_then(|status| status.clone());
+    let Some(mut status) = now else { return Err(stopping()) };
+    status.uptime_s = clock::uptime().as_secs();
+    Ok(answer::json(&status))
+}
+
+async fn known_picture(ground: &Ground) -> Result<Vec<WorkloadStatus>, Problem> {
+    let mut picture = ground.picture.clone();
+    let known = picture.wait_for(|picture| picture.is_known).await.map_err(|_| stopping())?;
+    Ok(known.statuses.clone())
+}
+
+async fn describe(name: &str, ground: &Ground) -> Result<Answer, Problem> {
+    let statuses = known_picture(ground).await?;
+    let status = find(name, statuses)?;
+    let ledger = ground.books.known();
+    let spec = ledger.iter().find_map(|ledger| {
+        let set = ledger.assigned.iter().flat_map(|generation| &generation.set.workloads);
+        let all = ledger.local.iter().chain(set);
+        all.into_iter().find(|one| one.uid == status.uid).map(|one| one.spec.clone())
+    });
+    let mut events = ground.events.after(0);
+    events.retain(|event| event.uid == status.uid);
+    Ok(answer::json(&WorkloadDescription { status, spec, events }))
+}
+
+fn find(name: &str, statuses: Vec<WorkloadStatus>) -> Result<WorkloadStatus, Problem> {
+    let uid: Option<WorkloadUid> = name.parse().ok();
+    let is_it = |status: &WorkloadStatus| status.name.as_str() == name || Some(status.uid) == uid;
+    let mut found = statuses.into_iter().filter(is_it);
+    match (found.next(), found.next()) {
+        (Some(one), None) => Ok(one),
+        (None, _) => Err(problem_of(Refused::NotThere(name.to_owned()).into())),
+        (Some(_), Some(_)) => Err(problem_of(Refused::Ambiguous(name.to_owned()).into())),
+    }
+}
+
+async fn apply(request: Request<Incoming>, ground: &Ground) -> Result<Answer, Problem> {
+    let ApplyRequest { workloads, dry_run } = read(request).await?;
+    for spec in &workloads {
+        if let Some(mistake) = validate::mistakes(spec).first() {
+            return Err((StatusCode::BAD_REQUEST, format!("{}: {mistake}", spec.name)));
+        }
+    }
+    let apply = move |ledger: &mut basalt_api::ledger::Ledger| {
+        let apply = |spec: basalt_api::workload::WorkloadSpec| {
+            let name = spec.name.clone();
+            let (uid, applied) = books::apply_local(ledger, spec, WorkloadUid(Uuid::new_v4()))?;
+            Ok(result(name, uid, applied, dry_run))
+        };
+        workloads.into_iter().map(apply).collect::<Result<Vec<_>, Refused>>()
+    };
+    let results = if dry_run {
+        let mut ledger = ground.books.known().as_deref().cloned().unwrap_or_default();
+        apply(&mut ledger).map_err(|refused| problem_of(refused.into()))?
+    } else {
+        ground.books.change(apply).await.map_err(problem_of)?
+    };
+    Ok(answer::json(&ApplyAnswer { results }))
+}
+
+fn result(
+    name: basalt_api::id::Name,
+    uid: WorkloadUid,
+    applied: Applied,
+    dry_run: bool,
+) -> ApplyResult {
+    let (result, is_new) = match applied {
+        Applied::Created => ("created", true),
+        Applied::Changed => ("changed", false),
+        Applied::Unchanged => ("unchanged", false),
+    };
+    let uid = (!(is_new && dry_run)).then_some(uid);
+    ApplyResult { name, uid, result: result.to_owned() }
+}
+
+async fn hold(name: String, hold: Hold, ground: &Ground) -> Result<Answer, Problem> {
+    let change = move |ledger: &mut _| books::hold(ledger, &name, hold);
+    let uid = ground.books.change(change).await.map_err(problem_of)?;
+    if hold == Hold::LetGo {
+        let _ = ground.again.send(uid).await;
+    }
+    Ok(answer::json(&uid))
+}
+
+async fn logs(name: &str, wanted: LogsWanted, ground: &Ground) -> Result<Answer, Problem> {
+    let status = find(name, known_picture(ground).await?)?;
+    let Some(runtime) = ground.runtimes.of(status.kind) else {
+        return Err((StatusCode::NOT_FOUND, format!("a {} has no log here", status.kind)));
+    };
+    let lines = runtime.logs(status.uid, wanted).await.map_err(|error| match error.kind {
+        Failure::NotThere => {
+            (StatusCode::NOT_FOUND, format!("`{name}` is not made yet: it has no log"))
+        }
+        Failure::Unavailable | Failure::Workload => {
+            (StatusCode::SERVICE_UNAVAILABLE, error.message)
+        }
+    })?;
+    Ok(answer::stream("text/plain; charset=utf-8", lines))
+}
+
+/// A line of JSON for each event.
+fn events(after: u64, follow: bool, ground: &Ground) -> Answer {
+    let (send, receive) = mpsc::channel(16);
+    let events = std::sync::Arc::clone(&ground.events);
+    tokio::spawn(async move {
+        let (mut last, mut watch) = (after, events.watch());
+        loop {
+            for event in events.after(last) {
+                last = event.number;
+                let mut line = serde_json::to_vec(&event).unwrap_or_default();
+                line.push(b'\n');
+                let sent = tokio::time::timeout(READER_TIMEOUT, send.send(Bytes::from(line))).await;
+                if !matches!(sent, Ok(Ok(()))) {
+                    return;
+                }
+            }
+            tokio::select! {
+                // Cancel-safe: a change that was not awaited is still one.
+                changed = watch.changed(), if follow => if changed.is_err() { return },
+                () = send.closed() => return,
+                else => return,
+            }
+            if !follow {
+                return;
+            }
+        }
+    });
+    answer::stream("application/x-ndjson", receive)
+}
+
+async fn read<T: serde::de::DeserializeOwned>(request: Request<Incoming>) -> Result<T, Problem> {
+    let bad = |text: String| (StatusCode::BAD_REQUEST, text);
+    let body = Limited::new(request.into_body(), MAX_REQUEST_BYTES).collect();
+    let body = tokio::time::timeout(BODY_TIMEOUT, body)
+        .await
+        .map_err(|_| (StatusCode::REQUEST_TIMEOUT, "the body did not arrive".to_owned()))?
+        .map_err(|error| bad(format!("the body cannot be read: {error}")))?
+        .to_bytes();
+    serde_json::from_slice(&body).map_err(|error| bad(format!("the body makes no sense: {error}")))
+}
+
+fn problem_of(error: BooksError) -> Problem {
+    let code = match &error {
+        BooksError::Refused(Refused::NotThere(_)) => StatusCode::NOT_FOUND,
+        BooksError::Refused(_) => StatusCode::CONFLICT,
+        BooksError::Unwritable(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let text = match &error {
+        BooksError::Unwritable(source) => format!("the ledger cannot be written: {source}"),
+        BooksError::Refused(_) => error.to_string(),
+    };
+    (code, text)
+}
+
+fn stopping() -> Problem {
+    (StatusCode::SERVICE_UNAVAILABLE, "hostd is stopping".to_owned())
+}
