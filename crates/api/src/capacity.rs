@@ -82,4 +82,6 @@ pub mod feature {
     pub const VM: &str = "vm";
     /// It hands secrets to workloads.
     pub const SECRETS: &str = "secrets";
+    /// It sends the end of a workload's log when the endpoint asks for it.
+    pub const LOGS: &str = "logs";
 }

@@ -5,6 +5,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::capacity::HostFacts;
 use crate::id::{Lineage, WorkloadUid};
@@ -13,6 +14,8 @@ use crate::set::HostSet;
 
 /// The path.
 pub const CHECKIN_PATH: &str = "/v1/hosts/self/checkin";
+/// Where a host sends the end of a log that the endpoint asked for, as text.
+pub const LOGS_PATH: &str = "/v1/hosts/self/logs/{ticket}";
 /// The version of the protocol that this release speaks.
 pub const PROTOCOL: u32 = 1;
 /// Bytes that a request may have.
@@ -21,6 +24,14 @@ pub const MAX_REQUEST_BYTES: usize = 1 << 20;
 pub const MAX_ANSWER_BYTES: usize = 4 << 20;
 /// Seconds that the host waits beyond `wait_s` before it gives up.
 pub const PATIENCE_S: u64 = 10;
+/// Bytes of a log that are taken; more is cut off at the beginning by the host.
+pub const MAX_LOG_BYTES: usize = 512 << 10;
+
+/// The path for one log.
+#[must_use]
+pub fn logs_path(ticket: Uuid) -> String {
+    format!("/v1/hosts/self/logs/{ticket}")
+}
 
 /// What a host says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -57,6 +68,9 @@ pub struct CheckinRequest {
     /// What the host is, where that is new to the endpoint.
     #[serde(default)]
     pub facts: Option<HostFacts>,
+    /// The set in its ledger, once the endpoint asked for it by [`Action::ReportSet`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<HostSet>,
 }
 
 /// What the endpoint answers.
@@ -90,6 +104,17 @@ pub enum Action {
     ReportAll,
     /// No set is sent until an operator decides: the host is ahead of the endpoint's database.
     Frozen,
+    /// Send the set of the ledger in the next check-in, so that an operator may decide to keep it.
+    ReportSet,
+    /// Send the end of a workload's log to [`logs_path`].
+    SendLogs {
+        /// What the endpoint knows the answer by.
+        ticket: Uuid,
+        /// The workload.
+        uid: WorkloadUid,
+        /// Lines from the end.
+        lines: u32,
+    },
     /// Ask for a new certificate.
     RenewCertificate,
     /// One that this release does not know, and leaves alone.
