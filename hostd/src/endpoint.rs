@@ -4,6 +4,7 @@
 //! question is asked a little later.
 
 mod enrol;
+mod logs;
 mod poll;
 mod renew;
 mod values;
@@ -22,7 +23,7 @@ use tokio::sync::watch;
 
 use crate::books::Books;
 use crate::identity::{Enrolled, Found, Store};
-use crate::reconcile::Picture;
+use crate::reconcile::{Picture, Runtimes};
 pub use values::EndpointSecrets;
 
 /// How long a short question may take.
@@ -61,6 +62,8 @@ pub struct Ground {
     pub boot_id: String,
     /// The ledger.
     pub books: Arc<Books>,
+    /// What runs workloads, for their logs.
+    pub runtimes: Runtimes,
     /// How the workloads are.
     pub picture: watch::Receiver<Arc<Picture>>,
     /// What this host is.
@@ -75,12 +78,6 @@ pub struct Ground {
     pub standing: watch::Sender<Standing>,
     /// Gives the values of secrets once there is somebody to ask.
     pub secrets: Arc<EndpointSecrets>,
-}
-
-/// Whom to ask, and with what.
-pub(super) struct Line {
-    client: Client,
-    url: String,
 }
 
 /// Runs for ever.
@@ -126,10 +123,8 @@ fn random() -> [u8; 4] {
     [a, b, c, d]
 }
 
-impl Line {
-    /// A line to one of the enrolled host's URLs.
-    fn of(enrolled: &Enrolled, url: &str, key: &rcgen::KeyPair) -> Result<Self, HttpsError> {
-        let (trust, identity) = enrolled.tls(key);
-        Ok(Self { client: Client::new(url, &trust, Some(&identity))?, url: url.to_owned() })
-    }
+/// A client of an enrolled host, at one of its URLs.
+fn client(enrolled: &Enrolled, url: &str, key: &rcgen::KeyPair) -> Result<Client, HttpsError> {
+    let (trust, identity) = enrolled.tls(key);
+    Client::new(url, &trust, Some(&identity))
 }

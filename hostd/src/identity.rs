@@ -152,6 +152,12 @@ impl Store {
 }
 
 impl Enrolled {
+    /// The same with another certificate.
+    #[must_use]
+    pub fn with_certificate(&self, certificate: String) -> Self {
+        Self { certificate, ..self.clone() }
+    }
+
     /// What TLS needs.
     #[must_use]
     pub fn tls(&self, key: &KeyPair) -> (Trust, TlsIdentity) {
@@ -235,6 +241,9 @@ mod tests {
         let key = KeyPair::generate().unwrap();
         let pem = signing_request(&key).unwrap();
         let request = rcgen::CertificateSigningRequestParams::from_pem(&pem).unwrap();
-        assert_eq!(rcgen::PublicKeyData::der_bytes(&request.public_key), rcgen::PublicKeyData::der_bytes(&key));
+        assert_eq!(
+            rcgen::PublicKeyData::der_bytes(&request.public_key),
+            rcgen::PublicKeyData::der_bytes(&key)
+        );
     }
 }

@@ -54,9 +54,8 @@ async fn try_once(ground: &Ground, join: &JoinString, url: &str) -> Result<Enrol
 
 async fn ask(ground: &Ground, join: &JoinString, url: &str) -> Result<EnrolAnswer, Failure> {
     let request = request(ground, join).map_err(|error| Failure::Later(format!("{error:#}")))?;
-    let later = |error: basalt_https::HttpsError| {
-        Failure::Later(basalt_explain::explain(&error.into()))
-    };
+    let later =
+        |error: basalt_https::HttpsError| Failure::Later(basalt_explain::explain(&error.into()));
     let trust = Trust::Fingerprint(join.ca_sha256.clone());
     let mut client = Client::new(url, &trust, None).map_err(later)?;
     let body = serde_json::to_vec(&request).unwrap_or_default().into();

@@ -10,15 +10,18 @@ use basalt_api::checkin::{
     Action, CHECKIN_PATH, CheckinAnswer, CheckinRequest, MAX_ANSWER_BYTES, PATIENCE_S, PROTOCOL,
 };
 use basalt_api::fault::{Fault, FaultKind};
+use basalt_api::id::WorkloadUid;
+use basalt_api::report::{Source, WorkloadStatus};
 use basalt_explain::explain;
-use basalt_https::{Answer, Limits};
+use basalt_https::{Answer, Client, Limits};
 use hostd_core::books;
 use hostd_core::checkin::{News, Reported};
 use hyper::header::RETRY_AFTER;
 use hyper::{Method, StatusCode};
 use rcgen::KeyPair;
+use uuid::Uuid;
 
-use super::{Ground, Line, Standing, pause, renew};
+use super::{Ground, Standing, client, logs, pause, renew};
 use crate::clock;
 use crate::identity::Enrolled;
 
@@ -34,11 +37,13 @@ struct Poll {
     enrolled: Enrolled,
     key: KeyPair,
     session: u64,
-    line: Option<Line>,
+    line: Option<Client>,
     reported: Reported,
     facts: Option<basalt_api::capacity::HostFacts>,
     wait_s: u64,
     failures: u32,
+    /// The endpoint wants to see the set of the ledger.
+    wants_set: bool,
 }
 
 /// How a poll ended.
@@ -67,7 +72,16 @@ pub(super) async fn for_ever(ground: Ground, enrolled: Enrolled) -> Result<()> {
     recall(&ground);
     let (line, reported, facts) = (None, Reported::default(), None);
     let mut poll = Poll {
-        ground, enrolled, key, session, line, reported, facts, wait_s: FIRST_WAIT_S, failures: 0,
+        ground,
+        enrolled,
+        key,
+        session,
+        line,
+        reported,
+        facts,
+        wait_s: FIRST_WAIT_S,
+        failures: 0,
+        wants_set: false,
     };
     poll.wait_for_picture().await;
     loop {
@@ -141,6 +155,7 @@ impl Poll {
             gone: news.gone.clone(),
             is_full: news.is_full,
             facts: is_new.then(|| facts.clone()),
+            set: assigned.filter(|_| self.wants_set).map(|generation| generation.set.clone()),
         }
     }
 
@@ -153,7 +168,7 @@ impl Poll {
             deadline: Duration::from_secs(self.wait_s + PATIENCE_S),
             bytes: MAX_ANSWER_BYTES,
         };
-        let poll = line.client.ask(Method::POST, CHECKIN_PATH, body.into(), limits);
+        let poll = line.ask(Method::POST, CHECKIN_PATH, body.into(), limits);
         let answer = tokio::select! {
             // Not cancel-safe, and not meant to be: a line whose poll was dropped is not used again.
             answer = poll => answer,
@@ -168,13 +183,12 @@ impl Poll {
         }
     }
 
-    fn line(&mut self) -> Result<Line, Vain> {
+    fn line(&mut self) -> Result<Client, Vain> {
         if let Some(line) = self.line.take() {
             return Ok(line);
         }
-        let urls = &self.enrolled.urls;
-        let url = &urls[self.failures as usize % urls.len()];
-        Line::of(&self.enrolled, url, &self.key).map_err(|error| Vain::away(explain(&error.into())))
+        client(&self.enrolled, &self.url(), &self.key)
+            .map_err(|error| Vain::away(explain(&error.into())))
     }
 
     async fn take(&mut self, answer: CheckinAnswer, asked: u64) {
@@ -184,19 +198,21 @@ impl Poll {
             tracing::warn!(skew_s = skew, "this host's clock and the endpoint's differ");
         }
         let mut standing = Standing::Connected;
-        for action in &answer.actions {
+        self.wants_set = false;
+        for action in answer.actions {
             match action {
                 Action::ReportAll => self.reported.forget(),
+                Action::ReportSet => self.wants_set = true,
                 Action::RenewCertificate => self.renew().await,
                 Action::Frozen => standing = Standing::Frozen(FROZEN.to_owned()),
+                Action::SendLogs { ticket, uid, lines } => self.send_logs(ticket, uid, lines),
                 Action::Unknown => (),
             }
         }
         if let Some(set) = answer.set {
             let (lineage, generation, hash) = (answer.lineage, answer.generation, answer.set_hash);
-            let take = move |ledger: &mut _| {
-                books::take_set(ledger, lineage, generation, &hash, set)
-            };
+            let take =
+                move |ledger: &mut _| books::take_set(ledger, lineage, generation, &hash, set);
             match self.ground.books.change(take).await {
                 Ok(true) => tracing::info!(generation, before = asked, "a new set"),
                 Ok(false) => (),
@@ -210,6 +226,28 @@ impl Poll {
         }
         self.ground.standing.send_replace(standing);
         self.ground.secrets.ask_with(&self.enrolled, &self.key);
+    }
+
+    fn send_logs(&self, ticket: Uuid, uid: WorkloadUid, lines: u32) {
+        let statuses = self.ground.picture.borrow().statuses.clone();
+        let is_its =
+            |status: &&WorkloadStatus| status.uid == uid && status.source == Source::Assigned;
+        let Some(status) = statuses.iter().find(is_its) else { return };
+        let wanted = logs::Wanted { ticket, uid, kind: status.kind, lines };
+        let (runtimes, enrolled) = (self.ground.runtimes.clone(), self.enrolled.clone());
+        let (key, url) = (self.key.serialize_pem(), self.url());
+        tokio::spawn(async move {
+            let Ok(key) = KeyPair::from_pem(&key) else { return };
+            if let Err(error) = logs::send(wanted, &runtimes, &enrolled, &key, &url).await {
+                tracing::warn!(%uid, "cannot send a log: {error:#}");
+            }
+        });
+    }
+
+    /// The endpoint's URLs take turns while questions are in vain.
+    fn url(&self) -> String {
+        let urls = &self.enrolled.urls;
+        urls[self.failures as usize % urls.len()].clone()
     }
 
     async fn recover(&mut self, vain: Vain) {
@@ -226,11 +264,10 @@ impl Poll {
     }
 
     async fn renew(&mut self) {
-        let urls = &self.enrolled.urls;
-        let url = urls[self.failures as usize % urls.len()].clone();
+        let url = self.url();
         match renew::certificate(&self.enrolled, &self.key, &url).await {
             Ok(certificate) => {
-                let renewed = Enrolled { certificate, ..self.enrolled.clone() };
+                let renewed = self.enrolled.with_certificate(certificate);
                 match self.ground.store.write(&renewed).context("a new certificate came") {
                     Ok(()) => {
                         tracing::info!("the certificate was renewed");

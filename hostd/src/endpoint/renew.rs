@@ -28,8 +28,8 @@ pub(super) async fn certificate(enrolled: &Enrolled, key: &KeyPair, url: &str) -
             Err(_) => bail!("`{url}` answers `{}`", answer.status),
         }
     }
-    let answer: EnrolAnswer =
-        serde_json::from_slice(&answer.body).with_context(|| format!("`{url}` answers nonsense"))?;
+    let answer: EnrolAnswer = serde_json::from_slice(&answer.body)
+        .with_context(|| format!("`{url}` answers nonsense"))?;
     Ok(answer.certificate)
 }
 

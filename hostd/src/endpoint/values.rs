@@ -64,15 +64,14 @@ impl EndpointSecrets {
     async fn fetch(&self, name: &Name, version: u64) -> Result<Vec<u8>> {
         let ask = self.ask.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         let Some((enrolled, key)) = ask else {
-            bail!("its value is not here yet, and the endpoint was not heard since `hostd` started");
+            bail!(
+                "its value is not here yet, and the endpoint was not heard since `hostd` started"
+            );
         };
         let mut client = self.client.lock().await;
         let connected = match client.take() {
             Some(connected) => connected,
-            None => {
-                let (trust, identity) = enrolled.tls(&KeyPair::from_pem(&key)?);
-                Client::new(&enrolled.urls[0], &trust, Some(&identity))?
-            }
+            None => super::client(&enrolled, &enrolled.urls[0], &KeyPair::from_pem(&key)?)?,
         };
         let connected = client.insert(connected);
         let path = secret::path(name, version);
@@ -137,7 +136,9 @@ impl EndpointSecrets {
 
     fn cipher(&self) -> Result<XChaCha20Poly1305> {
         let key = key(&self.folder)?;
-        XChaCha20Poly1305::new_from_slice(&key).ok().context("the key of secrets has a wrong length")
+        XChaCha20Poly1305::new_from_slice(&key)
+            .ok()
+            .context("the key of secrets has a wrong length")
     }
 
     fn path(&self, name: &Name, version: u64) -> PathBuf {
