@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{HostId, Name, WorkloadUid};
 use crate::workload::Vm;
 
-pub use frame::{BadFrame, Frames, MAX_FRAME, frame};
+pub use frame::{BadFrame, Frames, MAX_MESSAGE, MAX_REQUEST, frame};
 pub use place::{images, machine, serial_log, serial_logs};
 pub use secret::Secret;
 

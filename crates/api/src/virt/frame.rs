@@ -3,8 +3,10 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Bytes that a message may have: what 10 000 observed machines take.
-pub const MAX_FRAME: usize = 4 << 20;
+/// Bytes that a request may have: far beyond any machine with its user-data.
+pub const MAX_REQUEST: usize = 1 << 20;
+/// Bytes that a message of `hostd-virt` may have: what 10 000 observed machines take.
+pub const MAX_MESSAGE: usize = 4 << 20;
 /// Bytes before each message.
 const HEAD: usize = 4;
 
@@ -12,35 +14,42 @@ const HEAD: usize = 4;
 #[derive(Debug, thiserror::Error)]
 pub enum BadFrame {
     /// It is longer than any message.
-    #[error("a message of {0} bytes, and {MAX_FRAME} is the most")]
-    TooLong(usize),
+    #[error("a message of {0} bytes, and {1} is the most")]
+    TooLong(usize, usize),
     /// It is no JSON of the kind that belongs here.
     #[error("a message that cannot be read")]
     Unreadable(#[source] serde_json::Error),
 }
 
-/// A message with its length before it.
+/// A message of at most `max` bytes with its length before it.
 ///
 /// # Errors
 /// It is too long.
-pub fn frame<T: Serialize>(message: &T) -> Result<Vec<u8>, BadFrame> {
+pub fn frame<T: Serialize>(message: &T, max: usize) -> Result<Vec<u8>, BadFrame> {
     let mut bytes = vec![0; HEAD];
     serde_json::to_writer(&mut bytes, message).map_err(BadFrame::Unreadable)?;
     let length = bytes.len() - HEAD;
-    let head = u32::try_from(length).ok().filter(|_| length <= MAX_FRAME);
-    let head = head.ok_or(BadFrame::TooLong(length))?;
+    let head = u32::try_from(length).ok().filter(|_| length <= max);
+    let head = head.ok_or(BadFrame::TooLong(length, max))?;
     bytes[..HEAD].copy_from_slice(&head.to_be_bytes());
     Ok(bytes)
 }
 
 /// Takes bytes as they come and gives messages. It holds one message at most, and what came with
 /// its last byte.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Frames {
     bytes: Vec<u8>,
+    max: usize,
 }
 
 impl Frames {
+    /// A reader of messages of at most `max` bytes.
+    #[must_use]
+    pub fn new(max: usize) -> Self {
+        Self { bytes: Vec::new(), max }
+    }
+
     /// More bytes came.
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
@@ -50,11 +59,11 @@ impl Frames {
     ///
     /// # Errors
     /// What comes is no message.
-    pub fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, BadFrame> {
+    pub fn take<T: DeserializeOwned>(&mut self) -> Result<Option<T>, BadFrame> {
         let Some((head, rest)) = self.bytes.split_first_chunk::<HEAD>() else { return Ok(None) };
         let length = usize::try_from(u32::from_be_bytes(*head)).unwrap_or(usize::MAX);
-        if length > MAX_FRAME {
-            return Err(BadFrame::TooLong(length));
+        if length > self.max {
+            return Err(BadFrame::TooLong(length, self.max));
         }
         let Some(text) = rest.get(..length) else { return Ok(None) };
         let message = serde_json::from_slice(text).map_err(BadFrame::Unreadable)?;
@@ -80,10 +89,10 @@ mod tests {
 
     #[test]
     fn a_message_too_long_is_refused_before_it_is_there() {
-        let mut frames = Frames::default();
+        let mut frames = Frames::new(MAX_REQUEST);
         frames.push(&u32::MAX.to_be_bytes());
-        assert!(matches!(frames.next::<Request>(), Err(BadFrame::TooLong(_))));
-        assert!(matches!(frame(&"x".repeat(MAX_FRAME)), Err(BadFrame::TooLong(_))));
+        assert!(matches!(frames.take::<Request>(), Err(BadFrame::TooLong(..))));
+        assert!(matches!(frame(&"x".repeat(MAX_REQUEST), MAX_REQUEST), Err(BadFrame::TooLong(..))));
     }
 
     proptest! {
@@ -93,11 +102,11 @@ mod tests {
             cut in 1_usize..40,
         ) {
             let sent: Vec<Request> = ids.into_iter().map(request).collect();
-            let bytes: Vec<u8> = sent.iter().flat_map(|one| frame(one).unwrap()).collect();
-            let (mut frames, mut came) = (Frames::default(), Vec::new());
+            let bytes: Vec<u8> = sent.iter().flat_map(|one| frame(one, MAX_REQUEST).unwrap()).collect();
+            let (mut frames, mut came) = (Frames::new(MAX_REQUEST), Vec::new());
             for piece in bytes.chunks(cut) {
                 frames.push(piece);
-                while let Some(one) = frames.next::<Request>().unwrap() {
+                while let Some(one) = frames.take::<Request>().unwrap() {
                     came.push(one);
                 }
             }
@@ -110,14 +119,14 @@ mod tests {
             length in 0_u32..80,
             honest in any::<bool>(),
         ) {
-            let mut frames = Frames::default();
+            let mut frames = Frames::new(MAX_REQUEST);
             if honest {
                 // A head that promises what follows leads further in.
                 frames.push(&length.to_be_bytes());
             }
             for piece in pieces {
                 frames.push(&piece);
-                while let Ok(Some(_)) = frames.next::<Message>() {}
+                while let Ok(Some(_)) = frames.take::<Message>() {}
             }
         }
     }
