@@ -9,6 +9,7 @@ pub mod facts;
 pub mod host_config;
 pub mod issue;
 pub mod ledger;
+pub mod machines;
 pub mod paths;
 pub mod round;
 pub mod runtime;

@@ -73,8 +73,10 @@ impl Waiting {
 }
 
 impl Patience for Waiting {
+    /// Told to all who wait for images: those behind it in the queue wait for it too.
     fn progress(&self) {
-        self.out.send(&Message::Progress { id: self.id });
+        let all: Vec<u64> = lock(&self.out.0.images).iter().copied().collect();
+        all.into_iter().for_each(|id| self.out.send(&Message::Progress { id }));
     }
 
     fn is_over(&self) -> bool {
