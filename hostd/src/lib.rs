@@ -13,6 +13,7 @@ pub mod host_config;
 pub mod identity;
 pub mod issue;
 pub mod ledger;
+pub mod machines;
 pub mod paths;
 pub mod reconcile;
 pub mod round;

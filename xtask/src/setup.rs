@@ -32,9 +32,13 @@ pub(crate) enum Purpose {
 /// # Errors
 /// Nobody agreed, this user may not, or a download failed.
 pub(crate) fn run(session: &Session, args: &SetupArgs, purpose: Purpose) -> Result<()> {
-    let missing = apt::missing()?;
-    if !missing.is_empty() {
-        apt::install(session, &missing, args.yes)?;
+    // Twice: apt-get may have taken away a newer one of the list for the sake of another, as
+    // `qemu-utils` from backports for `qemu-system-x86`.
+    for _ in 0..2 {
+        let missing = apt::missing()?;
+        if !missing.is_empty() {
+            apt::install(session, &missing, args.yes)?;
+        }
     }
     if purpose == Purpose::Test {
         tools::install(session)?;

@@ -18,6 +18,7 @@ pub mod secret;
 pub mod set;
 pub mod status;
 pub mod validate;
+pub mod virt;
 pub mod workload;
 
 /// Where `hostd` listens on the host. Group `basalt` may read the status.

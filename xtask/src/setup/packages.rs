@@ -1,7 +1,6 @@
 //! The Debian packages that building, booting and testing need: one list, each with its reason.
 //!
-//! The names are those of Debian 12 and of Debian 13. `qemu-utils` is not among them: on some
-//! machines a newer one conflicts with Debian 12's `qemu-system-x86`, and nothing here needs it.
+//! The names are those of Debian 12 and of Debian 13.
 
 /// A Debian package and why it is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +35,15 @@ pub(super) const PACKAGES: &[Package] = &[
     package("gdisk", "checks partition tables in tests"),
     package("fdisk", "reads partition tables in tests"),
     package("qemu-system-x86", "boots images"),
+    package("qemu-utils", "makes and checks virtual machines' disks"),
+    package("libvirt-dev", "what `hostd-virt` links against"),
+    package("libvirt-daemon-system", "runs virtual machines in tests"),
+    package("libvirt-daemon-driver-qemu", "libvirt's half of QEMU"),
+    package("libvirt-clients", "looks at virtual machines in tests"),
+    package("dnsmasq-base", "gives virtual machines their addresses"),
+    package("iptables", "lets libvirt's network out in tests"),
+    package("systemd-boot-efi", "boots the small guest of the tests"),
+    package("busybox-static", "all that the small guest of the tests has"),
     package("openssh-client", "makes the key with which a person looks into a kept demo"),
     package("ovmf", "the UEFI firmware that it boots them with"),
 ];

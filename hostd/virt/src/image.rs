@@ -1,0 +1,94 @@
+//! The cache of verified images: `images/<sha256>.<format>`. What is there under its name was
+//! verified and is never written again; whatever else is there is half and goes at the next start.
+
+mod address;
+mod bring;
+mod check;
+pub(crate) mod fetch;
+mod privileges;
+mod qcow;
+mod url;
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use basalt_api::virt::{Refusal, images};
+use basalt_api::workload::{DiskFormat, VmDisk};
+
+use crate::disk;
+use crate::store::Store;
+
+pub(crate) use bring::{Patience, prepare};
+pub(crate) use check::become_checker;
+
+/// How the names of half images begin.
+const HALF: &str = ".half-";
+/// How long an image that nobody uses yet stays: the machine that it was fetched for is made next.
+const FRESH: Duration = Duration::from_secs(3600);
+
+/// Where the image of a disk lies once it was verified.
+pub(crate) fn path(state: &Path, disk: &VmDisk) -> PathBuf {
+    images(state).join(file_name(&disk.sha256, disk.format))
+}
+
+/// What an image is called. The format is part of it: the same bytes are checked anew when
+/// somebody says that they are of another.
+pub(crate) fn file_name(sha256: &str, format: DiskFormat) -> String {
+    format!("{sha256}.{}", format.as_str())
+}
+
+/// Bytes that a verified image offers to a guest.
+pub(crate) fn offers(image: &Path, format: DiskFormat) -> Result<u64, Refusal> {
+    let file = File::open(image).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Refusal::workload("its image is not here yet"),
+        _ => cannot_use(&error),
+    })?;
+    match format {
+        DiskFormat::Raw => file.metadata().map(|file| file.len()).map_err(|e| cannot_use(&e)),
+        DiskFormat::Qcow2 => {
+            let mut head = Vec::new();
+            let read = file.take(qcow::HEAD as u64).read_to_end(&mut head);
+            read.map_err(|error| cannot_use(&error))?;
+            qcow::judge_head(&head).map_err(|why| Refusal::workload(format!("its image {why}")))
+        }
+    }
+}
+
+/// Removes images that no machine uses.
+///
+/// # Errors
+/// The folders cannot be read, or an image cannot be removed.
+pub(crate) fn sweep(store: &Store) -> io::Result<()> {
+    let used: HashSet<String> =
+        store.folders()?.iter().filter_map(|folder| disk::image_name(folder)).collect();
+    for image in fs::read_dir(images(store.state()))? {
+        let image = image?;
+        let name = image.file_name().to_string_lossy().into_owned();
+        let age = image.metadata()?.modified()?.elapsed().unwrap_or_default();
+        if !used.contains(&name) && !name.starts_with(HALF) && age >= FRESH {
+            basalt_durable::remove(&image.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes what a cut left of downloads. Only where none is on its way.
+///
+/// # Errors
+/// The folder cannot be read, or a file cannot be removed.
+pub(crate) fn remove_halves(state: &Path) -> io::Result<()> {
+    for image in fs::read_dir(images(state))? {
+        let image = image?;
+        if image.file_name().to_string_lossy().starts_with(HALF) {
+            basalt_durable::remove(&image.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn cannot_use(error: &io::Error) -> Refusal {
+    Refusal::workload(format!("cannot use its image: {error}"))
+}

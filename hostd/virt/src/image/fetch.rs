@@ -1,0 +1,169 @@
+//! `hostd-virt fetch`: downloads, and can do nothing else. It reads what it shall fetch from
+//! stdin, writes the bytes to stdout, which is a file, and says how far it is on stderr.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, ToSocketAddrs};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+
+use super::address;
+use super::privileges;
+use super::url::shown;
+
+/// What begins the line in which it says why it failed.
+pub(super) const FAILED: &str = "failed: ";
+/// A download that brings less between two looks has stalled.
+const STEP: u64 = 64 << 10;
+/// Time between two lines about how far it is.
+const PACE: Duration = Duration::from_millis(250);
+const MAX_REDIRECTS: u32 = 5;
+/// Bytes that a request for a download may have.
+const MAX_WANTED: u64 = 64 << 10;
+
+/// What it shall fetch.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Wanted {
+    pub(super) url: String,
+    pub(super) allow: Vec<String>,
+    pub(super) max_bytes: u64,
+    pub(super) idle_s: u32,
+}
+
+/// Does it all; returns whether it was done.
+pub(crate) fn run() -> bool {
+    match fetch() {
+        Ok(()) => true,
+        Err(why) => {
+            let why = why.split_whitespace().collect::<Vec<_>>().join(" ");
+            eprintln!("{FAILED}{why}");
+            false
+        }
+    }
+}
+
+fn fetch() -> Result<(), String> {
+    let own = || "cannot start to fetch".to_owned();
+    let mut text = String::new();
+    io::stdin().take(MAX_WANTED).read_to_string(&mut text).map_err(|_| own())?;
+    let wanted: Wanted = serde_json::from_str(&text).map_err(|_| own())?;
+    let to = io::stdout().as_fd().try_clone_to_owned().map_err(|_| own())?;
+    privileges::give_up(wanted.max_bytes).map_err(|error| format!("{}: {error}", own()))?;
+    download(&wanted, File::from(to))
+}
+
+fn download(wanted: &Wanted, mut to: File) -> Result<(), String> {
+    let url = shown(&wanted.url);
+    let idle = Some(Duration::from_secs(wanted.idle_s.into()));
+    let config = ureq::Agent::config_builder()
+        .proxy(None)
+        .max_redirects(MAX_REDIRECTS)
+        .timeout_connect(idle)
+        .timeout_recv_response(idle)
+        .timeout_per_read(idle)
+        .accept_encoding("identity")
+        .user_agent(concat!("basalt/", env!("CARGO_PKG_VERSION")))
+        .build();
+    let guard = Guard { allow: wanted.allow.clone() };
+    let agent = ureq::Agent::with_parts(config, DefaultConnector::default(), guard);
+    let answer = agent.get(&wanted.url).call().map_err(|error| told(&url, &error))?;
+    let body = answer.into_body();
+    let max = wanted.max_bytes;
+    let too_long = || format!("{url} is longer than {max} bytes, which is the most");
+    if body.content_length().is_some_and(|length| length > max) {
+        return Err(too_long());
+    }
+    let mut from = body.into_reader();
+    let (mut buffer, mut done) = (vec![0; STEP as usize], 0_u64);
+    let (mut told_bytes, mut told_at) = (0, Instant::now());
+    loop {
+        let read = match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(format!("{url} broke off after {done} bytes: {error}")),
+        };
+        done += read as u64;
+        if done > max {
+            return Err(too_long());
+        }
+        to.write_all(&buffer[..read]).map_err(|error| format!("cannot write an image: {error}"))?;
+        if done - told_bytes >= STEP && told_at.elapsed() >= PACE {
+            eprintln!("{done}");
+            (told_bytes, told_at) = (done, Instant::now());
+        }
+    }
+}
+
+/// Why there is no download, in a sentence for a person.
+fn told(url: &str, error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::StatusCode(code) => format!("{url} answers {code}"),
+        ureq::Error::HostNotFound => format!("the host of {url} does not resolve"),
+        ureq::Error::TooManyRedirects => {
+            format!("{url} leads on more than {MAX_REDIRECTS} times")
+        }
+        ureq::Error::Timeout(_) => format!("{url} does not answer in time"),
+        ureq::Error::Other(why) => format!("{url} {why}"),
+        other => format!("cannot fetch {url}: {other}"),
+    }
+}
+
+/// Resolves names, and gives only addresses that may be connected to. Asked anew at each redirect.
+#[derive(Debug)]
+struct Guard {
+    allow: Vec<String>,
+}
+
+impl Resolver for Guard {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        _: &Config,
+        _: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let host = uri.host().ok_or(ureq::Error::HostNotFound)?;
+        let port = match (uri.port_u16(), uri.scheme_str()) {
+            (Some(port), _) => port,
+            (None, Some("http")) => 80,
+            (None, _) => 443,
+        };
+        // Without a deadline of its own: whoever started this process ends it when nothing comes.
+        let found = (host.trim_matches(['[', ']']), port).to_socket_addrs();
+        let found: Vec<_> = found.map_err(|_| ureq::Error::HostNotFound)?.collect();
+        let is_named = address::names(&self.allow, host, port);
+        let own = if is_named { Vec::new() } else { own_addresses()? };
+        let mut good = self.empty();
+        let mut why = None;
+        for socket in found {
+            let refusal = address::refusal(socket.ip(), &own).filter(|_| !is_named);
+            match refusal {
+                None if good.len() < 16 => good.push(socket),
+                None => (),
+                Some(refusal) => why = Some((socket.ip(), refusal)),
+            }
+        }
+        match why {
+            Some((ip, refusal)) if good.is_empty() => {
+                let what = format!(
+                    "leads to {ip}, which {refusal}, and `url_allow` in the host's policy does not \
+                     name `{host}`"
+                );
+                Err(ureq::Error::Other(what.into()))
+            }
+            _ if good.is_empty() => Err(ureq::Error::HostNotFound),
+            _ => Ok(good),
+        }
+    }
+}
+
+fn own_addresses() -> Result<Vec<IpAddr>, ureq::Error> {
+    let interfaces = if_addrs::get_if_addrs().map_err(ureq::Error::Io)?;
+    Ok(interfaces.iter().map(if_addrs::Interface::ip).collect())
+}

@@ -1,0 +1,102 @@
+//! What is done to machines, one call after the other.
+
+mod make;
+mod seen;
+mod stop;
+
+use std::io;
+use std::sync::Arc;
+
+use basalt_api::id::WorkloadUid;
+use basalt_api::virt::{Disk, Refusal, RefusalKind, Settings};
+use virt::error::ErrorNumber;
+use virt::sys;
+
+use crate::clock;
+use crate::image;
+use crate::link::{Link, Open, is};
+use crate::record::{Now, Record};
+use crate::store::Store;
+
+pub(crate) use stop::Stop;
+
+/// Everything that must go with a domain, beside the firmware's variables.
+const UNDEFINE: sys::virDomainUndefineFlagsValues = sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+    | sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    | sys::VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA;
+
+/// The machines of this host.
+pub(crate) struct Machines {
+    pub(crate) settings: Settings,
+    pub(crate) link: Arc<Link>,
+    pub(crate) store: Store,
+    /// The host's boot.
+    pub(crate) boot: String,
+}
+
+impl Machines {
+    fn now(&self) -> Now<'_> {
+        Now { at: clock::now(), boot: &self.boot }
+    }
+
+    /// Starts one that does not run.
+    pub(crate) fn start(&self, uid: WorkloadUid) -> Result<(), Refusal> {
+        let open = self.link.open()?;
+        let (domain, mark) = open.find(uid)?.ok_or_else(not_there)?;
+        let is_active = domain.is_active();
+        if is_active.map_err(|error| open.failed("cannot tell whether it runs", &error))? {
+            return Ok(());
+        }
+        // Noted before: a cut between the two is then an end, and the machine is started again.
+        let before = self.store.record(uid);
+        self.note(uid, &Record::started(self.now()))?;
+        let Err(error) = domain.create() else { return Ok(()) };
+        self.note(uid, &before)?;
+        Err(open.failed(&format!("cannot start `{}`", mark.name), &error))
+    }
+
+    /// Removes one that does not run, and its disk where that goes too.
+    pub(crate) fn remove(&self, uid: WorkloadUid, disk: Disk) -> Result<(), Refusal> {
+        self.undefine(&*self.link.open()?, uid, disk)?;
+        let removed = match disk {
+            Disk::Keep => self.store.remove_seed(uid),
+            Disk::Delete => self.store.remove(uid).and_then(|()| image::sweep(&self.store)),
+        };
+        removed.map_err(|error| Refusal::workload(format!("cannot remove its files: {error}")))
+    }
+
+    fn undefine(&self, open: &Open, uid: WorkloadUid, disk: Disk) -> Result<(), Refusal> {
+        let Some((domain, mark)) = open.find(uid)? else { return Ok(()) };
+        let failed = |error| open.failed(&format!("cannot remove `{}`", mark.name), &error);
+        if domain.is_active().map_err(failed)? {
+            let message = format!("`{}` runs, and only what does not is removed", mark.name);
+            return Err(Refusal::workload(message));
+        }
+        let nvram = match disk {
+            Disk::Keep => sys::VIR_DOMAIN_UNDEFINE_KEEP_NVRAM,
+            Disk::Delete => sys::VIR_DOMAIN_UNDEFINE_NVRAM,
+        };
+        let undefined = match domain.undefine_flags(UNDEFINE | nvram) {
+            // Drivers other than QEMU's know nothing of a firmware's variables.
+            Err(error) if is(&error, ErrorNumber::InvalidArg) => domain.undefine_flags(UNDEFINE),
+            other => other,
+        };
+        self.link.forget(uid);
+        match undefined {
+            Err(error) if !is(&error, ErrorNumber::NoDomain) => Err(failed(error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn note(&self, uid: WorkloadUid, record: &Record) -> Result<(), Refusal> {
+        self.store.set_record(uid, record).map_err(|error| cannot_write(&error))
+    }
+}
+
+fn not_there() -> Refusal {
+    Refusal { kind: RefusalKind::NotThere, message: "there is no such machine".to_owned() }
+}
+
+fn cannot_write(error: &io::Error) -> Refusal {
+    Refusal::workload(format!("cannot write its files: {error}"))
+}

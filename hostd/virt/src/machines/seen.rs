@@ -1,0 +1,128 @@
+//! What is there, by one list and a state for each of ours.
+
+use std::collections::HashSet;
+
+use basalt_api::id::WorkloadUid;
+use basalt_api::virt::{Refusal, Seen, SeenState};
+use virt::domain::{Domain, DomainShutoffReason, DomainState, DomainStateReason};
+use virt::enumutil::Enum;
+use virt::error::ErrorNumber;
+
+use super::Machines;
+use crate::link::{Open, is};
+use crate::mark::Mark;
+use crate::raw;
+use crate::record::{Power, Why};
+
+impl Machines {
+    /// Everything of ours.
+    pub(crate) fn observe(&self) -> Result<Vec<Seen>, Refusal> {
+        let open = self.link.open()?;
+        let domains = open.connect.list_all_domains(0);
+        let domains =
+            domains.map_err(|error| unknown(&open.failed("cannot list domains", &error)))?;
+        let mut all = Vec::new();
+        for domain in domains {
+            let Ok(uuid) = domain.uuid() else { continue };
+            let uid = WorkloadUid(uuid);
+            let mark = open.mark(&domain, uid).map_err(|refusal| unknown(&refusal))?;
+            if let Some(mark) = mark
+                && let Some(power) = power(&open, &domain)?
+            {
+                all.push(self.seen(&domain, mark, power)?);
+            }
+        }
+        let known: HashSet<WorkloadUid> = all.iter().map(|seen| seen.uid).collect();
+        all.extend(self.left_alone(&known)?);
+        Ok(all)
+    }
+
+    fn seen(&self, domain: &Domain, mark: Mark, power: Power) -> Result<Seen, Refusal> {
+        let uid = mark.uid;
+        let before = self.store.record(uid);
+        let (mut state, after) = before.clone().see(power, self.now());
+        if after != before {
+            // It is told all the same, and noted when there is room again.
+            if let Err(error) = self.store.set_record(uid, &after) {
+                tracing::warn!(%uid, %error, "cannot note when a machine began or ended");
+            }
+        }
+        let runs = power == Power::On;
+        if !runs && let Some(reason) = self.lacks(domain, uid) {
+            state = SeenState::Broken { reason };
+        }
+        let addresses = if runs { raw::leased_addresses(domain) } else { Vec::new() };
+        Ok(Seen { state, addresses, ..bare(mark) })
+    }
+
+    /// What a machine that does not run cannot be started without.
+    fn lacks(&self, domain: &Domain, uid: WorkloadUid) -> Option<String> {
+        if !self.store.folder(uid).join("disk.qcow2").is_file() {
+            return Some("its disk is gone".to_owned());
+        }
+        let seed = self.store.seed(uid);
+        if seed.is_file() {
+            return None;
+        }
+        // Seeds lie on tmpfs, for they may hold secrets: a reboot takes them.
+        let names_it = domain.xml_desc(0).is_ok_and(|xml| xml.contains(&*seed.to_string_lossy()));
+        names_it.then(|| "its user-data went with the last boot".to_owned())
+    }
+
+    /// Files of machines that libvirt knows nothing of: cut while they were made, or forgotten.
+    fn left_alone(&self, known: &HashSet<WorkloadUid>) -> Result<Vec<Seen>, Refusal> {
+        let marks = self.store.marks();
+        let marks = marks.map_err(|error| {
+            Refusal::unavailable(format!("cannot look for files of machines: {error}"))
+        })?;
+        let reason = "libvirt does not know it, and its files are there";
+        let state = SeenState::Broken { reason: reason.to_owned() };
+        let alone = marks.into_iter().filter(|mark| !known.contains(&mark.uid));
+        Ok(alone.map(|mark| Seen { state: state.clone(), ..bare(mark) }).collect())
+    }
+}
+
+fn bare(mark: Mark) -> Seen {
+    let Mark { uid, name, owner, hash } = mark;
+    Seen { uid, name, owner, hash, state: SeenState::Made, addresses: Vec::new() }
+}
+
+/// One that cannot be looked at is no reason to take the others for gone: nothing is known then.
+fn unknown(refusal: &Refusal) -> Refusal {
+    Refusal::unavailable(refusal.message.clone())
+}
+
+/// Whether a domain has power; none where it went away meanwhile.
+fn power(open: &Open, domain: &Domain) -> Result<Option<Power>, Refusal> {
+    let failed = |error| Err(unknown(&open.failed("cannot look at a domain", &error)));
+    let (state, reason) = match domain.state() {
+        Ok(both) => both,
+        Err(error) if is(&error, ErrorNumber::NoDomain) => return Ok(None),
+        Err(error) => return failed(error),
+    };
+    match (state, reason) {
+        (Enum::Known(DomainState::Shutoff), Enum::Known(DomainStateReason::Shutoff(why))) => {
+            Ok(Some(Power::Off(why_off(why.known()))))
+        }
+        (Enum::Known(DomainState::Crashed), _) => Ok(Some(Power::Off(Why::Crashed))),
+        (Enum::Known(_), _) => Ok(Some(Power::On)),
+        // The crate does not look at the call's result, and what stays then is no state.
+        (Enum::Unknown(_), _) => match domain.is_active() {
+            Ok(true) => Ok(Some(Power::On)),
+            Ok(false) => Ok(Some(Power::Off(Why::Unknown))),
+            Err(error) if is(&error, ErrorNumber::NoDomain) => Ok(None),
+            Err(error) => failed(error),
+        },
+    }
+}
+
+fn why_off(why: Option<DomainShutoffReason>) -> Why {
+    match why {
+        Some(DomainShutoffReason::Shutdown) => Why::Shutdown,
+        Some(DomainShutoffReason::Destroyed) => Why::SwitchedOff,
+        Some(DomainShutoffReason::Crashed) => Why::Crashed,
+        Some(DomainShutoffReason::Failed) => Why::Failed,
+        Some(DomainShutoffReason::Saved) => Why::Saved,
+        _ => Why::Unknown,
+    }
+}

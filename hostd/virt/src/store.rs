@@ -1,0 +1,102 @@
+//! The small files beside a machine's disk: whose it is, when it began and ended.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use basalt_api::id::WorkloadUid;
+use basalt_api::virt::machine;
+
+use crate::mark::Mark;
+use crate::record::Record;
+
+const MARK: &str = "machine.xml";
+const RECORD: &str = "record.json";
+/// Others may pass through and not look around: QEMU is another user.
+const PASSABLE: u32 = 0o711;
+
+/// The folders of machines.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    state: PathBuf,
+    seeds: PathBuf,
+}
+
+impl Store {
+    /// # Errors
+    /// The folders cannot be made.
+    pub(crate) fn new(state: PathBuf, seeds: PathBuf) -> io::Result<Self> {
+        for folder in [&state.join("machines"), &basalt_api::virt::images(&state), &seeds] {
+            folder_for_others(folder)?;
+        }
+        Ok(Self { state, seeds })
+    }
+
+    pub(crate) fn state(&self) -> &Path {
+        &self.state
+    }
+
+    pub(crate) fn folder(&self, uid: WorkloadUid) -> PathBuf {
+        machine(&self.state, uid)
+    }
+
+    pub(crate) fn seed(&self, uid: WorkloadUid) -> PathBuf {
+        self.seeds.join(format!("{uid}.img"))
+    }
+
+    /// Makes a machine's folder and says whose it is; whether it was there before.
+    pub(crate) fn begin(&self, mark: &Mark) -> io::Result<bool> {
+        let folder = self.folder(mark.uid);
+        let was_there = folder.is_dir();
+        folder_for_others(&folder)?;
+        let text = mark.to_string();
+        basalt_durable::write(&folder.join(MARK), text.as_bytes(), basalt_durable::PUBLIC)?;
+        basalt_durable::remove(&folder.join(RECORD))?;
+        Ok(was_there)
+    }
+
+    /// Removes everything of a machine.
+    pub(crate) fn remove(&self, uid: WorkloadUid) -> io::Result<()> {
+        self.remove_seed(uid)?;
+        match fs::remove_dir_all(self.folder(uid)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => basalt_durable::sync_folder(&self.state.join("machines")),
+        }
+    }
+
+    pub(crate) fn remove_seed(&self, uid: WorkloadUid) -> io::Result<()> {
+        basalt_durable::remove(&self.seed(uid))
+    }
+
+    /// When it began and ended; nothing where that cannot be read.
+    pub(crate) fn record(&self, uid: WorkloadUid) -> Record {
+        let text = fs::read(self.folder(uid).join(RECORD)).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+
+    pub(crate) fn set_record(&self, uid: WorkloadUid, record: &Record) -> io::Result<()> {
+        let text = serde_json::to_vec(record)?;
+        basalt_durable::write(&self.folder(uid).join(RECORD), &text, basalt_durable::PUBLIC)
+    }
+
+    /// Whose every folder is.
+    pub(crate) fn marks(&self) -> io::Result<Vec<Mark>> {
+        let mut marks = Vec::new();
+        for folder in fs::read_dir(self.state.join("machines"))? {
+            let text = fs::read_to_string(folder?.path().join(MARK)).unwrap_or_default();
+            marks.extend(Mark::parse(&text));
+        }
+        Ok(marks)
+    }
+
+    /// The folders of all machines.
+    pub(crate) fn folders(&self) -> io::Result<Vec<PathBuf>> {
+        let folders = fs::read_dir(self.state.join("machines"))?;
+        folders.map(|folder| Ok(folder?.path())).collect()
+    }
+}
+
+fn folder_for_others(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(PASSABLE).create(folder)
+}
