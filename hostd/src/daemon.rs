@@ -19,6 +19,7 @@ use crate::books::Books;
 use crate::clock;
 use crate::config::{self, Loaded};
 use crate::facts::Facts;
+use crate::issue;
 use crate::ledger::Store;
 use crate::paths::Paths;
 use crate::round::Round;
@@ -101,11 +102,11 @@ async fn serve(paths: &Paths, mut round: Round, books: Arc<Books>) -> Result<()>
     let listener = server::bind(&socket)
         .with_context(|| format!("cannot listen on `{}`", socket.display()))?;
     let (publish, status) = watch::channel(None);
-    let workloads = Workloads::begin(paths, &round.config, &books);
+    let workloads = Workloads::begin(paths, &round.config, &round.facts.boot_id, &books);
     let server = tokio::spawn(server::serve(listener, workloads.shown(status, books.clone())));
     let mut hurried = 0;
     loop {
-        let status;
+        let mut status;
         let ledger_sequence = books.known().map(|ledger| ledger.sequence);
         (round, status) = tokio::task::spawn_blocking(move || {
             let status = round.run(ledger_sequence);
@@ -113,6 +114,9 @@ async fn serve(paths: &Paths, mut round: Round, books: Arc<Books>) -> Result<()>
         })
         .await
         .context("a round panicked")?;
+        workloads.add_to(&mut status);
+        let (path, shown) = (paths.issue(), status.clone());
+        tokio::task::spawn_blocking(move || issue::show(&path, &shown)).await.ok();
         let is_first = publish.borrow().is_none();
         log_change(publish.borrow().as_ref(), &status);
         let pause = pause(&status, round.config.round_interval, &mut hurried);

@@ -16,14 +16,14 @@ use std::time::Duration;
 use anyhow::Result;
 use basalt_api::capacity::HostFacts;
 use basalt_api::enrol::JoinString;
-use basalt_api::id::HostId;
 use basalt_https::{Client, HttpsError, Limits};
 use hostd_core::checkin::{Machine, wait_after};
 use tokio::sync::watch;
 
 use crate::books::Books;
-use crate::identity::{Enrolled, Found, Store};
+use crate::identity::{Enrolled, Store};
 use crate::reconcile::{Picture, Runtimes};
+pub use poll::recall;
 pub use values::EndpointSecrets;
 
 /// How long a short question may take.
@@ -44,8 +44,6 @@ pub enum Standing {
     /// It is answered and told nothing new, for this reason: it is ahead of the endpoint's database,
     /// or a copy of another host.
     Frozen(String),
-    /// Its state was made on another machine: nothing is started from it.
-    Copy,
 }
 
 /// What the endpoint's side of `hostd` goes by.
@@ -68,36 +66,22 @@ pub struct Ground {
     pub picture: watch::Receiver<Arc<Picture>>,
     /// What this host is.
     pub facts: watch::Receiver<HostFacts>,
-    /// Takes this host's id.
-    pub us: watch::Sender<Option<HostId>>,
+    /// Takes who this host is.
+    pub us: watch::Sender<Option<Enrolled>>,
     /// Takes the moment at which a question was asked that was answered.
     pub heard: watch::Sender<Option<Duration>>,
     /// Where that moment is kept for the next `hostd` of this boot.
     pub heard_file: PathBuf,
     /// Takes how it stands.
     pub standing: watch::Sender<Standing>,
+    /// Whether the state was made on another machine, and nothing may be started from it.
+    pub copy: watch::Sender<bool>,
     /// Gives the values of secrets once there is somebody to ask.
     pub secrets: Arc<EndpointSecrets>,
 }
 
-/// Runs for ever.
-pub async fn run(ground: Ground) {
-    let enrolled = match ground.store.read(&ground.machine) {
-        Ok(Found::Enrolled(enrolled)) => Some(*enrolled),
-        Ok(Found::Nothing) => None,
-        Ok(Found::Copy(copy)) => {
-            tracing::error!(
-                name = %copy.name, id = %copy.host_id,
-                "this state was made on another machine: nothing of it is started"
-            );
-            ground.standing.send_replace(Standing::Copy);
-            None
-        }
-        Err(error) => {
-            ground.standing.send_replace(Standing::Away(format!("{error:#}")));
-            return;
-        }
-    };
+/// Runs for ever. `enrolled` is who this host is already.
+pub async fn run(ground: Ground, enrolled: Option<Enrolled>) {
     let enrolled = match enrolled {
         Some(enrolled) => enrolled,
         None => match enrol::until_enrolled(&ground).await {
@@ -106,7 +90,8 @@ pub async fn run(ground: Ground) {
         },
     };
     tracing::info!(name = %enrolled.name, id = %enrolled.host_id, "enrolled");
-    ground.us.send_replace(Some(enrolled.host_id));
+    ground.standing.send_replace(Standing::Away("it was not heard yet".to_owned()));
+    ground.us.send_replace(Some(enrolled.clone()));
     if let Err(error) = poll::for_ever(ground, enrolled).await {
         tracing::error!("the endpoint is not asked any more: {error:#}");
     }

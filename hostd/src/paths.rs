@@ -58,6 +58,12 @@ impl Paths {
         self.at("/var/lib/hostd/identity")
     }
 
+    /// Values of secrets, encrypted.
+    #[must_use]
+    pub fn secrets(&self) -> PathBuf {
+        self.at("/var/lib/hostd/secrets")
+    }
+
     /// A join string that somebody left for this host.
     #[must_use]
     pub fn join(&self) -> PathBuf {

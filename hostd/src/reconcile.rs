@@ -27,8 +27,10 @@ use tokio::sync::{mpsc, watch};
 use crate::books::{Books, Known};
 use crate::clock;
 use crate::events::Events;
+use crate::identity::Enrolled;
 use crate::secrets::Secrets;
 pub use kinds::{Kinds, Runtimes};
+pub use room::for_workloads_mib as memory_for_workloads_mib;
 
 /// Whatever wakes the loop or not, it looks at everything so often: events can get lost.
 const RELIST: Duration = Duration::from_secs(60);
@@ -60,8 +62,10 @@ pub struct Ground {
     pub secrets: Arc<dyn Secrets>,
     /// What the host allows.
     pub policy: Policy,
-    /// This host's id at its endpoint.
-    pub us: watch::Receiver<Option<HostId>>,
+    /// Who this host is at its endpoint.
+    pub us: watch::Receiver<Option<Enrolled>>,
+    /// Whether the ledger was made on another machine, and nothing may be started from it.
+    pub copy: watch::Receiver<bool>,
     /// When the endpoint was heard.
     pub heard: watch::Receiver<Option<Duration>>,
     /// Where events go.
@@ -117,8 +121,9 @@ impl Loop {
     }
 
     async fn round(&mut self, woken_by: &str) {
-        let known = self.known.borrow_and_update().clone();
-        let us = *self.ground.us.borrow_and_update();
+        let is_copy = *self.ground.copy.borrow_and_update();
+        let known = self.known.borrow_and_update().clone().filter(|_| !is_copy);
+        let us = self.ground.us.borrow_and_update().as_ref().map(|us| us.host_id);
         let wanted = known.as_ref().map(|ledger| books::wanted(ledger, us));
         self.choose_kinds(wanted.as_deref().unwrap_or_default(), known.is_none());
         self.look().await;
@@ -239,9 +244,10 @@ impl Loop {
             Some(progress) = self.progress.recv() => { self.note(progress); "progress" }
             Some(kind) = self.changed.recv() => { self.stale.add(kind); "event" }
             Some(uid) = self.ground.again.recv() => { self.tracks.ask_again(uid); "start" }
-            _ = self.known.changed() => "ledger",
-            _ = self.ground.us.changed() => "identity",
-            _ = self.ground.heard.changed() => "endpoint",
+            Ok(()) = self.known.changed() => "ledger",
+            Ok(()) = self.ground.us.changed() => "identity",
+            Ok(()) = self.ground.copy.changed() => "identity",
+            Ok(()) = self.ground.heard.changed() => "endpoint",
             () = tokio::time::sleep(pause) => {
                 if pause == RELIST { self.stale = Kinds::ALL; }
                 "time"

@@ -13,7 +13,7 @@ use hostd_core::{address, health};
 use crate::config::Config;
 use crate::facts::Facts;
 use crate::paths::Paths;
-use crate::{clock, issue, units};
+use crate::{clock, units};
 
 /// What a round goes by.
 #[derive(Debug, Clone)]
@@ -31,15 +31,8 @@ pub struct Round {
 }
 
 impl Round {
-    /// Runs it, and has the consoles show what came of it. `ledger_sequence` says how often the
-    /// ledger was written.
+    /// Runs it. `ledger_sequence` says how often the ledger was written.
     pub fn run(&mut self, ledger_sequence: Option<u64>) -> HostStatus {
-        let status = self.judge(ledger_sequence);
-        issue::show(&self.paths.issue(), &status);
-        status
-    }
-
-    fn judge(&mut self, ledger_sequence: Option<u64>) -> HostStatus {
         let proof = self.proof();
         let mut problems = self.lasting.clone();
         let Config { required_units, wanted_units, .. } = &self.config;
@@ -61,6 +54,7 @@ impl Round {
             uptime_s: clock::uptime().as_secs(),
             addresses: address::own(addresses()),
             ledger_sequence,
+            endpoint: None,
             problems,
         }
     }

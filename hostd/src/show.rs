@@ -2,7 +2,7 @@
 
 pub mod workloads;
 
-use basalt_api::status::{Boot, HostStatus};
+use basalt_api::status::{Boot, EndpointStatus, HostStatus};
 
 /// A name and a value a line, then what is wrong. Ends with a newline.
 #[must_use]
@@ -16,6 +16,9 @@ pub fn status(status: &HostStatus) -> String {
         ("uptime", uptime(status.uptime_s)),
         ("address", addresses(status)),
     ];
+    if let Some(endpoint) = &status.endpoint {
+        lines.push(("endpoint", self::endpoint(endpoint)));
+    }
     if status.problems.is_empty() {
         lines.push(("wrong", "nothing".to_owned()));
     }
@@ -37,6 +40,17 @@ fn slot(status: &HostStatus) -> String {
         (Boot::Trial, Some(1)) => format!("{slot}, on trial, one try left"),
         (Boot::Trial, Some(tries)) => format!("{slot}, on trial, {tries} tries left"),
         (boot, _) => format!("{slot}, {boot}"),
+    }
+}
+
+fn endpoint(endpoint: &EndpointStatus) -> String {
+    let mut text = endpoint.state.to_string();
+    if let Some(name) = &endpoint.name {
+        text = format!("{text}, as {name}");
+    }
+    match &endpoint.reason {
+        Some(reason) => format!("{text}: {reason}"),
+        None => text,
     }
 }
 

@@ -1,19 +1,26 @@
-//! The part of `hostd` that is about workloads, put together: runtimes, loop, what the socket
-//! shows of them.
+//! The part of `hostd` that is about workloads, put together: runtimes, loop, endpoint, and what
+//! the socket shows of them.
+
+mod facts;
+mod join;
 
 use std::sync::Arc;
 
+use basalt_api::capacity::HostFacts;
 use basalt_api::id::WorkloadUid;
-use basalt_api::status::HostStatus;
+use basalt_api::problem::Problem;
+use basalt_api::status::{EndpointState, EndpointStatus, HostStatus};
+use hostd_core::health;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::books::Books;
 use crate::config::Config;
+use crate::endpoint::{self, EndpointSecrets, Standing};
 use crate::events::Events;
+use crate::identity::{self, Enrolled, Found};
 use crate::paths::Paths;
 use crate::reconcile::{self, Picture, Runtimes};
-use crate::secrets::NoSecrets;
 use crate::server;
 
 /// Wishes for another run that may wait.
@@ -25,36 +32,87 @@ pub struct Workloads {
     events: Arc<Events>,
     picture: watch::Receiver<Arc<Picture>>,
     again: mpsc::Sender<WorkloadUid>,
-    reconcile: JoinHandle<()>,
+    facts: watch::Sender<HostFacts>,
+    capacity: facts::Ground,
+    standing: watch::Receiver<Standing>,
+    us: watch::Receiver<Option<Enrolled>>,
+    copy: watch::Receiver<bool>,
+    /// Whose copy the state was when `hostd` started.
+    copy_of: String,
+    /// What is wrong with the join string.
+    bad_join: Option<Problem>,
+    tasks: [JoinHandle<()>; 2],
 }
 
 impl Workloads {
-    /// Starts the loop.
+    /// Starts the loop and the line to the endpoint.
     #[must_use]
-    pub fn begin(paths: &Paths, config: &Config, books: &Arc<Books>) -> Self {
-        let runtimes = Runtimes {
-            containers: containers(paths, config),
-            machines: machines(paths, config),
-            private: paths.private(),
-            marks: paths.state(),
+    pub fn begin(paths: &Paths, config: &Config, boot_id: &str, books: &Arc<Books>) -> Self {
+        let runtimes = crate::runtimes::open(paths, config);
+        let machine = identity::machine(paths);
+        let store = identity::Store::of(paths);
+        let (enrolled, copy_of, standing) = match store.read(&machine) {
+            Ok(Found::Nothing) => (None, None, Standing::Alone),
+            Ok(Found::Enrolled(enrolled)) => {
+                (Some(*enrolled), None, Standing::Away("it was not heard yet".to_owned()))
+            }
+            Ok(Found::Copy(copy)) => (None, Some(copy.name.to_string()), Standing::Alone),
+            Err(error) => (None, None, Standing::Away(format!("{error:#}"))),
+        };
+        let (join, bad_join) = match join::read(paths) {
+            Ok(join) => (join, None),
+            Err(reason) => (None, Some(health::join_invalid(&reason))),
         };
         let events = Arc::new(Events::default());
+        let secrets = Arc::new(EndpointSecrets::new(paths.secrets()));
         let (show, picture) = watch::channel(Arc::default());
         let (again, wishes) = mpsc::channel(WISHES);
-        let (_, us) = watch::channel(None);
-        let (_, heard) = watch::channel(None);
-        let reconcile = tokio::spawn(reconcile::run(reconcile::Ground {
+        // The identity is known before the first round: nothing of the endpoint's is a stranger.
+        let (us_tell, us) = watch::channel(enrolled.clone());
+        let (copy_tell, copy) = watch::channel(copy_of.is_some());
+        let (heard_tell, heard) = watch::channel(None);
+        let (standing_tell, standing) = watch::channel(standing);
+        let (facts, facts_seen) = watch::channel(HostFacts::default());
+        let endpoint = endpoint::Ground {
+            store,
+            machine,
+            join,
+            name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            boot_id: boot_id.to_owned(),
             books: Arc::clone(books),
             runtimes: runtimes.clone(),
-            secrets: Arc::new(NoSecrets),
+            picture: picture.clone(),
+            facts: facts_seen,
+            us: us_tell,
+            heard: heard_tell,
+            heard_file: paths.heard(),
+            standing: standing_tell,
+            copy: copy_tell,
+            secrets: Arc::clone(&secrets),
+        };
+        endpoint::recall(&endpoint);
+        let reconcile = reconcile::Ground {
+            books: Arc::clone(books),
+            runtimes: runtimes.clone(),
+            secrets,
             policy: config.policy.clone(),
-            us,
+            us: us.clone(),
+            copy: copy.clone(),
             heard,
             events: Arc::clone(&events),
             picture: show,
             again: wishes,
-        }));
-        Self { runtimes, events, picture, again, reconcile }
+        };
+        let tasks = [
+            tokio::spawn(reconcile::run(reconcile)),
+            tokio::spawn(endpoint::run(endpoint, enrolled)),
+        ];
+        let capacity = facts::Ground::of(paths, config);
+        let copy_of = copy_of.unwrap_or_default();
+        Self {
+            runtimes, events, picture, again, facts, capacity, standing, us, copy, copy_of, bad_join,
+            tasks,
+        }
     }
 
     /// What the socket shows.
@@ -74,16 +132,37 @@ impl Workloads {
         }
     }
 
-    /// Ends the loop. What runs goes on, and is found again by the next `hostd`.
-    pub fn end(&self) {
-        self.reconcile.abort();
+    /// Adds to the host's status what is known here.
+    pub fn add_to(&self, status: &mut HostStatus) {
+        status.endpoint = self.endpoint();
+        if *self.copy.borrow() {
+            status.problems.push(health::state_copied(&self.copy_of));
+        }
+        status.problems.extend(self.bad_join.clone());
+        status.state = health::state(&status.problems);
+        let facts = self.capacity.facts(status, self.picture.borrow().taken);
+        self.facts.send_if_modified(|known| {
+            let is_news = *known != facts;
+            *known = facts;
+            is_news
+        });
     }
-}
 
-fn containers(_: &Paths, _: &Config) -> Arc<dyn crate::runtime::Runtime> {
-    todo!()
-}
+    fn endpoint(&self) -> Option<EndpointStatus> {
+        let name = self.us.borrow().as_ref().map(|us| us.name.to_string());
+        let (state, reason) = match self.standing.borrow().clone() {
+            _ if *self.copy.borrow() => (EndpointState::Copy, None),
+            Standing::Alone => return None,
+            Standing::Joining(reason) => (EndpointState::Joining, Some(reason)),
+            Standing::Connected => (EndpointState::Connected, None),
+            Standing::Away(reason) => (EndpointState::Away, Some(reason)),
+            Standing::Frozen(reason) => (EndpointState::Frozen, Some(reason)),
+        };
+        Some(EndpointStatus { state, name, reason })
+    }
 
-fn machines(_: &Paths, _: &Config) -> Arc<dyn crate::runtime::Runtime> {
-    todo!()
+    /// Ends the loop and the line. What runs goes on, and is found again by the next `hostd`.
+    pub fn end(&self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
 }

@@ -20,6 +20,10 @@ pub enum Code {
     UnitsUnknown,
     /// It cannot be told whether this boot is on trial.
     BootUnknown,
+    /// The state was made on another machine.
+    StateCopied,
+    /// The join string cannot be used.
+    JoinInvalid,
     /// One that this release does not know.
     #[serde(other)]
     Other,

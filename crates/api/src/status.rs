@@ -39,8 +39,43 @@ pub struct HostStatus {
     /// How often the ledger has been written; none when it cannot be read.
     #[serde(default)]
     pub ledger_sequence: Option<u64>,
+    /// How it stands with the endpoint; none where this host has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<EndpointStatus>,
     /// Everything that is wrong.
     pub problems: Vec<Problem>,
+}
+
+/// How it stands between a host and its endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointStatus {
+    /// How it is.
+    pub state: EndpointState,
+    /// This host's name there.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Why it is so.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// Whether a host hears from its endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndpointState {
+    /// It has a join string and is not enrolled yet.
+    Joining,
+    /// It is answered.
+    Connected,
+    /// It is not answered; what is in the ledger goes on.
+    Away,
+    /// It is answered and told nothing new, until an operator decides.
+    Frozen,
+    /// Its state was made on another machine; nothing is started from it.
+    Copy,
+    /// One that this release does not know.
+    #[serde(other)]
+    Unknown,
 }
 
 /// An address of the host.
@@ -79,6 +114,19 @@ impl fmt::Display for State {
         f.write_str(match self {
             Self::Ready => "ready",
             Self::Degraded => "degraded",
+        })
+    }
+}
+
+impl fmt::Display for EndpointState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Joining => "joining",
+            Self::Connected => "connected",
+            Self::Away => "away",
+            Self::Frozen => "frozen",
+            Self::Copy => "none: this is a copy of another machine's state",
+            Self::Unknown => "unknown",
         })
     }
 }

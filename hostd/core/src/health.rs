@@ -87,6 +87,30 @@ pub fn of_configuration(layers: &[BadLayer]) -> Vec<Problem> {
     layers.iter().map(problem).collect()
 }
 
+/// That the state was made on another machine, the one of that name.
+#[must_use]
+pub fn state_copied(name: &str) -> Problem {
+    Problem {
+        code: Code::StateCopied,
+        subject: "identity".to_owned(),
+        message: format!("this state was made on another machine, `{name}`: nothing of it is started"),
+        hint: Some("give this host a join string of its own (`basaltctl token create`)".to_owned()),
+        fails_gate: false,
+    }
+}
+
+/// That the join string cannot be used, for `reason`.
+#[must_use]
+pub fn join_invalid(reason: &str) -> Problem {
+    Problem {
+        code: Code::JoinInvalid,
+        subject: "join string".to_owned(),
+        message: reason.to_owned(),
+        hint: Some("`basaltctl token create` prints one".to_owned()),
+        fails_gate: false,
+    }
+}
+
 /// That the boot's traces cannot be read.
 #[must_use]
 pub fn of_boot(boot: Boot) -> Vec<Problem> {

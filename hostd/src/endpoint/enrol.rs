@@ -43,10 +43,11 @@ pub(super) async fn until_enrolled(ground: &Ground) -> Option<Enrolled> {
 
 async fn try_once(ground: &Ground, join: &JoinString, url: &str) -> Result<Enrolled, Failure> {
     let own = |error: anyhow::Error| Failure::Later(format!("{error:#}"));
-    if *ground.standing.borrow() == Standing::Copy {
+    if *ground.copy.borrow() {
         // What was made for another machine serves that one.
         ground.store.put_aside().map_err(own)?;
         forget_the_set(ground).await.map_err(own)?;
+        ground.copy.send_replace(false);
     }
     let answer = ask(ground, join, url).await?;
     ground.store.enrol(answer, join.urls.clone(), &ground.machine).map_err(own)

@@ -69,7 +69,6 @@ struct Vain {
 pub(super) async fn for_ever(ground: Ground, enrolled: Enrolled) -> Result<()> {
     let key = ground.store.key()?;
     let session = ground.books.known().map_or(0, |ledger| ledger.session);
-    recall(&ground);
     let (line, reported, facts) = (None, Reported::default(), None);
     let mut poll = Poll {
         ground,
@@ -96,7 +95,7 @@ pub(super) async fn for_ever(ground: Ground, enrolled: Enrolled) -> Result<()> {
 }
 
 /// A `hostd` that starts again in the same boot goes on counting the endpoint's silence.
-fn recall(ground: &Ground) {
+pub fn recall(ground: &Ground) {
     let text = fs::read_to_string(&ground.heard_file).unwrap_or_default();
     if let Some((boot, at)) = text.trim().split_once(' ')
         && boot == ground.boot_id

@@ -10,7 +10,8 @@ use hostd_core::wanted::Wanted;
 const OWN_MIB: u64 = 512;
 
 /// Memory for workloads, in MiB.
-pub(super) fn for_workloads_mib() -> u64 {
+#[must_use]
+pub fn for_workloads_mib() -> u64 {
     all_mib().saturating_sub(OWN_MIB)
 }
 

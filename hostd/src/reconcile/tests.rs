@@ -133,7 +133,8 @@ struct Host {
     picture: watch::Receiver<Arc<Picture>>,
     task: tokio::task::JoinHandle<()>,
     _heard: watch::Sender<Option<Duration>>,
-    _us: watch::Sender<Option<HostId>>,
+    _us: watch::Sender<Option<Enrolled>>,
+    _copy: watch::Sender<bool>,
     folder: Arc<tempfile::TempDir>,
 }
 
@@ -149,6 +150,7 @@ impl Host {
         let (show, picture) = watch::channel(Arc::default());
         let (us_tell, us) = watch::channel(None);
         let (heard_tell, heard) = watch::channel(None);
+        let (copy_tell, copy) = watch::channel(false);
         let runtimes = Runtimes {
             containers: runtime.clone(),
             machines: Arc::new(Memory::default()),
@@ -161,12 +163,13 @@ impl Host {
             secrets: Arc::new(NoSecrets),
             policy: Policy::default(),
             us,
+            copy,
             heard,
             events: Arc::default(),
             picture: show,
             again: mpsc::channel(1).1,
         }));
-        Self { runtime, books, picture, task, _heard: heard_tell, _us: us_tell, folder }
+        Self { runtime, books, picture, task, _heard: heard_tell, _us: us_tell, _copy: copy_tell, folder }
     }
 
     /// hostd is killed and comes back; the runtime goes on.

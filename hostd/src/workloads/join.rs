@@ -1,0 +1,55 @@
+//! The join string that somebody left for this host: as a systemd credential, or as a file.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use basalt_api::enrol::JoinString;
+
+use crate::paths::Paths;
+
+/// The credential's name.
+const CREDENTIAL: &str = "basalt.join";
+/// Bytes that a file may have.
+const MAX_BYTES: u64 = 8 << 10;
+
+/// Reads it. The credential comes before the file. None where there is neither.
+pub(super) fn read(paths: &Paths) -> Result<Option<JoinString>, String> {
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let credential = credentials.map(|folder| folder.join(CREDENTIAL));
+    for path in credential.into_iter().chain([paths.join()]) {
+        if let Some(text) = text(&path)? {
+            return text.parse().map(Some).map_err(|bad| format!("`{}`: {bad}", path.display()));
+        }
+    }
+    Ok(None)
+}
+
+fn text(path: &Path) -> Result<Option<String>, String> {
+    let told = |error: io::Error| format!("cannot read `{}`: {error}", path.display());
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(told(error)),
+    };
+    let mut text = String::new();
+    file.take(MAX_BYTES).read_to_string(&mut text).map_err(told)?;
+    Ok(Some(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_join_string_is_told_by_its_place_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = Paths::under(root.path());
+        assert_eq!(read(&paths), Ok(None));
+        std::fs::create_dir_all(root.path().join("etc/basalt")).unwrap();
+        std::fs::write(root.path().join("etc/basalt/join"), "basalt1.s3cret\n").unwrap();
+        let told = read(&paths).unwrap_err();
+        assert!(told.contains("etc/basalt/join`: the join string was cut off"), "{told}");
+        assert!(!told.contains("s3cret"));
+    }
+}
