@@ -13,6 +13,7 @@ use std::time::Duration;
 use hostd_core::health::BadLayer;
 
 use crate::paths::Paths;
+use crate::registries::Registries;
 use layer::Layer;
 
 /// The credential that is laid over everything else.
@@ -31,6 +32,8 @@ pub struct Config {
     pub wanted_units: Vec<String>,
     /// How long a boot may take to prove itself, from the start of the gate.
     pub gate_deadline: Duration,
+    /// What is known of registries of images.
+    pub registries: Registries,
 }
 
 impl Default for Config {
@@ -41,6 +44,7 @@ impl Default for Config {
             required_units: Vec::new(),
             wanted_units: Vec::new(),
             gate_deadline: Duration::from_secs(120),
+            registries: Registries::default(),
         }
     }
 }
@@ -146,8 +150,9 @@ mod tests {
             ("etc/basalt/hostd.toml", "round_interval_s = 5\n"),
             ("etc/basalt/hostd.toml.d/20-b.toml", "round_interval_s = 15\n"),
             ("etc/basalt/hostd.toml.d/10-a.toml", "round_interval_s = 12\n"),
-            ("credentials/basalt.hostd", "[gate]\ndeadline_s = 5\n"),
+            ("credentials/basalt.hostd", "[gate]\ndeadline_s = 5\n[registries.\"r:5000\"]\n"),
         ]);
+        assert!(loaded.config.registries.get("r:5000").is_some());
         assert_eq!(loaded.bad, []);
         assert_eq!(loaded.config.round_interval, Duration::from_secs(15));
         assert_eq!(loaded.config.gate_deadline, Duration::from_secs(5));

@@ -4,12 +4,14 @@
 
 pub mod clock;
 pub mod config;
+pub mod containers;
 pub mod daemon;
 pub mod facts;
 pub mod host_config;
 pub mod issue;
 pub mod ledger;
 pub mod paths;
+pub mod registries;
 pub mod round;
 pub mod runtime;
 pub mod server;

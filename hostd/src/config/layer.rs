@@ -9,6 +9,7 @@ use toml::Spanned;
 use tracing_subscriber::EnvFilter;
 
 use super::Config;
+use crate::registries;
 
 /// systemd's watchdog ends a `hostd` that is silent for 30 s.
 const ROUND_S: RangeInclusive<u64> = 1..=20;
@@ -23,6 +24,8 @@ pub(super) struct Layer {
     round_interval_s: Option<Spanned<u64>>,
     #[serde(default)]
     gate: Gate,
+    #[serde(default)]
+    registries: registries::Written,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -58,6 +61,7 @@ impl Layer {
         if let Some(seconds) = self.gate.deadline_s {
             config.gate_deadline = Duration::from_secs(seconds.into_inner());
         }
+        config.registries.lay_over(self.registries);
     }
 
     fn mistakes(&self, source: Source<'_>) -> Vec<Mistake> {
@@ -76,6 +80,7 @@ impl Layer {
             let hint = "a unit's name ends with its kind, as `podman.socket`";
             found.push(source.mistake(unit.span(), "this is not the name of a unit", hint));
         }
+        found.extend(self.registries.mistakes(source));
         found
     }
 }
