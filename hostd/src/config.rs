@@ -11,10 +11,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use basalt_api::virt::Accel;
 use hostd_core::health::BadLayer;
 use hostd_core::policy::Policy;
 
 use crate::paths::Paths;
+use crate::registries::Registries;
 use layer::Layer;
 
 /// The credential that is laid over everything else.
@@ -39,6 +41,29 @@ pub struct Config {
     pub policy: Policy,
     /// The socket of podman's service, or of dockerd.
     pub containers_socket: PathBuf,
+    /// Where that engine looks for the certificates of registries.
+    pub containers_certs_d: PathBuf,
+    /// How virtual machines are run.
+    pub machines: Machines,
+    /// What is known of registries of images.
+    pub registries: Registries,
+}
+
+/// How virtual machines are run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machines {
+    /// Which libvirt.
+    pub uri: String,
+    /// What executes the guests' instructions.
+    pub accel: Accel,
+    /// GiB that a disk image may have.
+    pub max_image_gib: u32,
+}
+
+impl Default for Machines {
+    fn default() -> Self {
+        Self { uri: "qemu:///system".to_owned(), accel: Accel::Auto, max_image_gib: 100 }
+    }
 }
 
 impl Default for Config {
@@ -52,6 +77,9 @@ impl Default for Config {
             labels: BTreeMap::new(),
             policy: Policy::default(),
             containers_socket: PathBuf::from("/run/podman/podman.sock"),
+            containers_certs_d: PathBuf::from("/etc/containers/certs.d"),
+            machines: Machines::default(),
+            registries: Registries::default(),
         }
     }
 }
@@ -157,8 +185,9 @@ mod tests {
             ("etc/basalt/hostd.toml", "round_interval_s = 5\n"),
             ("etc/basalt/hostd.toml.d/20-b.toml", "round_interval_s = 15\n"),
             ("etc/basalt/hostd.toml.d/10-a.toml", "round_interval_s = 12\n"),
-            ("credentials/basalt.hostd", "[gate]\ndeadline_s = 5\n"),
+            ("credentials/basalt.hostd", "[gate]\ndeadline_s = 5\n[registries.\"r:5000\"]\n"),
         ]);
+        assert!(loaded.config.registries.get("r:5000").is_some());
         assert_eq!(loaded.bad, []);
         assert_eq!(loaded.config.round_interval, Duration::from_secs(15));
         assert_eq!(loaded.config.gate_deadline, Duration::from_secs(5));

@@ -5,6 +5,7 @@
 pub mod books;
 pub mod clock;
 pub mod config;
+pub mod containers;
 pub mod daemon;
 pub mod endpoint;
 pub mod events;
@@ -16,8 +17,10 @@ pub mod ledger;
 pub mod machines;
 pub mod paths;
 pub mod reconcile;
+pub mod registries;
 pub mod round;
 pub mod runtime;
+pub mod runtimes;
 pub mod secrets;
 pub mod server;
 pub mod units;

@@ -58,6 +58,18 @@ impl Paths {
         self.at("/var/lib/hostd/identity")
     }
 
+    /// Images and disks of virtual machines, which QEMU reads as a user of its own.
+    #[must_use]
+    pub fn machines(&self) -> PathBuf {
+        self.at("/var/lib/hostd-virt")
+    }
+
+    /// On tmpfs: what guests are told at their first start.
+    #[must_use]
+    pub fn seeds(&self) -> PathBuf {
+        self.at("/run/hostd-virt")
+    }
+
     /// Values of secrets, encrypted.
     #[must_use]
     pub fn secrets(&self) -> PathBuf {

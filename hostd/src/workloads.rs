@@ -110,7 +110,17 @@ impl Workloads {
         let capacity = facts::Ground::of(paths, config);
         let copy_of = copy_of.unwrap_or_default();
         Self {
-            runtimes, events, picture, again, facts, capacity, standing, us, copy, copy_of, bad_join,
+            runtimes,
+            events,
+            picture,
+            again,
+            facts,
+            capacity,
+            standing,
+            us,
+            copy,
+            copy_of,
+            bad_join,
             tasks,
         }
     }

@@ -5,13 +5,15 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use basalt_api::virt::Accel;
 use basalt_document::{DocumentError, Mistake, Source, parse_toml};
 use hostd_core::policy::Policy;
 use serde::Deserialize;
 use toml::Spanned;
 use tracing_subscriber::EnvFilter;
 
-use super::Config;
+use super::{Config, Machines};
+use crate::registries;
 
 /// systemd's watchdog ends a `hostd` that is silent for 30 s.
 const ROUND_S: RangeInclusive<u64> = 1..=20;
@@ -31,6 +33,10 @@ pub(super) struct Layer {
     policy: PolicyTable,
     #[serde(default)]
     containers: Containers,
+    #[serde(default)]
+    machines: MachinesTable,
+    #[serde(default)]
+    registries: registries::Written,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -46,6 +52,15 @@ struct PolicyTable {
 #[serde(deny_unknown_fields)]
 struct Containers {
     socket: Option<Spanned<PathBuf>>,
+    certs_d: Option<Spanned<PathBuf>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MachinesTable {
+    uri: Option<String>,
+    accel: Option<Accel>,
+    max_image_gib: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -87,7 +102,12 @@ impl Layer {
         if let Some(socket) = self.containers.socket {
             config.containers_socket = socket.into_inner();
         }
+        if let Some(folder) = self.containers.certs_d {
+            config.containers_certs_d = folder.into_inner();
+        }
+        self.machines.lay_over(&mut config.machines);
         self.policy.lay_over(&mut config.policy);
+        config.registries.lay_over(self.registries);
     }
 
     fn mistakes(&self, source: Source<'_>) -> Vec<Mistake> {
@@ -107,12 +127,26 @@ impl Layer {
             found.push(source.mistake(unit.span(), "this is not the name of a unit", hint));
         }
         found.extend(self.policy.mistakes(source));
-        if let Some(socket) =
-            self.containers.socket.as_ref().filter(|path| !path.as_ref().is_absolute())
-        {
-            found.push(source.mistake(socket.span(), "this is no absolute path", ""));
+        let paths = [&self.containers.socket, &self.containers.certs_d];
+        for path in paths.into_iter().flatten().filter(|path| !path.as_ref().is_absolute()) {
+            found.push(source.mistake(path.span(), "this is no absolute path", ""));
         }
+        found.extend(self.registries.mistakes(source));
         found
+    }
+}
+
+impl MachinesTable {
+    fn lay_over(self, machines: &mut Machines) {
+        if let Some(uri) = self.uri {
+            machines.uri = uri;
+        }
+        if let Some(accel) = self.accel {
+            machines.accel = accel;
+        }
+        if let Some(gib) = self.max_image_gib {
+            machines.max_image_gib = gib;
+        }
     }
 }
 

@@ -169,7 +169,16 @@ impl Host {
             picture: show,
             again: mpsc::channel(1).1,
         }));
-        Self { runtime, books, picture, task, _heard: heard_tell, _us: us_tell, _copy: copy_tell, folder }
+        Self {
+            runtime,
+            books,
+            picture,
+            task,
+            _heard: heard_tell,
+            _us: us_tell,
+            _copy: copy_tell,
+            folder,
+        }
     }
 
     /// hostd is killed and comes back; the runtime goes on.

@@ -55,7 +55,7 @@ pub(crate) async fn apply(
     json: bool,
 ) -> Result<ExitCode> {
     let (name, text) = read(file)?;
-    let workloads = hostd::workload_file::parse(&name, &text)?;
+    let workloads = basalt_workload_file::parse(&name, &text)?;
     let body = serde_json::to_vec(&ApplyRequest { workloads, dry_run })?;
     let answer: ApplyAnswer = client.ask(Method::POST, WORKLOADS_PATH, body.into()).await?;
     if json {

@@ -1,0 +1,101 @@
+//! Answers of podman 4.3 and Docker 20.10, shortened.
+
+use hostd_core::instance::Owner;
+use serde_json::{Value, json};
+
+use super::super::samples;
+use super::*;
+
+fn labels_of_sample() -> HashMap<String, String> {
+    labels::of_container(&samples::make(), false)
+}
+
+fn listed(state: &str, network: &Value) -> Listed {
+    serde_json::from_value(json!({
+        "Id": "e9b6c240", "Names": ["/web-0f8fad5b"], "State": state, "Labels": labels_of_sample(),
+        "NetworkSettings": { "Networks": network },
+    }))
+    .unwrap()
+}
+
+fn inspected(state: &Value) -> Details {
+    serde_json::from_value::<Inspected>(json!({ "Id": "e9b6c240", "State": state }))
+        .unwrap()
+        .details()
+}
+
+fn state_of(state: &str, details: Option<Details>) -> InstanceState {
+    listed(state, &Value::Null).ours().unwrap().instance(Ok(details)).state
+}
+
+#[test]
+fn a_running_container_has_its_time_and_addresses() {
+    let networks = json!({
+        "podman": { "IPAddress": "10.88.0.2", "GlobalIPv6Address": "fd00::2" },
+        "other": null,
+    });
+    let details = inspected(&json!({
+        "Status": "running", "Running": true, "OOMKilled": false, "ExitCode": 0, "Error": "",
+        "StartedAt": "2026-11-24T09:23:25.81335967Z", "FinishedAt": "0001-01-01T00:00:00Z",
+    }));
+    let instance = listed("running", &networks).ours().unwrap().instance(Ok(Some(details)));
+    assert_eq!(instance.state, InstanceState::Running { since: 1_795_512_205 });
+    assert_eq!(instance.addresses, ["10.88.0.2", "fd00::2"]);
+    assert_eq!((instance.kind, instance.owner), (Kind::Container, Owner::Local));
+    assert_eq!(instance.hash, samples::make().assigned.replacement_hash());
+}
+
+fn ended_with(code: i64, oom: bool) -> InstanceState {
+    let details = inspected(&json!({
+        "OOMKilled": oom, "ExitCode": code, "FinishedAt": "2026-11-24T09:24:01.459278282+00:00",
+    }));
+    state_of("exited", Some(details))
+}
+
+#[test]
+fn the_end_of_a_container_is_told_with_its_reason() {
+    let expected = |code, note: Option<&str>| InstanceState::Ended {
+        code: Some(code),
+        at: 1_795_512_241,
+        note: note.map(str::to_owned),
+    };
+    assert_eq!(ended_with(0, false), expected(0, None));
+    assert_eq!(ended_with(7, true), expected(7, Some("out of memory: something in it was killed")));
+    assert_eq!(ended_with(137, true), expected(137, Some("killed: out of memory")));
+    assert_eq!(ended_with(137, false), expected(137, Some("killed")));
+}
+
+#[test]
+fn every_state_of_either_engine_is_some_state() {
+    let details = || Some(inspected(&json!({ "StartedAt": "", "FinishedAt": "nonsense" })));
+    for (states, expected) in [
+        (&["created", "configured", "initialized"][..], InstanceState::Made),
+        (&["running", "paused", "restarting", "stopping"], InstanceState::Running { since: 0 }),
+        (&["exited", "stopped"], InstanceState::Ended { code: Some(0), at: 0, note: None }),
+    ] {
+        for state in states {
+            assert_eq!(state_of(state, details()), expected, "{state}");
+        }
+    }
+    for state in ["dead", "removing", "unknown", "", "something-new"] {
+        let reason = format!("the container is `{state}`");
+        assert_eq!(state_of(state, None), InstanceState::Broken { reason });
+    }
+}
+
+#[test]
+fn a_container_that_cannot_be_asked_is_broken_and_says_why() {
+    let ours = listed("running", &Value::Null).ours().unwrap();
+    let reason = "layer not known".to_owned();
+    assert_eq!(ours.instance(Err(reason.clone())).state, InstanceState::Broken { reason });
+}
+
+#[test]
+fn what_has_no_labels_of_ours_is_not_there() {
+    for labels in [Value::Null, json!({}), json!({ labels::UID: samples::UID })] {
+        let listed: Listed =
+            serde_json::from_value(json!({ "Id": "a", "State": "running", "Labels": labels }))
+                .unwrap();
+        assert!(listed.ours().is_none());
+    }
+}
