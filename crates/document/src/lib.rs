@@ -5,15 +5,13 @@
 
 mod error;
 mod json;
-mod keys;
 mod parse;
 mod place;
-mod strict;
 
 use std::ops::Range;
 
 pub use error::{DocumentError, Mistake};
-pub use parse::{parse_json, parse_json_strictly, parse_toml, parse_toml_strictly};
+pub use parse::{parse_json, parse_toml};
 pub use place::Place;
 
 /// Bytes a document may have. People write kilobytes; more is a mistake or an attack.
@@ -29,20 +27,6 @@ pub struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// A mistake at what a path of keys and numbers leads to in a TOML text, as
-    /// `container.ports.0.host`. In JSON, whose parser keeps no places, the path is part of the
-    /// message.
-    #[must_use]
-    pub fn mistake_at(&self, path: &str, message: &str, hint: &str) -> Mistake {
-        if self.name.ends_with(".json") {
-            let name = self.name.to_owned();
-            let hint = (!hint.is_empty()).then(|| hint.to_owned());
-            return Mistake { name, place: None, message: format!("{path}: {message}"), hint };
-        }
-        let message = format!("{message} (`{path}`)");
-        self.mistake(keys::span_in_toml(self.text, path), &message, hint)
-    }
-
     /// A mistake at the bytes `span` of the text, with a hint or an empty one.
     #[must_use]
     pub fn mistake(&self, span: Range<usize>, message: &str, hint: &str) -> Mistake {

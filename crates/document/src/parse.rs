@@ -5,7 +5,6 @@ use std::ops::Range;
 use serde::de::DeserializeOwned;
 
 use crate::place::Place;
-use crate::strict::Strict;
 use crate::{DocumentError, MAX_BYTES, Mistake, Source, json};
 
 /// How alike two keys must be for one to be proposed for the other (Jaro-Winkler, 0 to 1).
@@ -19,30 +18,11 @@ const LISTED: usize = 12;
 /// The text is too long, no TOML, or not of the type's shape.
 pub fn parse_toml<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, DocumentError> {
     check_size(name, text)?;
-    toml::from_str(text).map_err(|error| of_toml(name, text, &error))
-}
-
-/// Reads TOML into a type that ignores unknown keys elsewhere; here they are mistakes.
-///
-/// # Errors
-/// As for [`parse_toml`].
-pub fn parse_toml_strictly<T: DeserializeOwned>(
-    name: &str,
-    text: &str,
-) -> Result<T, DocumentError> {
-    check_size(name, text)?;
-    let parsed = toml::Deserializer::parse(text).and_then(|toml| T::deserialize(Strict(toml)));
-    parsed.map_err(|mut error| {
-        // What is refused inside a value has no place of its own until it is given the text.
-        error.set_input(Some(text));
-        of_toml(name, text, &error)
+    toml::from_str(text).map_err(|error| {
+        let (message, hint) = improve(error.message());
+        let place = error.span().map(|span| Place::of(text, key_at(text, span)));
+        Mistake { name: name.to_owned(), place, message, hint }.into()
     })
-}
-
-fn of_toml(name: &str, text: &str, error: &toml::de::Error) -> DocumentError {
-    let (message, hint) = improve(error.message());
-    let place = error.span().map(|span| Place::of(text, key_at(text, span)));
-    Mistake { name: name.to_owned(), place, message, hint }.into()
 }
 
 /// Reads JSON. `name` is the file as the person named it.
@@ -51,27 +31,11 @@ fn of_toml(name: &str, text: &str, error: &toml::de::Error) -> DocumentError {
 /// The text is too long, no JSON, or not of the type's shape.
 pub fn parse_json<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, DocumentError> {
     check_size(name, text)?;
-    serde_json::from_str(text).map_err(|error| of_json(name, text, &error))
-}
-
-/// Reads JSON into a type that ignores unknown keys elsewhere; here they are mistakes.
-///
-/// # Errors
-/// As for [`parse_json`].
-pub fn parse_json_strictly<T: DeserializeOwned>(
-    name: &str,
-    text: &str,
-) -> Result<T, DocumentError> {
-    check_size(name, text)?;
-    let mut json = serde_json::Deserializer::from_str(text);
-    let parsed = T::deserialize(Strict(&mut json)).and_then(|value| json.end().map(|()| value));
-    parsed.map_err(|error| of_json(name, text, &error))
-}
-
-fn of_json(name: &str, text: &str, error: &serde_json::Error) -> DocumentError {
-    let (message, hint) = improve(&json::message(error));
-    let place = Some(Place::of(text, json::span(text, error)));
-    Mistake { name: name.to_owned(), place, message, hint }.into()
+    serde_json::from_str(text).map_err(|error| {
+        let (message, hint) = improve(&json::message(&error));
+        let place = Some(Place::of(text, json::span(text, &error)));
+        Mistake { name: name.to_owned(), place, message, hint }.into()
+    })
 }
 
 fn check_size(name: &str, text: &str) -> Result<(), DocumentError> {
@@ -198,51 +162,6 @@ mod tests {
             "{\"name\": \"a at line 1\", \"mode\": \"fst\"}",
             "a.json:1:33: unknown value `fst`\n 1 | {\"name\": \"a at line 1\", \"mode\": \"fst\"}\n   |                                 ^^^^^\nhint: did you mean `fast`?",
         );
-    }
-
-    #[derive(Debug, Deserialize)]
-    #[expect(dead_code, reason = "only its shape matters")]
-    struct Lax {
-        name: String,
-        inner: Option<Inner>,
-        #[serde(default)]
-        list: Vec<Inner>,
-        #[serde(default)]
-        words: std::collections::BTreeMap<String, String>,
-    }
-
-    #[derive(Debug, Deserialize)]
-    #[expect(dead_code, reason = "only its shape matters")]
-    struct Inner {
-        port: u16,
-    }
-
-    #[test]
-    fn strictly_an_unknown_key_is_a_mistake_at_any_depth_with_its_place() {
-        let told = |text: &str| parse_toml_strictly::<Lax>("a.toml", text).unwrap_err().to_string();
-        let top = told("name = 'x'\nwrods = { }");
-        assert!(top.starts_with("a.toml:2:1: unknown key `wrods`"), "{top}");
-        assert!(top.ends_with("did you mean `words`?"), "{top}");
-        let inner = told("name = 'x'\n[inner]\nprot = 1\n");
-        assert!(inner.starts_with("a.toml:3:1: unknown key `prot`"), "{inner}");
-        let listed = told("name = 'x'\nlist = [{ port = 1 }, { port = 1, pott = 2 }]\n");
-        assert!(listed.starts_with("a.toml:2:35: unknown key `pott`"), "{listed}");
-    }
-
-    #[test]
-    fn strictly_json_mistakes_have_their_place_too() {
-        let text = "{\"name\": \"x\",\n \"inner\": {\"prot\": 1}}";
-        let told = parse_json_strictly::<Lax>("a.json", text).unwrap_err().to_string();
-        assert!(told.starts_with("a.json:2:12: unknown key `prot`"), "{told}");
-        let after = parse_json_strictly::<Lax>("a", "{\"name\": \"x\"} x").unwrap_err();
-        assert!(after.to_string().contains("trailing characters"), "{after}");
-    }
-
-    #[test]
-    fn strictly_what_is_right_is_taken_and_keys_of_maps_are_free() {
-        let text = "name = 'x'\nwords = { any = 'thing' }\n[[list]]\nport = 1\n";
-        let lax = parse_toml_strictly::<Lax>("a", text).unwrap();
-        assert_eq!((lax.words.len(), lax.list.len()), (1, 1));
     }
 
     #[test]
