@@ -70,6 +70,24 @@ pub enum Frozen {
 }
 
 impl Frozen {
+    const ALL: [Self; 3] = [Self::OtherLineage, Self::Ahead, Self::Diverged];
+
+    /// The word by which it is stored.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::OtherLineage => "other_lineage",
+            Self::Ahead => "ahead",
+            Self::Diverged => "diverged",
+        }
+    }
+
+    /// What a stored word means.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|frozen| frozen.code() == code)
+    }
+
     /// What an operator reads.
     #[must_use]
     pub fn sentence(self) -> &'static str {
@@ -199,6 +217,14 @@ mod tests {
         check(&foreign, Issued::Forgotten, &Verdict::Frozen(Frozen::OtherLineage));
         foreign.lineage = None;
         check(&foreign, Issued::Forgotten, &Verdict::Frozen(Frozen::OtherLineage));
+    }
+
+    #[test]
+    fn what_is_stored_is_read_back() {
+        for frozen in Frozen::ALL {
+            assert_eq!(Frozen::from_code(frozen.code()), Some(frozen));
+        }
+        assert_eq!(Frozen::from_code("molten"), None);
     }
 
     #[test]
