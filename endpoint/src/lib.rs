@@ -3,6 +3,7 @@
 
 pub mod chance;
 pub mod clock;
+pub mod duration;
 pub mod names;
 
 pub mod ca;
@@ -10,3 +11,18 @@ pub mod data;
 pub mod operator_token;
 pub mod store;
 pub mod vault;
+
+pub mod app;
+pub mod logs;
+pub mod metrics;
+pub mod presence;
+pub mod refusal;
+
+pub mod routes;
+pub mod serve;
+
+pub mod backup;
+pub mod daemon;
+pub mod patrol;
+pub mod server;
+pub mod tls;
