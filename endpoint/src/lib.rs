@@ -26,3 +26,6 @@ pub mod daemon;
 pub mod patrol;
 pub mod server;
 pub mod tls;
+
+pub mod client;
+pub mod ctl;
