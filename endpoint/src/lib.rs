@@ -1,1 +1,31 @@
-//! x
+//! The management endpoint: tells hosts what to run, hears how they are, and serves `basaltctl`.
+//! In reading order:
+
+pub mod chance;
+pub mod clock;
+pub mod duration;
+pub mod names;
+
+pub mod ca;
+pub mod data;
+pub mod operator_token;
+pub mod store;
+pub mod vault;
+
+pub mod app;
+pub mod logs;
+pub mod metrics;
+pub mod presence;
+pub mod refusal;
+
+pub mod routes;
+pub mod serve;
+
+pub mod backup;
+pub mod daemon;
+pub mod patrol;
+pub mod server;
+pub mod tls;
+
+pub mod client;
+pub mod ctl;

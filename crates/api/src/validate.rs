@@ -4,6 +4,7 @@
 mod container;
 mod vm;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::workload::{Body, DisconnectPolicy, Kind, Placement, WorkloadSpec};
@@ -126,6 +127,13 @@ impl Found {
             self.add(path, &format!("at most {MAX_GRACE_S} seconds"), "");
         }
     }
+}
+
+/// Whether these can be labels of a host or workload.
+#[must_use]
+pub fn are_labels(labels: &BTreeMap<String, String>) -> bool {
+    labels.len() <= MAX_LABELS
+        && labels.iter().all(|(key, value)| is_label(key, 1) && is_label(value, 0))
 }
 
 fn is_label(text: &str, at_least: usize) -> bool {

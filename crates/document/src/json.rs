@@ -32,7 +32,7 @@ fn offset(text: &str, error: &serde_json::Error) -> usize {
 }
 
 /// Length of the token, or of the character between tokens, that `text` begins with.
-fn token_len(text: &str) -> usize {
+pub(crate) fn token_len(text: &str) -> usize {
     let bytes = text.as_bytes();
     match bytes.first() {
         Some(b'"') => string_len(bytes),

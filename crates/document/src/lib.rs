@@ -5,13 +5,16 @@
 
 mod error;
 mod json;
+mod locate;
 mod parse;
 mod place;
+mod strict;
 
 use std::ops::Range;
 
 pub use error::{DocumentError, Mistake};
-pub use parse::{parse_json, parse_toml};
+pub use locate::{locate_json, locate_toml};
+pub use parse::{parse_json, parse_json_strictly, parse_toml, parse_toml_strictly};
 pub use place::Place;
 
 /// Bytes a document may have. People write kilobytes; more is a mistake or an attack.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use serde::de::DeserializeOwned;
 
 use crate::place::Place;
+use crate::strict::Strict;
 use crate::{DocumentError, MAX_BYTES, Mistake, Source, json};
 
 /// How alike two keys must be for one to be proposed for the other (Jaro-Winkler, 0 to 1).
@@ -18,11 +19,20 @@ const LISTED: usize = 12;
 /// The text is too long, no TOML, or not of the type's shape.
 pub fn parse_toml<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, DocumentError> {
     check_size(name, text)?;
-    toml::from_str(text).map_err(|error| {
-        let (message, hint) = improve(error.message());
-        let place = error.span().map(|span| Place::of(text, key_at(text, span)));
-        Mistake { name: name.to_owned(), place, message, hint }.into()
-    })
+    toml::from_str(text).map_err(|error| toml_mistake(name, text, &error))
+}
+
+/// Reads TOML, and refuses keys that the type does not know even where it would ignore them.
+///
+/// # Errors
+/// As [`parse_toml`], or there is an unknown key.
+pub fn parse_toml_strictly<T: DeserializeOwned>(
+    name: &str,
+    text: &str,
+) -> Result<T, DocumentError> {
+    check_size(name, text)?;
+    let parsed = toml::Deserializer::parse(text).and_then(|inner| T::deserialize(Strict(inner)));
+    parsed.map_err(|error| toml_mistake(name, text, &error))
 }
 
 /// Reads JSON. `name` is the file as the person named it.
@@ -31,11 +41,33 @@ pub fn parse_toml<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, Docu
 /// The text is too long, no JSON, or not of the type's shape.
 pub fn parse_json<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, DocumentError> {
     check_size(name, text)?;
-    serde_json::from_str(text).map_err(|error| {
-        let (message, hint) = improve(&json::message(&error));
-        let place = Some(Place::of(text, json::span(text, &error)));
-        Mistake { name: name.to_owned(), place, message, hint }.into()
-    })
+    serde_json::from_str(text).map_err(|error| json_mistake(name, text, &error))
+}
+
+/// Reads JSON, and refuses keys that the type does not know even where it would ignore them.
+///
+/// # Errors
+/// As [`parse_json`], or there is an unknown key.
+pub fn parse_json_strictly<T: DeserializeOwned>(
+    name: &str,
+    text: &str,
+) -> Result<T, DocumentError> {
+    check_size(name, text)?;
+    let mut inner = serde_json::Deserializer::from_str(text);
+    let parsed = T::deserialize(Strict(&mut inner)).and_then(|value| inner.end().map(|()| value));
+    parsed.map_err(|error| json_mistake(name, text, &error))
+}
+
+fn toml_mistake(name: &str, text: &str, error: &toml::de::Error) -> DocumentError {
+    let (message, hint) = improve(error.message());
+    let place = error.span().map(|span| Place::of(text, key_at(text, span)));
+    Mistake { name: name.to_owned(), place, message, hint }.into()
+}
+
+fn json_mistake(name: &str, text: &str, error: &serde_json::Error) -> DocumentError {
+    let (message, hint) = improve(&json::message(error));
+    let place = Some(Place::of(text, json::span(text, error)));
+    Mistake { name: name.to_owned(), place, message, hint }.into()
 }
 
 fn check_size(name: &str, text: &str) -> Result<(), DocumentError> {

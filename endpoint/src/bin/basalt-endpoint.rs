@@ -1,2 +1,106 @@
-//! x
-fn main() {}
+//! `basalt-endpoint`, which tells hosts what to run.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use basalt_endpoint::backup::{self, Overwrite};
+use basalt_endpoint::daemon::{self, Options};
+use basalt_endpoint::data::Data;
+use basalt_endpoint::duration;
+use basalt_endpoint::names::EndpointUrl;
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Tells Basalt hosts what to run. Without a command, it runs until it is asked to stop
+#[derive(Debug, Parser)]
+#[command(name = "basalt-endpoint", version, args_conflicts_with_subcommands = false)]
+struct Cli {
+    /// The folder of everything that it knows; made on the first start
+    #[arg(long, value_name = "DIR", global = true, default_value = "/var/lib/basalt-endpoint")]
+    data: PathBuf,
+    /// The address to listen on
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8443")]
+    listen: SocketAddr,
+    /// A URL at which hosts reach it, as `https://endpoint.example:8443`; may be repeated
+    ///
+    /// Without one it is the address that it listens on, or the machine's name where that is every
+    /// address.
+    #[arg(long, value_name = "URL", num_args = 1..)]
+    advertise: Vec<EndpointUrl>,
+    /// How long a host's certificate is good, as `30d`
+    #[arg(long, value_name = "SPAN", value_parser = duration::parse, default_value = "30d")]
+    cert_life: i64,
+    /// What to log, as `info,basalt_endpoint=debug`
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    log: String,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(disable_version_flag = true)]
+enum Command {
+    /// Write the database and the keys to one new file, also while the endpoint runs
+    Backup {
+        /// The file; who has it is the endpoint
+        file: PathBuf,
+    },
+    /// Put a backup into the folder, while no endpoint runs there
+    ///
+    /// Hosts that took a newer set than the backup knows keep what they run and are frozen until
+    /// `basaltctl hosts resync` decides. Hosts that were removed after the backup are back.
+    Restore {
+        /// The file
+        file: PathBuf,
+        /// Replace what is in the folder
+        #[arg(long)]
+        overwrite: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", basalt_explain::explain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    let data = Data::at(&cli.data);
+    match cli.command {
+        None => {
+            begin_logging(&cli.log)?;
+            daemon::run(&Options {
+                data,
+                listen: cli.listen,
+                advertise: cli.advertise,
+                certificate_life: cli.cert_life,
+            })
+        }
+        Some(Command::Backup { file }) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(backup::backup(&data, &file))?;
+            eprintln!("wrote `{}`: whoever has it is this endpoint", file.display());
+            Ok(())
+        }
+        Some(Command::Restore { file, overwrite }) => {
+            let overwrite = if overwrite { Overwrite::Yes } else { Overwrite::No };
+            backup::restore(&data, &file, overwrite)?;
+            eprintln!("restored `{}`; the operator's token is that of the backup", file.display());
+            Ok(())
+        }
+    }
+}
+
+fn begin_logging(filter: &str) -> Result<()> {
+    let filter = EnvFilter::try_new(filter).context("`--log` makes no sense")?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).without_time().with_target(false);
+    log.with_ansi(false).with_writer(io::stderr).init();
+    Ok(())
+}

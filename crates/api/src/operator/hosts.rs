@@ -112,15 +112,32 @@ pub enum Keep {
     Endpoint,
 }
 
-impl fmt::Display for HostState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl HostState {
+    const ALL: [Self; 5] =
+        [Self::Unseen, Self::Present, Self::Lost, Self::CertExpired, Self::Ahead];
+
+    /// The word for it, as on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::Unseen => "unseen",
             Self::Present => "present",
             Self::Lost => "lost",
             Self::CertExpired => "cert_expired",
             Self::Ahead => "ahead",
             Self::Unknown => "unknown",
-        })
+        }
+    }
+
+    /// What a word means.
+    #[must_use]
+    pub fn from_word(word: &str) -> Self {
+        Self::ALL.into_iter().find(|state| state.as_str() == word).unwrap_or(Self::Unknown)
+    }
+}
+
+impl fmt::Display for HostState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }

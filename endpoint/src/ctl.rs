@@ -1,0 +1,67 @@
+//! `basaltctl`: what an operator types, asked of the endpoint and shown.
+
+mod access;
+pub mod args;
+mod events;
+mod hosts;
+mod login;
+mod output;
+mod table;
+mod wait;
+mod workloads;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use basalt_api::fault::Fault;
+use clap::CommandFactory;
+
+use args::{Cli, Command};
+use login::Session;
+use output::Output;
+
+/// How long an answer may take that nothing is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Does what was typed.
+///
+/// # Errors
+/// It cannot be done; see [`exit_code`].
+pub async fn run(cli: Cli) -> Result<()> {
+    let output = Output { is_json: cli.json };
+    match cli.command {
+        Command::Login(login) => return login::login(&login).await,
+        Command::Completion(args) => {
+            return output::print(&basalt_manual::completion(Cli::command(), &args));
+        }
+        Command::Man(args) => {
+            basalt_manual::write_pages(Cli::command(), &args).context("cannot write")?;
+            return Ok(());
+        }
+        _ => (),
+    }
+    let session = Session::load(login::Environment::read())?;
+    match cli.command {
+        Command::Token(command) => access::token(&session, output, command).await,
+        Command::Operator(command) => access::operator(&session, command).await,
+        Command::Secret(command) => access::secret(&session, output, command).await,
+        Command::Hosts { command } => hosts::hosts(&session, output, command).await,
+        Command::Apply(apply) => workloads::apply(&session, output, &apply).await,
+        Command::Delete { name } => workloads::delete(&session, &name).await,
+        Command::Workloads => workloads::list(&session, output).await,
+        Command::Describe { name } => workloads::describe(&session, output, &name).await,
+        Command::Logs { name, lines } => workloads::logs(&session, &name, lines).await,
+        Command::Events { follow } => events::events(&session, output, follow).await,
+        Command::Audit => events::audit(&session, output).await,
+        Command::Login(_) | Command::Completion(_) | Command::Man(_) => Ok(()),
+    }
+}
+
+/// 1 where the user can mend it, 2 where the endpoint broke.
+#[must_use]
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref::<Fault>() {
+        Some(fault) if fault.status >= 500 => 2,
+        _ => 1,
+    }
+}

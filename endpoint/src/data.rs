@@ -1,0 +1,114 @@
+//! The endpoint's folder: what lies in it, and that one endpoint has it.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use basalt_durable::PRIVATE;
+use rustix::fs::{FlockOperation, flock};
+
+/// The folder.
+#[derive(Debug, Clone)]
+pub struct Data {
+    folder: PathBuf,
+}
+
+/// Holds the folder for this process.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "the lock goes with the file")] File);
+
+impl Data {
+    /// The folder `folder`, which may not be there yet.
+    #[must_use]
+    pub fn at(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.folder.join("endpoint.db")
+    }
+
+    /// The CA's certificate, PEM.
+    #[must_use]
+    pub fn ca_certificate(&self) -> PathBuf {
+        self.folder.join("ca.pem")
+    }
+
+    /// The CA's key, PEM.
+    #[must_use]
+    pub fn ca_key(&self) -> PathBuf {
+        self.folder.join("ca.key")
+    }
+
+    /// SHA-256 of the CA's certificate, for people.
+    #[must_use]
+    pub fn ca_fingerprint(&self) -> PathBuf {
+        self.folder.join("ca.sha256")
+    }
+
+    /// The key of secrets at rest.
+    #[must_use]
+    pub fn secrets_key(&self) -> PathBuf {
+        self.folder.join("secrets.key")
+    }
+
+    /// The operator's token.
+    #[must_use]
+    pub fn operator_token(&self) -> PathBuf {
+        self.folder.join("operator.token")
+    }
+
+    /// Where the endpoint that runs answers, for people and tests.
+    #[must_use]
+    pub fn url(&self) -> PathBuf {
+        self.folder.join("url")
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Makes the folder, for its owner only, and takes it.
+    ///
+    /// # Errors
+    /// Another endpoint has it, or it cannot be made.
+    pub fn lock(&self) -> Result<Lock> {
+        let name = self.folder.display();
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.folder)
+            .with_context(|| format!("cannot make the folder `{name}`"))?;
+        let path = self.folder.join("lock");
+        let file =
+            File::create(&path).with_context(|| format!("cannot open `{}`", path.display()))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Lock(file)),
+            Err(rustix::io::Errno::WOULDBLOCK) => bail!("another endpoint runs in `{name}`"),
+            Err(error) => Err(error).with_context(|| format!("cannot lock `{}`", path.display())),
+        }
+    }
+}
+
+/// The private file `path`, or what `make` makes where it is not there yet.
+///
+/// # Errors
+/// It cannot be read or written.
+pub fn read_or_make(path: &Path, make: impl FnOnce() -> Result<Vec<u8>>) -> Result<Vec<u8>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let bytes = make()?;
+            basalt_durable::write(path, &bytes, PRIVATE)
+                .with_context(|| format!("cannot write `{}`", path.display()))?;
+            Ok(bytes)
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot read `{}`", path.display())),
+    }
+}

@@ -1,0 +1,112 @@
+//! The round that the endpoint makes by itself: who fell silent, what has to go elsewhere, which
+//! certificate is due.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use basalt_api::id::{HostId, WorkloadUid};
+use basalt_api::operator::HostState;
+use basalt_endpoint_core::{Seconds, disconnect};
+use tokio::time::MissedTickBehavior;
+
+use crate::app::{App, Shared};
+use crate::clock;
+use crate::store::events::{self, Happened};
+use crate::store::replan::{self, Cause};
+use crate::store::{hosts, workloads};
+use crate::tls::Identity;
+
+/// Time between rounds.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Makes rounds until the endpoint stops.
+pub async fn run(app: Shared, identity: Arc<Identity>) {
+    let mut stopping = app.stopping.subscribe();
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            // Cancel-safe: `changed` marks the value seen only when it completes.
+            _ = stopping.changed() => return,
+            // Cancel-safe: a tick that was not taken stays due.
+            _ = ticks.tick() => (),
+        }
+        if let Err(error) = round(&app, &identity, clock::now()).await {
+            tracing::error!("a round failed: {}", basalt_explain::explain(&error));
+        }
+    }
+}
+
+async fn round(app: &App, identity: &Identity, now: Seconds) -> Result<()> {
+    identity.renew(&app.ca, now)?;
+    let transitions = app.presence.transitions(now);
+    let silent = app.presence.silent();
+    if transitions.is_empty() && silent.is_empty() {
+        return Ok(());
+    }
+    let abandoned = if silent.is_empty() {
+        BTreeSet::new()
+    } else {
+        let all = workloads::all(&mut *app.store.read().await?).await?;
+        abandoned(app, &all, &silent, now)
+    };
+    if transitions.is_empty() && abandoned.is_empty() {
+        return Ok(());
+    }
+    write(app, &transitions, abandoned, now).await
+}
+
+/// Workloads whose host has stopped its own copy by now.
+fn abandoned(
+    app: &App,
+    all: &[workloads::Stored],
+    silent: &BTreeSet<HostId>,
+    now: Seconds,
+) -> BTreeSet<WorkloadUid> {
+    let is_due = |stored: &&workloads::Stored| {
+        let Some(host) = stored.host.filter(|host| silent.contains(host)) else { return false };
+        let at = disconnect::replace_at(&stored.workload.spec, app.presence.answered_at(host));
+        at.is_some_and(|at| at <= now)
+    };
+    all.iter().filter(is_due).map(workloads::Stored::uid).collect()
+}
+
+async fn write(
+    app: &App,
+    transitions: &[(HostId, HostState)],
+    abandoned: BTreeSet<WorkloadUid>,
+    now: Seconds,
+) -> Result<()> {
+    let mut write = app.store.write().await?;
+    for (id, state) in transitions {
+        let Some(host) = hosts::get(&mut write, *id).await?.filter(|host| !host.is_revoked) else {
+            continue;
+        };
+        hosts::set_state(&mut write, *id, *state).await?;
+        let (kind, host) = (format!("host_{state}"), Some(&host.name));
+        let happened = Happened { kind: &kind, host, workload: None, message: sentence(*state) };
+        events::put(&mut write, happened, now).await?;
+    }
+    let cause = Cause { abandoned, ..Cause::default() };
+    let replanned = replan::replan(&mut write, &cause, now).await?;
+    write.commit().await?;
+    for (host, state) in transitions {
+        app.presence.stored(*host, *state);
+    }
+    app.publish(&replanned);
+    Ok(())
+}
+
+fn sentence(state: HostState) -> &'static str {
+    match state {
+        HostState::Lost => "it has not checked in for longer than its lease",
+        HostState::CertExpired => {
+            "it is silent, and its certificate has expired: it may only renew"
+        }
+        HostState::Present => "it checks in",
+        HostState::Ahead => "it is frozen",
+        HostState::Unseen | HostState::Unknown => "it has not checked in yet",
+    }
+}

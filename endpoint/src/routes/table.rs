@@ -1,0 +1,149 @@
+//! The table.
+
+use axum::http::Method;
+use basalt_api::checkin::{
+    CHECKIN_PATH, CheckinAnswer, CheckinRequest, LOGS_PATH as HOST_LOGS_PATH,
+};
+use basalt_api::enrol::{ENROL_PATH, EnrolAnswer, EnrolRequest, RENEW_PATH, RenewRequest};
+use basalt_api::operator::{
+    AUDIT_PATH, Apply, ApplyAnswer, AuditLog, CORDON_PATH, EVENTS_PATH, Events, EventsQuery,
+    HEALTH_PATH, HOST_PATH, HOSTS_PATH, HostDetail, HostSummary, Hosts, LOGS_PATH, LogsQuery,
+    METRICS_PATH, OPENAPI_PATH, OperatorToken, RESYNC_PATH, ROTATE_PATH, RemoveQuery, Resync,
+    SECRET_PATH, SECRETS_PATH, TOKEN_PATH, TOKENS_PATH, TokenCreate, TokenCreated, Tokens,
+    UNCORDON_PATH, WORKLOAD_PATH, WORKLOADS_PATH, WorkloadDetail, Workloads,
+};
+use basalt_api::secret::{SECRET_PATH as HOST_SECRET_PATH, SecretInfo, SecretValue, Secrets};
+
+use super::Route;
+use super::Who::{Anyone, Host, Operator};
+use crate::serve::{
+    about, check_in, enrol, events, host_secrets, hosts, logs, renew, secrets, tokens, workloads,
+};
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Everything that can be asked.
+#[must_use]
+pub fn table() -> Vec<Route> {
+    let mut table = for_hosts();
+    table.extend(about_hosts());
+    table.extend(about_workloads());
+    table.extend(about_access());
+    table.extend(about_the_endpoint());
+    table
+}
+
+fn for_hosts() -> Vec<Route> {
+    vec![
+        Route::new(Method::POST, ENROL_PATH, Anyone, enrol::enrol)
+            .summary("Redeem a token and become a host")
+            .takes::<EnrolRequest>()
+            .gives::<EnrolAnswer>(),
+        Route::new(Method::POST, RENEW_PATH, Anyone, renew::renew)
+            .summary("Get a new certificate, proven by the old one's key")
+            .takes::<RenewRequest>()
+            .gives::<EnrolAnswer>(),
+        Route::new(Method::POST, CHECKIN_PATH, Host, check_in::check_in)
+            .summary("Say how the host is and hear what it shall run; a long poll")
+            .takes::<CheckinRequest>()
+            .gives::<CheckinAnswer>(),
+        Route::new(Method::GET, HOST_SECRET_PATH, Host, host_secrets::get)
+            .summary("Get the value of a secret that the host's set names")
+            .gives::<SecretValue>(),
+        Route::new(Method::POST, HOST_LOGS_PATH, Host, logs::deliver)
+            .summary("Send the end of a log that the endpoint asked for")
+            .takes_other(TEXT),
+    ]
+}
+
+fn about_hosts() -> Vec<Route> {
+    vec![
+        Route::new(Method::GET, HOSTS_PATH, Operator, hosts::list)
+            .summary("List the hosts")
+            .gives::<Hosts>(),
+        Route::new(Method::GET, HOST_PATH, Operator, hosts::show)
+            .summary("Show a host and what it reports")
+            .gives::<HostDetail>(),
+        Route::new(Method::DELETE, HOST_PATH, Operator, hosts::remove)
+            .summary("Remove a host: its certificate is worth nothing from now on")
+            .query::<RemoveQuery>(),
+        Route::new(Method::POST, CORDON_PATH, Operator, hosts::cordon)
+            .summary("Give a host nothing new")
+            .gives::<HostSummary>(),
+        Route::new(Method::POST, UNCORDON_PATH, Operator, hosts::uncordon)
+            .summary("Give a host new workloads again")
+            .gives::<HostSummary>(),
+        Route::new(Method::POST, RESYNC_PATH, Operator, hosts::resync)
+            .summary("Decide whose set counts on a host that is frozen")
+            .takes::<Resync>()
+            .gives::<HostSummary>(),
+    ]
+}
+
+fn about_workloads() -> Vec<Route> {
+    vec![
+        Route::new(Method::GET, WORKLOADS_PATH, Operator, workloads::list)
+            .summary("List the workloads")
+            .gives::<Workloads>(),
+        Route::new(Method::POST, WORKLOADS_PATH, Operator, workloads::apply)
+            .summary("Apply workloads, all or none")
+            .takes::<Apply>()
+            .gives::<ApplyAnswer>(),
+        Route::new(Method::GET, WORKLOAD_PATH, Operator, workloads::show)
+            .summary("Show a workload and how it is")
+            .gives::<WorkloadDetail>(),
+        Route::new(Method::DELETE, WORKLOAD_PATH, Operator, workloads::delete)
+            .summary("Delete a workload"),
+        Route::new(Method::GET, LOGS_PATH, Operator, logs::get)
+            .summary("Get the end of what a workload printed, from its host")
+            .query::<LogsQuery>()
+            .gives_other(TEXT),
+    ]
+}
+
+fn about_access() -> Vec<Route> {
+    vec![
+        Route::new(Method::GET, TOKENS_PATH, Operator, tokens::list)
+            .summary("List the tokens for enrolment")
+            .gives::<Tokens>(),
+        Route::new(Method::POST, TOKENS_PATH, Operator, tokens::create)
+            .summary("Make a token for enrolment; it is shown this once")
+            .takes::<TokenCreate>()
+            .gives::<TokenCreated>(),
+        Route::new(Method::DELETE, TOKEN_PATH, Operator, tokens::revoke)
+            .summary("Take a token back"),
+        Route::new(Method::POST, ROTATE_PATH, Operator, tokens::rotate)
+            .summary("Replace the operator's own token")
+            .gives::<OperatorToken>(),
+        Route::new(Method::GET, SECRETS_PATH, Operator, secrets::list)
+            .summary("List the secrets, without their values")
+            .gives::<Secrets>(),
+        Route::new(Method::PUT, SECRET_PATH, Operator, secrets::set)
+            .summary("Give a secret a value")
+            .takes::<SecretValue>()
+            .gives::<SecretInfo>(),
+        Route::new(Method::DELETE, SECRET_PATH, Operator, secrets::remove)
+            .summary("Remove a secret that no workload uses"),
+    ]
+}
+
+fn about_the_endpoint() -> Vec<Route> {
+    vec![
+        Route::new(Method::GET, EVENTS_PATH, Operator, events::list)
+            .summary("List what happened, or wait for it")
+            .query::<EventsQuery>()
+            .gives::<Events>(),
+        Route::new(Method::GET, AUDIT_PATH, Operator, events::audit)
+            .summary("List who asked for what")
+            .gives::<AuditLog>(),
+        Route::new(Method::GET, METRICS_PATH, Operator, about::metrics)
+            .summary("Numbers for Prometheus")
+            .gives_other("text/plain; version=0.0.4"),
+        Route::new(Method::GET, OPENAPI_PATH, Anyone, about::openapi)
+            .summary("This description")
+            .gives_other("application/json"),
+        Route::new(Method::GET, HEALTH_PATH, Anyone, about::health)
+            .summary("Whether the endpoint answers")
+            .gives_other(TEXT),
+    ]
+}

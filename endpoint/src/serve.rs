@@ -1,0 +1,14 @@
+//! What each route does. Handlers read and write; `basalt-endpoint-core` decides.
+
+pub mod about;
+pub mod check_in;
+pub mod enrol;
+pub mod events;
+pub mod host_secrets;
+pub mod hosts;
+pub mod logs;
+pub mod renew;
+pub mod secrets;
+pub mod tokens;
+pub mod view;
+pub mod workloads;

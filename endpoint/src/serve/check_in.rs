@@ -1,0 +1,203 @@
+//! The check-in: a long poll that is answered when the host's set is newer than the host's.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use basalt_api::checkin::{Action, CheckinAnswer, CheckinRequest};
+use basalt_api::fault::FaultKind;
+use basalt_endpoint_core::checkin::Verdict;
+use basalt_endpoint_core::{Seconds, pace};
+use tokio::time::Instant;
+
+use crate::app::{App, Shared, to_the_end};
+use crate::presence::Poll;
+use crate::refusal::{Answer, Refusal};
+use crate::routes::{HostCaller, JsonBody};
+use crate::store::checkin::{self, Outcome};
+use crate::store::events::{self, Happened};
+use crate::{chance, clock};
+
+/// Features that a host may name, and bytes of each.
+const MAX_FEATURES: (usize, usize) = (64, 64);
+/// Bytes of a boot's id and of a hash.
+const MAX_ID: usize = 128;
+
+pub(crate) async fn check_in(
+    State(app): State<Shared>,
+    caller: HostCaller,
+    JsonBody(request): JsonBody<CheckinRequest>,
+) -> Answer<Json<CheckinAnswer>> {
+    check(&request)?;
+    let now = clock::now();
+    if let Some(after_s) = app.presence.too_early_s(caller.id, now) {
+        return Err(Refusal::come_again("hosts come one after the other after a start", after_s));
+    }
+    let mut poll = subscribe(&app, caller)?;
+    let outcome = take(&app, caller, &request).await?;
+    if outcome.verdict == Verdict::Duplicate {
+        return Err(duplicate(&app, &outcome).await?);
+    }
+    app.presence.take_turn(caller.id, &mut poll);
+    let outcome = hold(&app, caller, &request, &mut poll, outcome).await?;
+    Ok(Json(answer(&app, caller, &request, &poll, outcome)?))
+}
+
+fn check(request: &CheckinRequest) -> Answer<()> {
+    let (features, bytes) = MAX_FEATURES;
+    let is_sane = request.protocol >= 1
+        && request.boot_id.len() <= MAX_ID
+        && request.set_hash.len() <= MAX_ID
+        && request.features.len() <= features
+        && request.features.iter().all(|feature| feature.len() <= bytes);
+    if is_sane { Ok(()) } else { Err(FaultKind::Invalid.with("this is no sane check-in").into()) }
+}
+
+fn subscribe(app: &App, caller: HostCaller) -> Answer<Poll> {
+    let poll = app.presence.subscribe(caller.id);
+    poll.ok_or_else(|| FaultKind::Revoked.with("this host was removed").into())
+}
+
+/// Takes the check-in and tells whom it concerns.
+async fn take(app: &Shared, caller: HostCaller, request: &CheckinRequest) -> Answer<Outcome> {
+    let (shared, request) = (Arc::clone(app), request.clone());
+    let work = async move {
+        let outcome = checkin::take(&shared.store, caller.id, &request, clock::now()).await?;
+        if outcome.has_news {
+            shared.publish(&outcome.replanned);
+        }
+        Ok(outcome)
+    };
+    let outcome = to_the_end(work).await?;
+    for uid in &outcome.refused {
+        tracing::warn!(host = %outcome.host.name, %uid, "it reports a workload that is not its own");
+    }
+    Ok(outcome)
+}
+
+async fn duplicate(app: &Shared, outcome: &Outcome) -> Answer<Refusal> {
+    let message = "another machine has this host's identity; both keep what they run";
+    if app.presence.duplicate(outcome.host.id, clock::now()) {
+        let host = Some(&outcome.host.name);
+        let mut write = app.store.write().await?;
+        let happened = Happened { kind: "host_duplicate", host, workload: None, message };
+        events::put(&mut write, happened, clock::now()).await?;
+        write.commit().await.map_err(anyhow::Error::from)?;
+        app.publish(&[]);
+    }
+    let fault = FaultKind::DuplicateIdentity.with(message);
+    Ok(fault.hint("enrol one of them anew with a token of its own").into())
+}
+
+/// Waits until there is something to answer.
+async fn hold(
+    app: &Shared,
+    caller: HostCaller,
+    request: &CheckinRequest,
+    poll: &mut Poll,
+    mut outcome: Outcome,
+) -> Answer<Outcome> {
+    let _held = Held::begin(app);
+    let hold_s = hold_s(poll, caller, clock::now());
+    let until = Instant::now() + Duration::from_secs(hold_s);
+    let mut stopping = app.stopping.subscribe();
+    app.presence.heard(caller.id, frozen(&outcome), hold_s, clock::now());
+    loop {
+        if outcome.verdict == Verdict::Behind || app.is_stopping() {
+            return Ok(outcome);
+        }
+        tokio::select! {
+            // Cancel-safe: `changed` marks the value seen only when it completes.
+            changed = poll.wake.changed() => if changed.is_err() {
+                return Err(FaultKind::Revoked.with("this host was removed").into());
+            },
+            // Cancel-safe, as above; an error means that the host was removed.
+            _ = poll.turn.changed() => {
+                return Err(FaultKind::Superseded.with("").into());
+            }
+            // Cancel-safe, as above.
+            _ = stopping.changed() => return Ok(outcome),
+            // Cancel-safe: it keeps nothing.
+            () = tokio::time::sleep_until(until) => return Ok(outcome),
+        }
+        outcome = take(app, caller, request).await?;
+        if app.presence.has_actions(caller.id) {
+            return Ok(outcome);
+        }
+    }
+}
+
+/// The first poll of this run is answered at once: the host does not know yet how long it may wait.
+/// None outlasts the certificate.
+fn hold_s(poll: &Poll, caller: HostCaller, now: Seconds) -> u64 {
+    let left = u64::try_from(caller.certificate.until - now).unwrap_or(0);
+    poll.wait_s.unwrap_or(0).min(left)
+}
+
+fn frozen(outcome: &Outcome) -> Option<basalt_endpoint_core::checkin::Frozen> {
+    match outcome.verdict {
+        Verdict::Frozen(frozen) => Some(frozen),
+        _ => None,
+    }
+}
+
+fn answer(
+    app: &App,
+    caller: HostCaller,
+    request: &CheckinRequest,
+    poll: &Poll,
+    outcome: Outcome,
+) -> Answer<CheckinAnswer> {
+    let now = clock::now();
+    let wait_s = wait_s(app, caller, now);
+    app.presence.answered(caller.id, wait_s, now);
+    let mut actions = app.presence.take_actions(caller.id);
+    if frozen(&outcome).is_some() {
+        actions.push(Action::Frozen);
+    }
+    if outcome.wants_set {
+        actions.push(Action::ReportSet);
+    }
+    if poll.wait_s.is_none() && !request.is_full {
+        actions.push(Action::ReportAll);
+    }
+    if caller.certificate.until - now <= app.certificate_life / 3 {
+        actions.push(Action::RenewCertificate);
+    }
+    let is_behind = outcome.verdict == Verdict::Behind;
+    Ok(CheckinAnswer {
+        lineage: app.store.lineage,
+        set: is_behind.then(|| outcome.set.set()).transpose()?,
+        generation: outcome.set.generation.number,
+        set_hash: outcome.set.generation.hash,
+        wait_s,
+        lease_s: pace::lease_s(wait_s),
+        server_time: now,
+        actions,
+    })
+}
+
+/// How long the next poll is held: not beyond the time to renew the certificate.
+fn wait_s(app: &App, caller: HostCaller, now: Seconds) -> u64 {
+    let wait_s = pace::wait_s(app.presence.count(), chance::fraction());
+    let left = u64::try_from(caller.certificate.until - now).unwrap_or(0);
+    wait_s.min((left / 3).max(1))
+}
+
+/// Counts a poll while it is held.
+struct Held(Shared);
+
+impl Held {
+    fn begin(app: &Shared) -> Self {
+        app.metrics.polls.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(app))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.metrics.polls.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,162 @@
+//! Workloads, as operators apply, see and delete them.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use basalt_api::fault::{Fault, FaultKind};
+use basalt_api::id::{Name, WorkloadUid};
+use basalt_api::operator::{Applied, Apply, ApplyAnswer, Change, WorkloadDetail, Workloads};
+use basalt_api::validate;
+use basalt_api::workload::WorkloadSpec;
+use basalt_endpoint_core::generation::Workload;
+use uuid::Uuid;
+
+use super::view::Scene;
+use crate::app::Shared;
+use crate::clock;
+use crate::refusal::Answer;
+use crate::routes::{In, JsonBody};
+use crate::store::events::{self, Happened};
+use crate::store::replan::{self, Cause};
+use crate::store::workloads::{self, Stored};
+
+/// Workloads in one request.
+const MAX_AT_ONCE: usize = 1000;
+
+pub(crate) async fn list(State(app): State<Shared>) -> Answer<Json<Workloads>> {
+    let scene = Scene::read(&mut *app.store.read().await?).await?;
+    let workloads = scene.workloads.iter().map(|stored| scene.workload(stored)).collect();
+    Ok(Json(Workloads { workloads }))
+}
+
+pub(crate) async fn show(
+    State(app): State<Shared>,
+    In(name): In<Name>,
+) -> Answer<Json<WorkloadDetail>> {
+    let mut read = app.store.read().await?;
+    let stored = workloads::named(&mut read, &name).await?;
+    let scene = Scene::read(&mut read).await?;
+    let host = scene.hosts.iter().find(|host| Some(host.id) == stored.host);
+    let host_has_it = host.is_some_and(|host| {
+        host.seen.frozen.is_none() && host.seen.reported.generation >= scene.generation(host.id)
+    });
+    Ok(Json(WorkloadDetail { workload: scene.workload(&stored), host_has_it }))
+}
+
+pub(crate) async fn apply(
+    State(app): State<Shared>,
+    JsonBody(asked): JsonBody<Apply>,
+) -> Answer<Json<ApplyAnswer>> {
+    check(&asked.workloads)?;
+    let now = clock::now();
+    let mut write = app.store.write().await?;
+    let mut applied = Vec::new();
+    let mut cause = Cause::default();
+    for spec in &asked.workloads {
+        let (uid, change) = apply_one(&mut write, spec).await?;
+        if change == Change::Changed {
+            cause.changed.insert(uid);
+        }
+        applied.push((uid, change));
+    }
+    let replanned = replan::replan(&mut write, &cause, now).await?;
+    let scene = Scene::read(&mut write).await?;
+    let answer = |(uid, change): &(WorkloadUid, Change)| {
+        let stored = scene.workloads.iter().find(|stored| stored.uid() == *uid)?;
+        let summary = scene.workload(stored);
+        let is_made_up = asked.dry_run && *change == Change::Created;
+        Some(Applied {
+            name: summary.spec.name,
+            uid: (!is_made_up).then_some(*uid),
+            change: *change,
+            host: summary.host,
+            reason: summary.reason,
+        })
+    };
+    let answer = ApplyAnswer { workloads: applied.iter().filter_map(answer).collect() };
+    if asked.dry_run {
+        // Everything was really tried, and nothing of it stays.
+        write.rollback().await.map_err(anyhow::Error::from)?;
+        return Ok(Json(answer));
+    }
+    write.commit().await.map_err(anyhow::Error::from)?;
+    app.publish(&replanned);
+    Ok(Json(answer))
+}
+
+async fn apply_one(
+    db: &mut sqlx::SqliteConnection,
+    spec: &WorkloadSpec,
+) -> Result<(WorkloadUid, Change)> {
+    let now = clock::now();
+    let (workload, change) = match workloads::by_name(db, &spec.name).await? {
+        Some(stored) if stored.workload.spec == *spec && !stored.is_parked => {
+            return Ok((stored.uid(), Change::Unchanged));
+        }
+        Some(stored) => (changed(stored, spec)?, Change::Changed),
+        None => {
+            let uid = WorkloadUid(Uuid::new_v4());
+            let pins = std::collections::BTreeMap::new();
+            (Workload { uid, spec: spec.clone(), pins }, Change::Created)
+        }
+    };
+    workloads::put(db, &workload, now).await?;
+    let (kind, message) = match change {
+        Change::Created => ("workload_created", "it was applied for the first time"),
+        _ => ("workload_changed", "it was applied with another spec"),
+    };
+    let happened = Happened { kind, host: None, workload: Some(&spec.name), message };
+    events::put(db, happened, now).await?;
+    Ok((workload.uid, change))
+}
+
+fn changed(stored: Stored, spec: &WorkloadSpec) -> Result<Workload, Fault> {
+    let before = stored.workload.spec.kind;
+    if before != spec.kind {
+        let detail = format!("`{}` is a {before} and cannot become a {}", spec.name, spec.kind);
+        return Err(FaultKind::Conflict.with(detail).hint("delete it first"));
+    }
+    Ok(Workload { spec: spec.clone(), ..stored.workload })
+}
+
+fn check(specs: &[WorkloadSpec]) -> Answer<()> {
+    if specs.len() > MAX_AT_ONCE {
+        let detail = format!("at most {MAX_AT_ONCE} workloads are applied at once");
+        return Err(FaultKind::Invalid.with(detail).into());
+    }
+    let mut names = BTreeSet::new();
+    for spec in specs {
+        if !names.insert(&spec.name) {
+            let detail = format!("`{}` is there twice", spec.name);
+            return Err(FaultKind::Invalid.with(detail).into());
+        }
+        let mistakes: Vec<String> =
+            validate::mistakes(spec).iter().map(ToString::to_string).collect();
+        if !mistakes.is_empty() {
+            let detail = format!("`{}`: {}", spec.name, mistakes.join("; "));
+            return Err(FaultKind::Invalid.with(detail).into());
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn delete(State(app): State<Shared>, In(name): In<Name>) -> Answer<StatusCode> {
+    let now = clock::now();
+    let mut write = app.store.write().await?;
+    let stored = workloads::named(&mut write, &name).await?;
+    workloads::delete(&mut write, stored.uid()).await?;
+    let happened = Happened {
+        kind: "workload_deleted",
+        host: None,
+        workload: Some(&name),
+        message: "it was deleted",
+    };
+    events::put(&mut write, happened, now).await?;
+    let replanned = replan::replan(&mut write, &Cause::default(), now).await?;
+    write.commit().await.map_err(anyhow::Error::from)?;
+    app.publish(&replanned);
+    Ok(StatusCode::NO_CONTENT)
+}

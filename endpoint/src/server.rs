@@ -1,0 +1,187 @@
+//! Connections: accepted within limits, served, and let go when the endpoint ends.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::rt::{Read, Write};
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tower_service::Service;
+
+use crate::app::Shared;
+use crate::ca::PeerCertificate;
+use crate::routes::Peer;
+
+/// Connections at once; a host has one, or two for a moment.
+const MAX_CONNECTIONS: usize = 16_384;
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+/// How long the head of a request may take, and how long a connection may ask nothing.
+const HEADER_TIME: Duration = Duration::from_secs(10);
+/// Bytes that a head may have.
+const MAX_HEAD: usize = 32 << 10;
+/// How long a connection without a certificate lives; what runs on it is finished.
+const STRANGERS_TIME: Duration = Duration::from_secs(600);
+/// How often HTTP/2 asks whether the other end is there, and how long it waits for an answer.
+const PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
+/// Requests at once on one connection.
+const MAX_STREAMS: u32 = 32;
+/// How long connections may take to end when the endpoint ends.
+const GOODBYE_TIME: Duration = Duration::from_secs(10);
+/// How long to wait after a connection could not be accepted, as with no file descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until the endpoint is asked to stop, then until every request is answered or
+/// [`GOODBYE_TIME`] is over.
+pub async fn serve(app: Shared, listener: TcpListener, tls: TlsAcceptor, router: Router) {
+    let mut stopping = app.stopping.subscribe();
+    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            // Cancel-safe: `changed` marks the value seen only when it completes.
+            _ = stopping.changed() => break,
+            // Cancel-safe: a finished one is taken out only when this completes.
+            Some(_) = connections.join_next() => continue,
+            // Cancel-safe: a connection that was not accepted stays in the queue.
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
+            tracing::warn!(%address, "too many connections");
+            continue;
+        };
+        let connection = Connection { app: Arc::clone(&app), router: router.clone(), address };
+        let tls = tls.clone();
+        connections.spawn(async move {
+            connection.run(stream, tls).await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    let all = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(GOODBYE_TIME, all).await.is_err() {
+        tracing::warn!("some connections did not end in time");
+    }
+}
+
+struct Connection {
+    app: Shared,
+    router: Router,
+    address: SocketAddr,
+}
+
+impl Connection {
+    async fn run(self, stream: TcpStream, tls: TlsAcceptor) {
+        let _ = stream.set_nodelay(true);
+        let handshake = tokio::time::timeout(HANDSHAKE_TIME, tls.accept(stream)).await;
+        let stream = match handshake {
+            Ok(Ok(stream)) => stream,
+            failed => {
+                self.app.metrics.failed_handshakes.fetch_add(1, Ordering::Relaxed);
+                let why = failed.err().map_or("no TLS session came up", |_| "it took too long");
+                tracing::debug!(address = %self.address, "{why}");
+                return;
+            }
+        };
+        self.app.metrics.connections.fetch_add(1, Ordering::Relaxed);
+        let (_, session) = stream.get_ref();
+        let is_http2 = session.alpn_protocol() == Some(b"h2");
+        let certificate = session.peer_certificates().and_then(|chain| chain.first());
+        let certificate = certificate.and_then(|der| PeerCertificate::read(der));
+        let peer = Peer { address: self.address, certificate };
+        self.speak(TokioIo::new(stream), is_http2, peer).await;
+        self.app.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    async fn speak<I>(&self, io: I, is_http2: bool, peer: Peer)
+    where
+        I: Read + Write + Unpin + Send + 'static,
+    {
+        let has_asked = Arc::new(AtomicBool::new(false));
+        let (router, asked) = (self.router.clone(), Arc::clone(&has_asked));
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            asked.store(true, Ordering::Relaxed);
+            request.extensions_mut().insert(peer);
+            // Ready at once: a router has no queue of its own.
+            router.clone().call(request.map(Body::new))
+        });
+        let life = Life { app: Arc::clone(&self.app), peer, has_asked };
+        if is_http2 {
+            let mut http = http2::Builder::new(TokioExecutor::new());
+            http.timer(TokioTimer::new())
+                .keep_alive_interval(PING.0)
+                .keep_alive_timeout(PING.1)
+                .max_concurrent_streams(MAX_STREAMS)
+                .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX));
+            let mut connection = pin!(http.serve_connection(io, service));
+            tokio::select! {
+                // Cancel-safe: it is polled again below.
+                _ = connection.as_mut() => return,
+                () = life.ends() => (),
+            }
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        } else {
+            let mut http = http1::Builder::new();
+            http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(MAX_HEAD);
+            let mut connection = pin!(http.serve_connection(io, service));
+            tokio::select! {
+                // Cancel-safe: it is polled again below.
+                _ = connection.as_mut() => return,
+                () = life.ends() => (),
+            }
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}
+
+/// How long a connection may take new requests.
+struct Life {
+    app: Shared,
+    peer: Peer,
+    has_asked: Arc<AtomicBool>,
+}
+
+impl Life {
+    /// Returns when it may no longer.
+    async fn ends(&self) {
+        let mut stopping = self.app.stopping.subscribe();
+        let limit = async {
+            tokio::time::sleep(HEADER_TIME).await;
+            if !self.has_asked.load(Ordering::Relaxed) {
+                return;
+            }
+            if self.peer.certificate.is_some() {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(STRANGERS_TIME).await;
+        };
+        tokio::select! {
+            // Cancel-safe: `changed` marks the value seen only when it completes.
+            _ = stopping.wait_for(|stopping| *stopping) => (),
+            // Cancel-safe: it keeps nothing.
+            () = limit => (),
+        }
+    }
+}

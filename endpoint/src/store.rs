@@ -1,0 +1,144 @@
+//! What the endpoint remembers: one SQLite file in WAL mode, every commit on the disk.
+//!
+//! One connection writes, a few read. Functions take the connection that they work on, so that a
+//! handler decides what belongs into one transaction.
+
+pub mod audit;
+pub mod checkin;
+pub mod events;
+pub mod hosts;
+pub mod replan;
+pub mod resync;
+pub mod secrets;
+pub mod sets;
+pub mod statuses;
+pub mod tokens;
+pub mod workloads;
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use basalt_api::id::Lineage;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Sqlite, SqliteConnection, Transaction};
+use uuid::Uuid;
+
+/// Connections that read.
+const READERS: u32 = 4;
+/// How long a request waits for a connection.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The database.
+#[derive(Debug, Clone)]
+pub struct Store {
+    write: SqlitePool,
+    read: SqlitePool,
+    /// The history that this database is.
+    pub lineage: Lineage,
+}
+
+impl Store {
+    /// Opens the file, makes it on the first start, and brings it to this release's form.
+    ///
+    /// # Errors
+    /// It cannot be opened, is damaged, or was written by a later release.
+    pub async fn open(path: &Path) -> Result<Self> {
+        let name = path.display();
+        let options = options(path);
+        let write = pool(1).connect_with(options.clone()).await;
+        let write = write.with_context(|| format!("cannot open the database `{name}`"))?;
+        let migrated = sqlx::migrate!().run(&write).await;
+        migrated.with_context(|| {
+            format!(
+                "cannot bring the database `{name}` to this release's form\n\
+                 hint: a database that a later release wrote needs that release"
+            )
+        })?;
+        let lineage = lineage(&write).await.context("cannot read the database's lineage")?;
+        let read = pool(READERS).connect_with(options.read_only(true)).await?;
+        Ok(Self { write, read, lineage })
+    }
+
+    /// Begins to write. What is read in between, nobody else changes.
+    ///
+    /// # Errors
+    /// The database is busy or broken.
+    pub async fn write(&self) -> Result<Transaction<'static, Sqlite>> {
+        self.write.begin_with("BEGIN IMMEDIATE").await.context("cannot write to the database")
+    }
+
+    /// Begins to read one state of everything.
+    ///
+    /// # Errors
+    /// The database is busy or broken.
+    pub async fn read(&self) -> Result<Transaction<'static, Sqlite>> {
+        self.read.begin().await.context("cannot read the database")
+    }
+
+    /// Writes a copy of everything to a new file.
+    ///
+    /// # Errors
+    /// The file is there, or cannot be written.
+    pub async fn copy_to(&self, path: &Path) -> Result<()> {
+        let path = path.to_str().context("the path is no text")?;
+        sqlx::query("VACUUM INTO ?").bind(path).execute(&self.write).await?;
+        Ok(())
+    }
+
+    /// Closes the file; nothing of the log is left beside it.
+    pub async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
+    }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        // What is deleted is gone from the file too.
+        .pragma("secure_delete", "ON")
+        .busy_timeout(PATIENCE)
+}
+
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE)
+}
+
+async fn lineage(write: &SqlitePool) -> Result<Lineage> {
+    sqlx::query("INSERT INTO endpoint (only_row, lineage) VALUES (1, ?) ON CONFLICT DO NOTHING")
+        .bind(Uuid::new_v4().to_string())
+        .execute(write)
+        .await?;
+    let lineage: String =
+        sqlx::query_scalar("SELECT lineage FROM endpoint").fetch_one(write).await?;
+    Ok(lineage.parse()?)
+}
+
+/// SQLite knows no unsigned numbers.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+fn from_json<T: DeserializeOwned>(text: &str) -> Result<T> {
+    serde_json::from_str(text).context("the database holds something that makes no sense")
+}
+
+fn to_json<T: Serialize>(value: &T) -> Result<String> {
+    Ok(serde_json::to_string(value)?)
+}
+
+/// The connection that functions work on.
+type Db = SqliteConnection;

@@ -1,0 +1,146 @@
+//! Places workloads and issues new sets, in the transaction of whatever changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+use basalt_api::checkin::MAX_ANSWER_BYTES;
+use basalt_api::fault::FaultKind;
+use basalt_api::id::{HostId, Name, WorkloadUid};
+use basalt_api::operator::HostState;
+use basalt_endpoint_core::Seconds;
+use basalt_endpoint_core::generation::{self, Generation, Workload};
+use basalt_endpoint_core::placement::{self, Closed, Decision, Place, Wanted};
+
+use super::events::{self, Happened};
+use super::hosts::Host;
+use super::workloads::Stored;
+use super::{Db, hosts, secrets, sets, to_json, workloads};
+
+/// Bytes that a set may have: its answer has a few more around it.
+const MAX_SET_BYTES: usize = MAX_ANSWER_BYTES - (64 << 10);
+
+/// What is other than at the last replan.
+#[derive(Debug, Clone, Default)]
+pub struct Cause {
+    /// Workloads with another spec.
+    pub changed: BTreeSet<WorkloadUid>,
+    /// Workloads whose host fell silent for longer than they may be.
+    pub abandoned: BTreeSet<WorkloadUid>,
+}
+
+/// Places everything and issues what is new. Returns the hosts with a new generation.
+///
+/// # Errors
+/// A host's set became too large, or the database is broken.
+pub async fn replan(db: &mut Db, cause: &Cause, now: Seconds) -> Result<Vec<HostId>> {
+    let hosts = hosts::all(db).await?;
+    let mut workloads = workloads::all(db).await?;
+    let decisions = decide(&hosts, &workloads, cause);
+    for stored in &mut workloads {
+        let Some(decision) = decisions.get(&stored.uid()) else { continue };
+        if is_news(stored, decision) {
+            workloads::set_place(db, stored.uid(), decision).await?;
+            tell(db, stored, decision, &hosts, now).await?;
+        }
+        stored.host = decision.as_ref().ok().copied();
+    }
+    issue(db, &hosts, &workloads).await
+}
+
+fn decide(hosts: &[Host], workloads: &[Stored], cause: &Cause) -> BTreeMap<WorkloadUid, Decision> {
+    let hosts: Vec<placement::Host> = hosts.iter().map(host_to_place_on).collect();
+    let wanted: Vec<Wanted> = workloads
+        .iter()
+        .filter(|stored| !stored.is_parked)
+        .map(|stored| Wanted {
+            uid: stored.uid(),
+            spec: &stored.workload.spec,
+            place: place_of(stored, cause),
+        })
+        .collect();
+    placement::place(&hosts, &wanted)
+}
+
+fn host_to_place_on(host: &Host) -> placement::Host {
+    placement::Host {
+        id: host.id,
+        name: host.name.clone(),
+        labels: host.labels(),
+        features: host.seen.features.clone(),
+        capacity: host.seen.facts.as_ref().map(|facts| facts.capacity.clone()),
+        local: host.seen.local,
+        closed: closed(host),
+    }
+}
+
+fn closed(host: &Host) -> Option<Closed> {
+    match host.seen.state {
+        HostState::Unseen | HostState::Unknown => Some(Closed::Unseen),
+        HostState::Lost | HostState::CertExpired => Some(Closed::Lost),
+        HostState::Ahead => Some(Closed::Frozen),
+        HostState::Present if host.is_cordoned => Some(Closed::Cordoned),
+        HostState::Present => None,
+    }
+}
+
+fn place_of(stored: &Stored, cause: &Cause) -> Place {
+    match stored.host {
+        None => Place::Nowhere,
+        Some(host) if cause.abandoned.contains(&stored.uid()) => Place::Abandoned(host),
+        Some(host) if cause.changed.contains(&stored.uid()) => Place::Changed(host),
+        Some(host) => Place::Settled(host),
+    }
+}
+
+fn is_news(stored: &Stored, decision: &Decision) -> bool {
+    match decision {
+        Ok(host) => stored.host != Some(*host),
+        Err(reason) => stored.host.is_some() || stored.reason.as_ref() != Some(reason),
+    }
+}
+
+async fn tell(
+    db: &mut Db,
+    stored: &Stored,
+    decision: &Decision,
+    hosts: &[Host],
+    now: Seconds,
+) -> Result<()> {
+    let name_of = |id: HostId| hosts.iter().find(|host| host.id == id).map(|host| &host.name);
+    let workload = Some(stored.name());
+    let (kind, host, message): (_, Option<&Name>, _) = match decision {
+        Ok(host) => {
+            ("workload_assigned", name_of(*host), "it was assigned to this host".to_owned())
+        }
+        Err(reason) => ("workload_unplaced", stored.host.and_then(name_of), reason.clone()),
+    };
+    events::put(db, Happened { kind, host, workload, message: &message }, now).await
+}
+
+/// Issues the sets that differ from those before.
+async fn issue(db: &mut Db, hosts: &[Host], workloads: &[Stored]) -> Result<Vec<HostId>> {
+    let versions = secrets::versions(db).await?;
+    let mut by_host: BTreeMap<HostId, Vec<&Workload>> = BTreeMap::new();
+    for stored in workloads {
+        if let Some(host) = stored.host {
+            by_host.entry(host).or_default().push(&stored.workload);
+        }
+    }
+    let before: BTreeMap<HostId, Generation> = sets::generations(db).await?.into_iter().collect();
+    let mut issued = Vec::new();
+    for host in hosts {
+        let own = by_host.get(&host.id).into_iter().flatten().copied();
+        let set = generation::set(own, &versions);
+        let none = Generation { number: 0, hash: String::new() };
+        let before = before.get(&host.id).unwrap_or(&none);
+        let Some(generation) = generation::next(before, &set) else { continue };
+        if to_json(&set)?.len() > MAX_SET_BYTES {
+            let detail =
+                format!("the set of host `{}` would have over {MAX_SET_BYTES} bytes", host.name);
+            return Err(FaultKind::Invalid.with(detail).into());
+        }
+        sets::put(db, host.id, &generation, &set).await?;
+        issued.push(host.id);
+    }
+    Ok(issued)
+}

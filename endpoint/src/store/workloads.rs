@@ -1,0 +1,148 @@
+//! Workloads that operators applied.
+
+use anyhow::{Context, Result};
+use basalt_api::fault::FaultKind;
+use basalt_api::id::{HostId, Name, WorkloadUid};
+use basalt_endpoint_core::Seconds;
+use basalt_endpoint_core::generation::Workload;
+use basalt_endpoint_core::placement::Decision;
+
+use super::{Db, from_json, to_json};
+
+/// A workload as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The workload.
+    pub workload: Workload,
+    /// The host that shall run it.
+    pub host: Option<HostId>,
+    /// Why no host does.
+    pub reason: Option<String>,
+    /// Whether it waits to be applied again.
+    pub is_parked: bool,
+    /// When it was applied last.
+    pub applied_at: Seconds,
+}
+
+impl Stored {
+    /// Its id.
+    #[must_use]
+    pub fn uid(&self) -> WorkloadUid {
+        self.workload.uid
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        &self.workload.spec.name
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    uid: String,
+    spec: String,
+    pins: String,
+    host: Option<String>,
+    reason: Option<String>,
+    parked: bool,
+    applied_at: i64,
+}
+
+impl Row {
+    fn stored(self) -> Result<Stored> {
+        let workload = Workload {
+            uid: self.uid.parse()?,
+            spec: from_json(&self.spec)?,
+            pins: from_json(&self.pins)?,
+        };
+        Ok(Stored {
+            workload,
+            host: self.host.map(|host| host.parse()).transpose()?,
+            reason: self.reason,
+            is_parked: self.parked,
+            applied_at: self.applied_at,
+        })
+    }
+}
+
+/// All workloads, by name.
+///
+/// # Errors
+/// The database is broken.
+pub async fn all(db: &mut Db) -> Result<Vec<Stored>> {
+    let rows: Vec<Row> =
+        sqlx::query_as("SELECT * FROM workloads ORDER BY name").fetch_all(db).await?;
+    rows.into_iter().map(Row::stored).collect()
+}
+
+/// A workload by name.
+///
+/// # Errors
+/// The database is broken.
+pub async fn by_name(db: &mut Db, name: &Name) -> Result<Option<Stored>> {
+    let row: Option<Row> = sqlx::query_as("SELECT * FROM workloads WHERE name = ?")
+        .bind(name.as_str())
+        .fetch_optional(db)
+        .await?;
+    row.map(Row::stored).transpose()
+}
+
+/// A workload by name, or a fault that says that there is none.
+///
+/// # Errors
+/// There is none, or the database is broken.
+pub async fn named(db: &mut Db, name: &Name) -> Result<Stored> {
+    let found = by_name(db, name).await?;
+    found.with_context(|| FaultKind::NotFound.with(format!("there is no workload `{name}`")))
+}
+
+/// Writes a workload down as it was applied. One that is there keeps its host.
+///
+/// # Errors
+/// Another one has the name, or the database is broken.
+pub async fn put(db: &mut Db, workload: &Workload, now: Seconds) -> Result<()> {
+    let put = sqlx::query(
+        "INSERT INTO workloads (uid, name, spec, pins, applied_at) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT (uid) DO UPDATE SET spec = excluded.spec, pins = excluded.pins,
+         applied_at = excluded.applied_at, parked = 0",
+    );
+    let put = put.bind(workload.uid.to_string()).bind(workload.spec.name.as_str());
+    let put = put.bind(to_json(&workload.spec)?).bind(to_json(&workload.pins)?);
+    put.bind(now).execute(db).await?;
+    Ok(())
+}
+
+/// Writes down where a workload shall run.
+///
+/// # Errors
+/// The database is broken.
+pub async fn set_place(db: &mut Db, uid: WorkloadUid, decision: &Decision) -> Result<()> {
+    let update = sqlx::query("UPDATE workloads SET host = ?, reason = ? WHERE uid = ?");
+    let (host, reason) = match decision {
+        Ok(host) => (Some(host.to_string()), None),
+        Err(reason) => (None, Some(reason)),
+    };
+    update.bind(host).bind(reason).bind(uid.to_string()).execute(db).await?;
+    Ok(())
+}
+
+/// Nobody runs it until it is applied again.
+///
+/// # Errors
+/// The database is broken.
+pub async fn park(db: &mut Db, uid: WorkloadUid, reason: &str) -> Result<()> {
+    let update =
+        sqlx::query("UPDATE workloads SET host = NULL, parked = 1, reason = ? WHERE uid = ?");
+    update.bind(reason).bind(uid.to_string()).execute(db).await?;
+    Ok(())
+}
+
+/// Forgets a workload.
+///
+/// # Errors
+/// The database is broken.
+pub async fn delete(db: &mut Db, uid: WorkloadUid) -> Result<()> {
+    sqlx::query("DELETE FROM workloads WHERE uid = ?").bind(uid.to_string()).execute(db).await?;
+    Ok(())
+}
