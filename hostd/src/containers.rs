@@ -41,7 +41,7 @@ use seen::{Details, Inspected, Listed, Ours};
 
 /// How long an engine may take for a list or one container. podman lists 200 in 0.1 s; it is a
 /// disk with much to do that takes long.
-const ASK_DEADLINE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Containers that are asked about at once.
 const AT_ONCE: usize = 8;
 /// Time without progress after which a fetch has failed.
@@ -60,6 +60,8 @@ pub struct Settings {
     pub registries: Registries,
     /// Time without progress after which a fetch of an image has failed.
     pub stall: Duration,
+    /// How long the engine may take for an answer about what is there.
+    pub patience: Duration,
     /// The kernel's log.
     pub kernel_log: PathBuf,
 }
@@ -78,7 +80,7 @@ impl Settings {
     #[must_use]
     pub fn new(socket: impl Into<PathBuf>, registries: Registries) -> Self {
         let kernel_log = "/dev/kmsg".into();
-        Self { socket: socket.into(), registries, stall: STALL, kernel_log }
+        Self { socket: socket.into(), registries, stall: STALL, patience: PATIENCE, kernel_log }
     }
 }
 
@@ -86,7 +88,7 @@ impl Containers {
     /// Runs containers on an engine, which need not be there yet.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let client = Arc::new(Client::new(settings.socket.clone()));
+        let client = Arc::new(Client::new(settings.socket.clone(), settings.patience));
         Self { settings, client, cache: Arc::default(), events: Events::new() }
     }
 
@@ -94,7 +96,7 @@ impl Containers {
     async fn list(&self, path: &str) -> Result<Vec<Ours>, RuntimeError> {
         let listed: Vec<Listed> = self
             .client
-            .get(ASK_DEADLINE, path)
+            .get(path)
             .await
             .map_err(|error| error.of_engine("containers cannot be listed"))?;
         Ok(listed.into_iter().filter_map(Listed::ours).collect())
@@ -137,7 +139,7 @@ impl Containers {
         }
         let epoch = self.cache.epoch();
         let path = format!("/containers/{}/json", ours.id);
-        let inspected: Inspected = self.client.get(ASK_DEADLINE, &path).await?;
+        let inspected: Inspected = self.client.get(&path).await?;
         let mut details = inspected.details();
         if details.is_killed_for_no_reason() {
             let (log, id) = (self.settings.kernel_log.clone(), ours.id.clone());

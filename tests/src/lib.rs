@@ -1,1 +1,13 @@
-//! p
+//! What tests of real programs stand on: engines of containers, images and registries that live in
+//! namespaces of one test's own and end with it.
+//!
+//! In reading order: [`ground`] makes the place, [`engine`] runs podman's service or dockerd in it,
+//! [`image`] and [`registry`] fill it, [`http`] and [`process`] look at what happens from outside.
+
+pub mod engine;
+pub mod ground;
+pub mod http;
+pub mod image;
+pub mod process;
+pub mod registry;
+pub mod until;

@@ -25,8 +25,6 @@ use crate::runtime::{Failure, RuntimeError};
 const MAX_ANSWER: usize = 32 << 20;
 /// Characters that are told of what an engine says.
 const MAX_MESSAGE: usize = 300;
-/// How long an engine may take for its version: podman may have to be started for it.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(15);
 /// `bollard`'s own limit for an answer to begin. Ours are shorter, but for pulls, which have one on
 /// their progress.
 const BOLLARD_TIMEOUT_S: u64 = 86_400;
@@ -42,6 +40,8 @@ pub(super) enum Engine {
 #[derive(Debug)]
 pub(super) struct Client {
     socket: PathBuf,
+    /// How long it may take for an answer about what is there.
+    pub(super) patience: Duration,
     connected: Mutex<Option<Connected>>,
 }
 
@@ -71,8 +71,8 @@ impl Engine {
 }
 
 impl Client {
-    pub(super) fn new(socket: PathBuf) -> Self {
-        Self { socket, connected: Mutex::new(None) }
+    pub(super) fn new(socket: PathBuf, patience: Duration) -> Self {
+        Self { socket, patience, connected: Mutex::new(None) }
     }
 
     /// The connection; made anew after the last one failed.
@@ -87,7 +87,7 @@ impl Client {
     /// Asks the engine for its version, whatever was known of it.
     pub(super) async fn connect(&self) -> Result<Connected, CallError> {
         self.forget();
-        let connected = self.within(CONNECT_DEADLINE, negotiate(&self.socket)).await?;
+        let connected = self.within(self.patience, negotiate(&self.socket)).await?;
         *self.connected.lock().unwrap_or_else(PoisonError::into_inner) = Some(connected.clone());
         Ok(connected)
     }
@@ -104,21 +104,17 @@ impl Client {
     }
 
     /// Reads an answer by a type of our own. `path` begins after the version.
-    pub(super) async fn get<T: DeserializeOwned>(
-        &self,
-        deadline: Duration,
-        path: &str,
-    ) -> Result<T, CallError> {
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
         let version = self.connected().await?.docker.client_version();
         let path = format!("/v{version}{path}");
-        let result = match tokio::time::timeout(deadline, get(&self.socket, &path)).await {
+        let result = match tokio::time::timeout(self.patience, get(&self.socket, &path)).await {
             Ok(Ok((200, body))) => serde_json::from_slice(&body)
                 .map_err(|error| self.unavailable(&format!("answers what is no answer: {error}"))),
             Ok(Ok((status, body))) => {
                 Err(CallError::Answered { status, message: message_of(&body) })
             }
             Ok(Err(error)) => Err(self.unavailable(&format!("cannot be reached: {error}"))),
-            Err(_) => Err(self.silent(deadline)),
+            Err(_) => Err(self.silent(self.patience)),
         };
         self.forget_after(result)
     }
@@ -282,7 +278,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_socket_that_is_not_there_is_named() {
-        let client = Client::new("/nowhere/engine.sock".into());
+        let client = Client::new("/nowhere/engine.sock".into(), Duration::from_secs(1));
         let error = client.connected().await.unwrap_err();
         let error = error.of_workload("cannot start it");
         assert_eq!(error.kind, Failure::Unavailable);

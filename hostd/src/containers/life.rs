@@ -11,7 +11,7 @@ use bollard::query_parameters::{
 use super::client::CallError;
 use super::seen::{Ours, Phase};
 use super::spec::refuse;
-use super::{ASK_DEADLINE, Containers, labels};
+use super::{Containers, labels};
 use crate::runtime::{Failure, RuntimeError};
 
 /// How long an engine may take to start something, or to remove it with all that it wrote.
@@ -73,7 +73,7 @@ impl Containers {
         let options = KillContainerOptionsBuilder::default().signal("SIGKILL").build();
         let kill =
             async move |docker: bollard::Docker| docker.kill_container(id, Some(options)).await;
-        match self.client.call(ASK_DEADLINE, kill).await {
+        match self.client.call(self.client.patience, kill).await {
             // What ended by itself in this moment cannot be killed: that is looked at next.
             Ok(()) | Err(CallError::Answered { .. }) => (),
             Err(error) => return Err(error.of_workload("")),
@@ -117,7 +117,7 @@ impl Containers {
         let filters = std::collections::HashMap::from([("label", vec![label])]);
         let options = ListVolumesOptionsBuilder::default().filters(&filters).build();
         let list = async move |docker: bollard::Docker| docker.list_volumes(Some(options)).await;
-        let listed = self.client.call(ASK_DEADLINE, list).await;
+        let listed = self.client.call(self.client.patience, list).await;
         let listed = listed.map_err(|error| error.of_engine("volumes cannot be listed"))?;
         for volume in listed.volumes.unwrap_or_default() {
             // Asked once more: what an engine makes of a filter must not cost anybody's data.

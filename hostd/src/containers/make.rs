@@ -11,7 +11,7 @@ use super::client::{CallError, shown};
 use super::secrets::{self, Owner};
 use super::seen::Ours;
 use super::spec::{self, Wanted, refuse};
-use super::{ASK_DEADLINE, Containers, pull};
+use super::{Containers, pull};
 use crate::runtime::{Failure, Make, RuntimeError};
 
 /// How long an engine may take to make something: what an image has in a volume's place is copied.
@@ -114,7 +114,7 @@ impl Containers {
             }
             Ok(archive)
         };
-        let archive = self.client.call(ASK_DEADLINE, read).await;
+        let archive = self.client.call(self.client.patience, read).await;
         let archive = archive.map_err(|error| error.of_workload("cannot read its users"))?;
         let passwd = secrets::passwd_of(&archive).map(<[u8]>::to_vec);
         passwd.ok_or_else(|| refuse("the image has no `/etc/passwd` that can be read"))

@@ -17,8 +17,6 @@ use crate::registries::{self, Registries};
 use crate::runtime::RuntimeError;
 use progress::Progress;
 
-/// How long an engine may take to look into its own store.
-const LOOK_DEADLINE: Duration = Duration::from_secs(30);
 /// How long it may unpack what it has fetched, during which podman says nothing.
 const UNPACK: Duration = Duration::from_secs(600);
 
@@ -31,7 +29,7 @@ pub(super) async fn look(
     image: &Reference,
 ) -> Result<Option<InspectedImage>, RuntimeError> {
     let full = image.full();
-    match client.get(LOOK_DEADLINE, &format!("/images/{full}/json")).await {
+    match client.get(&format!("/images/{full}/json")).await {
         Ok(image) => Ok(Some(image)),
         Err(error) if error.has_status(404) => Ok(None),
         Err(error) => Err(error.of_workload(format!("cannot look for the image `{full}`"))),

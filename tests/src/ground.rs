@@ -1,0 +1,103 @@
+//! The place of one test: namespaces of its own, a folder, and an engine in it.
+//!
+//! A test calls [`Ground::prepare`] on its own thread before it starts anything else; whatever the
+//! thread starts then lives in the same place, a real `hostd` too.
+
+mod orphans;
+mod rooms;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::engine::{Engine, Kind};
+use crate::image::Image;
+
+pub use rooms::ADDRESS;
+
+/// The image that is there from the beginning.
+pub const TINY: &str = "example.test/tiny:1";
+
+/// The place of one test.
+#[derive(Debug)]
+pub struct Ground {
+    /// The engine of this place.
+    pub engine: Engine,
+    folder: TempDir,
+}
+
+impl Ground {
+    /// A place with an engine that runs and has the image [`TINY`]; `None`, said in one line, where
+    /// this cannot be.
+    ///
+    /// # Panics
+    /// It cannot be made although it should, or nothing may be skipped here.
+    #[must_use]
+    pub fn prepare(kind: Kind) -> Option<Self> {
+        let ground = Self::prepare_empty(kind)?;
+        ground.engine.load(&Image::tiny(TINY));
+        Some(ground)
+    }
+
+    /// The same, without any image.
+    ///
+    /// # Panics
+    /// As [`Self::prepare`].
+    #[must_use]
+    pub fn prepare_empty(kind: Kind) -> Option<Self> {
+        if let Some(why) = why_not(kind) {
+            assert!(std::env::var_os("BASALT_NO_SKIP").is_none(), "{why}");
+            eprintln!("skipped: {why}");
+            return None;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        orphans::adopt().expect("processes without a parent come to this one");
+        rooms::enter(folder.path()).expect("namespaces of its own");
+        fs::create_dir("/run/basalt").expect("a folder on tmpfs");
+        let engine = Engine::start(kind, &folder.path().join("engine"));
+        Some(Self { engine, folder })
+    }
+
+    /// A path in its folder.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A folder on tmpfs.
+    #[must_use]
+    pub fn private(&self) -> &'static Path {
+        Path::new("/run/basalt")
+    }
+
+    /// Makes a name resolve to [`ADDRESS`] here.
+    ///
+    /// # Panics
+    /// `/etc/hosts` cannot be written.
+    pub fn resolve(&self, name: &str) {
+        let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
+        fs::write("/etc/hosts", format!("{hosts}\n{ADDRESS} {name}\n")).expect("our own /etc");
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        self.engine.remove_all();
+        self.engine.end();
+        orphans::end();
+        rooms::unmount_below(self.folder.path());
+    }
+}
+
+/// What is missing here.
+fn why_not(kind: Kind) -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("engines of containers need root".to_owned());
+    }
+    let folders = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"];
+    let is_there = |name: &&str| folders.iter().any(|folder| Path::new(folder).join(name).exists());
+    let programs = [kind.program(), "busybox", "ip", "docker-registry", "openssl", "htpasswd"];
+    let missing = programs.iter().find(|name| !is_there(name));
+    missing.map(|name| format!("`{name}` is not installed"))
+}

@@ -1,0 +1,60 @@
+//! Namespaces of one test's own: its mounts and its network are nobody else's, and go with it.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use basalt_cmd::Cmd;
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
+};
+use rustix::thread::UnshareFlags;
+
+/// An address of this network that is not loopback: engines trust that one more than others.
+pub const ADDRESS: &str = "10.99.0.1";
+
+/// Moves this thread, and all that it starts from now on, into a network and a table of mounts of
+/// its own. `/run` is empty there, and `/etc` may be written without touching the machine's.
+pub(super) fn enter(folder: &Path) -> io::Result<()> {
+    unshare()?;
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    mount("tmpfs", "/run", "tmpfs", flags, c"mode=755")?;
+    own_etc(folder)?;
+    for words in [&["link", "set", "lo", "up"][..], &["address", "add", ADDRESS, "dev", "lo"]] {
+        Cmd::new("ip").args(words).run().map_err(io::Error::other)?;
+    }
+    Ok(())
+}
+
+#[expect(unsafe_code, reason = "rustix marks it so for a flag that is not used here")]
+fn unshare() -> io::Result<()> {
+    let flags = UnshareFlags::NEWNS | UnshareFlags::NEWNET;
+    // SAFETY: only unsharing the table of open files (CLONE_FILES) can break what other threads
+    // rely on, and it is not among the flags.
+    unsafe { rustix::thread::unshare_unsafe(flags) }.map_err(io::Error::from)
+}
+
+fn own_etc(folder: &Path) -> io::Result<()> {
+    let (upper, work) = (folder.join("etc"), folder.join("etc-work"));
+    for part in [&upper, &work] {
+        fs::create_dir(part)?;
+    }
+    fs::set_permissions(&upper, fs::Permissions::from_mode(0o755))?;
+    let options = format!("lowerdir=/etc,upperdir={},workdir={}", upper.display(), work.display());
+    let options = std::ffi::CString::new(options).map_err(io::Error::other)?;
+    mount("overlay", "/etc", "overlay", MountFlags::empty(), options.as_c_str())?;
+    Ok(())
+}
+
+/// Unmounts everything below `folder`, what was mounted last first.
+pub(super) fn unmount_below(folder: &Path) {
+    let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
+    let targets = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+    let below: Vec<&str> = targets.filter(|target| Path::new(target).starts_with(folder)).collect();
+    for target in below.into_iter().rev() {
+        // One that goes with another is gone already.
+        let _ = unmount(target, UnmountFlags::DETACH);
+    }
+}

@@ -1,0 +1,147 @@
+//! Images from a registry, and every way in which they do not come.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use basalt_tests::engine::Kind;
+use basalt_tests::ground::{ADDRESS, Ground};
+use basalt_tests::image::Image;
+use basalt_tests::registry::{PASSWORD, Registry, USER};
+use hostd::containers::{Containers, Settings};
+use hostd::registries::{Login, Registries, Registry as Known};
+use hostd::runtime::{Failure, Runtime};
+use serde_json::json;
+
+use crate::stage::{Stage, settings};
+
+crate::on_both!(
+    an_image_comes_by_tag_and_by_digest,
+    what_a_registry_does_not_give_is_told_in_a_sentence,
+    bytes_that_are_not_what_their_hash_says_are_refused,
+    a_registry_that_stalls_is_given_up,
+);
+
+const NAME: &str = "registry.test";
+const PORT: u16 = 5443;
+/// Short, so that a test of a stall is.
+const STALL: Duration = Duration::from_secs(2);
+
+/// A stage with an empty engine and a registry, which the runtime knows.
+fn with_registry(kind: Kind) -> Option<(Stage, Registry)> {
+    let ground = Ground::prepare_empty(kind)?;
+    let registry = Registry::start(&ground, NAME, PORT);
+    let known = known(&ground, &registry, Some(registry.ca()), PASSWORD);
+    let runtime = Containers::new(Settings { registries: known, ..settings(&ground) });
+    Some((Stage { runtime, ground }, registry))
+}
+
+fn known(ground: &Ground, registry: &Registry, ca: Option<PathBuf>, password: &str) -> Registries {
+    let password_file = ground.path("password");
+    std::fs::write(&password_file, format!("{password}\n")).unwrap();
+    let login = Some(Login { username: USER.to_owned(), password_file });
+    let mut registries = Registries::default();
+    registries.insert(&registry.host, Known { ca, login });
+    registries
+}
+
+async fn an_image_comes_by_tag_and_by_digest(kind: Kind) {
+    let Some((stage, registry)) = with_registry(kind) else { return };
+    let digest = registry.fill("shop/web", "3", &Image::tiny("-").heavier(3 << 20));
+    let host = registry.host.clone();
+    let images = [format!("{host}/shop/web:3"), format!("{host}/shop/web@{digest}")];
+    for (number, image) in (1..).zip(&images) {
+        let make = stage.make(number, json!({ "image": image, "command": ["echo", "here"] }));
+        stage.runtime.prepare(&make).await.unwrap();
+        stage.run(&make).await;
+        assert_eq!(stage.output(&make).await, "here\n");
+    }
+    // What is here is not asked for again: the registry may be gone.
+    drop(registry);
+    for (number, image) in (1..).zip(&images) {
+        let make = stage.make(number, json!({ "image": image, "command": ["echo", "here"] }));
+        stage.runtime.prepare(&make).await.unwrap();
+    }
+    // Nothing of the password is told.
+    assert!(!stage.ground.engine.log().contains(PASSWORD));
+}
+
+/// Why an image does not come.
+async fn failure(stage: &Stage, image: &str) -> String {
+    let make = stage.make(1, json!({ "image": image }));
+    let error = stage.runtime.prepare(&make).await.expect_err("it does not come");
+    assert_eq!(error.kind, Failure::Workload, "{error}");
+    assert!(!error.message.contains(PASSWORD));
+    error.message
+}
+
+async fn what_a_registry_does_not_give_is_told_in_a_sentence(kind: Kind) {
+    let Some((mut stage, registry)) = with_registry(kind) else { return };
+    let _ = registry.fill("shop/web", "3", &Image::tiny("-"));
+    let host = &registry.host;
+    let wrong = format!("{host}/shop/web@sha256:{}", "0".repeat(64));
+    for (image, expected) in [
+        (format!("{host}/shop/none:1"), format!("`{host}` has no image `{host}/shop/none:1`")),
+        (format!("{host}/shop/web:9"), format!("`{host}` has no image `{host}/shop/web:9`")),
+        (wrong.clone(), format!("`{host}` has no image `{wrong}`")),
+        (
+            "nowhere.invalid/a:1".to_owned(),
+            "the name `nowhere.invalid` does not resolve".to_owned(),
+        ),
+        (format!("{ADDRESS}:1/a:1"), format!("`{ADDRESS}:1` refuses connections")),
+    ] {
+        assert_eq!(failure(&stage, &image).await, expected);
+    }
+
+    let image = format!("{host}/shop/web:3");
+    let with = |ca, password: &str| {
+        let registries = known(&stage.ground, &registry, ca, password);
+        Containers::new(Settings { registries, ..settings(&stage.ground) })
+    };
+    let runtimes = [
+        with(Some(registry.ca()), "wrong"),
+        with(None, PASSWORD),
+        with(Some("/nowhere/ca.pem".into()), PASSWORD),
+    ];
+    let expected = [
+        format!("`{host}` does not accept our credentials"),
+        format!("the certificate of `{host}` is from an authority that this host does not"),
+        "`/nowhere/ca.pem`, which `[registries]` names, cannot be read".to_owned(),
+    ];
+    for (runtime, expected) in runtimes.into_iter().zip(expected) {
+        stage.runtime = runtime;
+        let message = failure(&stage, &image).await;
+        assert!(message.starts_with(&expected), "{message}");
+    }
+}
+
+async fn bytes_that_are_not_what_their_hash_says_are_refused(kind: Kind) {
+    let Some((stage, registry)) = with_registry(kind) else { return };
+    let image = Image::tiny("-");
+    let digest = registry.fill("shop/web", "3", &image);
+    registry.damage(image.layer());
+    let host = &registry.host;
+    let image = format!("{host}/shop/web@{digest}");
+    let lies = format!("what `{host}` sends for `{image}` is not what its hash says");
+    assert_eq!(failure(&stage, &image).await, lies);
+    let make = stage.make(1, json!({ "image": image }));
+    let error = stage.create_error(&make).await;
+    assert_eq!(error.message, format!("the image `{image}` is not here"));
+}
+
+async fn a_registry_that_stalls_is_given_up(kind: Kind) {
+    let Some(mut stage) = crate::stage::stage(kind) else { return };
+    // It takes connections and says nothing: the kernel accepts them for it.
+    let listener = TcpListener::bind((ADDRESS, 0)).unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    stage.runtime = Containers::new(Settings { stall: STALL, ..settings(&stage.ground) });
+    let began = Instant::now();
+    let image = format!("{host}/a:1");
+    let expected = format!("`{host}` stalls: no progress for 2 s with `{image}`");
+    assert_eq!(failure(&stage, &image).await, expected);
+    assert!(began.elapsed() < STALL + Duration::from_secs(5), "{:?}", began.elapsed());
+    // Others are not held up by the fetch that hangs.
+    let make = stage.script(2, "exit 0");
+    stage.run(&make).await;
+    stage.end_of(&make).await;
+}
