@@ -1,0 +1,9 @@
+//! Virtual machines: hostd's client, the real `hostd-virt`, libvirt's own drivers and daemon.
+
+#![expect(clippy::unwrap_used, reason = "what cannot set up its ground has failed")]
+
+mod ground;
+mod web;
+
+mod images;
+mod lifecycle;
