@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use basalt_api::workload::{
 use hostd::machines::{Deadlines, Machines};
 use hostd::runtime::{Make, Runtime, RuntimeError};
 use hostd_core::instance::{Instance, InstanceState, Owner};
+use rustix::process::Signal;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -36,6 +38,8 @@ impl Host {
     /// One whose settings are changed first.
     pub(crate) fn with(uri: &str, change: impl FnOnce(&mut Settings, &mut Deadlines)) -> Self {
         let root = tempfile::tempdir().unwrap();
+        // QEMU is another user.
+        fs::set_permissions(root.path(), fs::Permissions::from_mode(0o711)).unwrap();
         let folder = |name| root.path().join(name).to_str().unwrap().to_owned();
         let mut settings = Settings {
             uri: uri.to_owned(),
@@ -96,6 +100,19 @@ impl Host {
             assert!(Instant::now() < until, "it never was so; it is {state:?}");
             let _ = tokio::time::timeout(Duration::from_secs(1), self.machines.changed()).await;
         }
+    }
+
+    /// Kills the process behind the host's back, and waits until that was noticed.
+    pub(crate) async fn kill_process(&self) {
+        let process = self.machines.process_id().await.unwrap();
+        signal(process, Signal::KILL);
+        let noticed = async {
+            while self.machines.process_id().await == Some(process) {
+                let changed = self.machines.changed();
+                let _ = tokio::time::timeout(Duration::from_millis(20), changed).await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, noticed).await.expect("its end is noticed");
     }
 
     /// How the machine is now.
@@ -171,6 +188,11 @@ pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
         assert!(Instant::now() < until, "it never was so: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+pub(crate) fn signal(process: u32, signal: Signal) {
+    let pid = rustix::process::Pid::from_raw(process.cast_signed()).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
 }
 
 fn names(folder: &Path) -> Vec<String> {

@@ -6,8 +6,9 @@ use basalt_api::id::WorkloadUid;
 use basalt_cmd::Cmd;
 use hostd::runtime::{Data, Failure, LogsWanted, Runtime};
 use hostd_core::instance::InstanceState;
+use rustix::process::Signal;
 
-use crate::ground::{DEADLINE, Host, TEST_DRIVER, small, until, vm};
+use crate::ground::{DEADLINE, Host, TEST_DRIVER, signal, small, until, vm};
 
 const IMAGE: [u8; 4096] = [7; 4096];
 const GRACE: Duration = Duration::from_secs(20);
@@ -125,7 +126,7 @@ async fn what_was_cut_while_it_was_made_is_seen_as_broken_and_can_be_removed() {
     let uid = make.assigned.uid;
     host.make(&make).await.unwrap();
     // With the process the driver's memory goes: libvirt knows nothing of the machine any more.
-    kill(&host).await;
+    host.kill_process().await;
     let broken = host.until(uid, |state| matches!(state, InstanceState::Broken { .. })).await;
     assert_eq!(broken.name.as_str(), "small");
     host.machines.remove(uid, Data::Keep).await.unwrap();
@@ -186,7 +187,7 @@ async fn a_process_that_does_not_answer_is_killed_and_another_serves() {
     let make = small(host.image("image", &IMAGE));
     host.make(&make).await.unwrap();
     let stuck = host.machines.process_id().await.unwrap();
-    signal(stuck, rustix::process::Signal::STOP);
+    signal(stuck, Signal::STOP);
     let error = host.machines.observe().await.unwrap_err();
     assert_eq!(error.kind, Failure::Unavailable);
     assert_eq!(error.message, "hostd-virt did not answer within 1 s and was ended");
@@ -202,7 +203,7 @@ async fn who_waits_is_told_when_the_process_dies() {
     // What was told of while the machine was made is heard first.
     let _ = tokio::time::timeout(Duration::from_millis(100), host.machines.changed()).await;
     let process = host.machines.process_id().await.unwrap();
-    signal(process, rustix::process::Signal::KILL);
+    signal(process, Signal::KILL);
     tokio::time::timeout(DEADLINE, host.machines.changed()).await.expect("its end is told");
 }
 
@@ -224,21 +225,4 @@ async fn there_is_no_log_of_a_machine_that_is_not_there() {
     let wanted = LogsWanted { tail: None, follow: false };
     let error = host.machines.logs(uid, wanted).await.unwrap_err();
     assert_eq!(error.kind, Failure::NotThere);
-}
-
-/// Kills the process behind the host's back, and waits until that was noticed.
-async fn kill(host: &Host) {
-    let process = host.machines.process_id().await.unwrap();
-    signal(process, rustix::process::Signal::KILL);
-    let noticed = async {
-        while host.machines.process_id().await == Some(process) {
-            let _ = tokio::time::timeout(Duration::from_millis(20), host.machines.changed()).await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, noticed).await.expect("its end is noticed");
-}
-
-fn signal(process: u32, signal: rustix::process::Signal) {
-    let pid = rustix::process::Pid::from_raw(process.cast_signed()).unwrap();
-    rustix::process::kill_process(pid, signal).unwrap();
 }

@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "what cannot set up its ground has failed")]
 
+mod daemon;
 mod ground;
+mod guest;
 mod web;
 
 mod images;
 mod lifecycle;
+mod real;
