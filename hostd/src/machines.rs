@@ -23,22 +23,39 @@ use crate::runtime::{Data, Failure, LogsWanted, Make, Runtime, RuntimeError};
 use backoff::Backoff;
 use process::Process;
 
-/// What a call may take that waits for nobody: libvirt starts QEMU in a second or two.
-const CALL: Duration = Duration::from_secs(120);
-/// One list, and a word with each machine.
-const OBSERVE: Duration = Duration::from_secs(30);
-/// What a stop may take beyond its grace.
-const STOP: Duration = Duration::from_secs(60);
-/// What an image may take beyond the longest silence of a download: it is looked at as well.
-const PREPARE: Duration = Duration::from_secs(90);
-/// How long `hostd-virt` stays without a machine: the next one may come soon.
-const IDLE: Duration = Duration::from_secs(30);
+/// How long things may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadlines {
+    /// A call that waits for nobody: libvirt starts QEMU in a second or two.
+    pub call: Duration,
+    /// One list, and a word with each machine.
+    pub observe: Duration,
+    /// What a stop may take beyond its grace.
+    pub stop: Duration,
+    /// What an image may take beyond the longest silence of a download: it is looked at as well.
+    pub prepare: Duration,
+    /// How long `hostd-virt` stays without a machine: the next one may come soon.
+    pub idle: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            call: Duration::from_secs(120),
+            observe: Duration::from_secs(30),
+            stop: Duration::from_secs(60),
+            prepare: Duration::from_secs(90),
+            idle: Duration::from_secs(30),
+        }
+    }
+}
 
 /// The virtual machines of this host.
 pub struct Machines {
     /// The program.
     program: PathBuf,
     settings: Settings,
+    deadlines: Deadlines,
     state: Mutex<State>,
     changed: Arc<Notify>,
 }
@@ -56,9 +73,9 @@ impl Machines {
     /// Machines that `program` runs, started when it is needed. It must be used on threads that
     /// stay: the program dies with the one that started it.
     #[must_use]
-    pub fn new(program: PathBuf, settings: Settings) -> Self {
+    pub fn new(program: PathBuf, settings: Settings, deadlines: Deadlines) -> Self {
         let changed = Arc::new(Notify::new());
-        Self { program, settings, state: Mutex::default(), changed }
+        Self { program, settings, deadlines, state: Mutex::default(), changed }
     }
 
     /// The id of the process that runs the machines, while there is one.
@@ -88,7 +105,7 @@ impl Machines {
         let process = Arc::new(started);
         // Kept before it has answered: one that does not is counted when the next is started.
         state.process = Some(Arc::clone(&process));
-        process.call(Ask::Begin(self.settings.clone()), OBSERVE).await?;
+        process.call(Ask::Begin(self.settings.clone()), self.deadlines.observe).await?;
         Ok(process)
     }
 
@@ -108,7 +125,7 @@ impl Machines {
         let is_busy = state.process.as_ref().is_some_and(|process| process.is_busy());
         if is_busy {
             state.idle_since = None;
-        } else if now - since >= IDLE {
+        } else if now - since >= self.deadlines.idle {
             // Its end is wanted, and nothing to back off from.
             state.process = None;
         }
@@ -136,7 +153,7 @@ impl Runtime for Machines {
             self.rest().await;
             return Ok(Vec::new());
         }
-        match self.call(Ask::Observe, OBSERVE).await? {
+        match self.call(Ask::Observe, self.deadlines.observe).await? {
             Reply::Seen(all) => Ok(all.into_iter().map(convert::instance).collect()),
             Reply::Ok => Err(process::nonsense()),
         }
@@ -145,20 +162,20 @@ impl Runtime for Machines {
     async fn prepare(&self, make: &Make) -> Result<(), RuntimeError> {
         let machine = convert::machine(make)?;
         let silence = Duration::from_secs(self.settings.idle_s.into());
-        self.call_plain(Ask::Prepare(machine), silence + PREPARE).await
+        self.call_plain(Ask::Prepare(machine), silence + self.deadlines.prepare).await
     }
 
     async fn create(&self, make: &Make) -> Result<(), RuntimeError> {
-        self.call_plain(Ask::Create(convert::machine(make)?), CALL).await
+        self.call_plain(Ask::Create(convert::machine(make)?), self.deadlines.call).await
     }
 
     async fn start(&self, uid: WorkloadUid) -> Result<(), RuntimeError> {
-        self.call_plain(Ask::Start(uid), CALL).await
+        self.call_plain(Ask::Start(uid), self.deadlines.call).await
     }
 
     async fn stop(&self, uid: WorkloadUid, grace: Duration) -> Result<(), RuntimeError> {
         let grace_s = u32::try_from(grace.as_secs()).unwrap_or(u32::MAX);
-        self.call_plain(Ask::Stop { uid, grace_s }, grace + STOP).await
+        self.call_plain(Ask::Stop { uid, grace_s }, grace + self.deadlines.stop).await
     }
 
     async fn remove(&self, uid: WorkloadUid, data: Data) -> Result<(), RuntimeError> {
@@ -166,7 +183,7 @@ impl Runtime for Machines {
             Data::Keep => Disk::Keep,
             Data::Delete => Disk::Delete,
         };
-        self.call_plain(Ask::Remove { uid, disk }, CALL).await
+        self.call_plain(Ask::Remove { uid, disk }, self.deadlines.call).await
     }
 
     async fn changed(&self) {

@@ -13,6 +13,7 @@ use virt::error::ErrorNumber;
 use virt::sys;
 
 use crate::clock;
+use crate::domain::Hypervisor;
 use crate::image;
 use crate::link::{Link, Open, is};
 use crate::record::{Now, Record};
@@ -72,15 +73,13 @@ impl Machines {
             let message = format!("`{}` runs, and only what does not is removed", mark.name);
             return Err(Refusal::workload(message));
         }
-        let nvram = match disk {
-            Disk::Keep => sys::VIR_DOMAIN_UNDEFINE_KEEP_NVRAM,
-            Disk::Delete => sys::VIR_DOMAIN_UNDEFINE_NVRAM,
+        let flags = match (open.hypervisor, disk) {
+            // It has neither snapshots of others nor a firmware.
+            (Hypervisor::Test, _) => sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE,
+            (_, Disk::Keep) => UNDEFINE | sys::VIR_DOMAIN_UNDEFINE_KEEP_NVRAM,
+            (_, Disk::Delete) => UNDEFINE | sys::VIR_DOMAIN_UNDEFINE_NVRAM,
         };
-        let undefined = match domain.undefine_flags(UNDEFINE | nvram) {
-            // Drivers other than QEMU's know nothing of a firmware's variables.
-            Err(error) if is(&error, ErrorNumber::InvalidArg) => domain.undefine_flags(UNDEFINE),
-            other => other,
-        };
+        let undefined = domain.undefine_flags(flags);
         self.link.forget(uid);
         match undefined {
             Err(error) if !is(&error, ErrorNumber::NoDomain) => Err(failed(error)),

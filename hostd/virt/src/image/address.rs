@@ -6,9 +6,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// Why no connection is made to an address; none where one may be.
 pub(super) fn refusal(address: IpAddr, own: &[IpAddr]) -> Option<&'static str> {
     let address = plain(address);
-    if own.iter().any(|own| plain(*own) == address) {
-        return Some("is this host's own address");
-    }
     match address {
         IpAddr::V4(v4) if v4.is_loopback() || v4.octets()[0] == 0 => Some("is this host itself"),
         IpAddr::V6(v6) if v6.is_loopback() || v6.is_unspecified() => Some("is this host itself"),
@@ -16,6 +13,7 @@ pub(super) fn refusal(address: IpAddr, own: &[IpAddr]) -> Option<&'static str> {
         IpAddr::V6(v6) if v6.is_unicast_link_local() => Some("is of this host's own link only"),
         IpAddr::V4(v4) if v4.is_multicast() || v4.is_broadcast() => Some("is no single host's"),
         IpAddr::V6(v6) if v6.is_multicast() => Some("is no single host's"),
+        _ if own.iter().any(|own| plain(*own) == address) => Some("is this host's own address"),
         _ => None,
     }
 }

@@ -1,0 +1,202 @@
+//! Machines on a real libvirtd and QEMU.
+
+use std::path::Path;
+use std::time::Duration;
+
+use basalt_api::workload::{Cpus, Firmware, VmNetwork};
+use basalt_cmd::Cmd;
+use bytes::Bytes;
+use hostd::runtime::{Data, Failure, LogsWanted, Make, Runtime};
+use hostd_core::instance::{Instance, InstanceState};
+use tokio::sync::mpsc;
+
+use crate::daemon::{Daemon, may_run};
+use crate::ground::{DEADLINE, Host, file_disk, small, vm};
+use crate::guest;
+
+/// An emulated processor boots the guest in seconds; a busy machine takes its time.
+const BOOT: Duration = Duration::from_secs(90);
+
+/// What a guest says, as it comes.
+struct Console {
+    from: mpsc::Receiver<Bytes>,
+    heard: String,
+}
+
+impl Console {
+    async fn of(host: &Host, make: &Make) -> Self {
+        let wanted = LogsWanted { tail: Some(0), follow: true };
+        let from = host.machines.logs(make.assigned.uid, wanted).await.unwrap();
+        Self { from, heard: String::new() }
+    }
+
+    async fn until(&mut self, expected: &str) {
+        while !self.heard.contains(expected) {
+            match tokio::time::timeout(BOOT, self.from.recv()).await {
+                Ok(Some(bytes)) => self.heard.push_str(&String::from_utf8_lossy(&bytes)),
+                _ => panic!("the guest never said {expected:?}, but\n{}", self.heard),
+            }
+        }
+    }
+}
+
+fn is_running(state: &InstanceState) -> bool {
+    matches!(state, InstanceState::Running { .. })
+}
+
+fn full() -> Make {
+    let mut make = small(file_disk(&guest::image()));
+    make.assigned.spec.resources.cpus = Some(Cpus::whole(2));
+    make.assigned.spec.resources.memory_mib = Some(256);
+    let vm = vm(&mut make);
+    (vm.firmware, vm.network) = (Firmware::Uefi, VmNetwork::Nat);
+    vm.disk.size_gib = Some(1);
+    vm.user_data_secret = Some("seed".parse().unwrap());
+    make.secrets.insert("seed".parse().unwrap(), b"greetings from outside\n".to_vec());
+    make
+}
+
+/// Whether the one machine is as it was before.
+async fn goes_on(host: &Host, before: &Instance) {
+    let now = host.until(before.uid, is_running).await;
+    assert_eq!(now.state, before.state, "it runs since the same moment");
+}
+
+#[tokio::test]
+async fn a_guest_boots_speaks_outlives_its_keepers_and_shuts_down() {
+    if !may_run() {
+        return;
+    }
+    let mut daemon = Daemon::start().await;
+    let host = daemon.host();
+    let make = full();
+    let uid = make.assigned.uid;
+    host.make(&make).await.unwrap();
+    let mut console = Console::of(&host, &make).await;
+    host.machines.start(uid).await.unwrap();
+    console.until("cpus: 2, memory: 2").await;
+    console.until("disk: 1073741824").await;
+    console.until("seed: greetings from outside").await;
+    console.until("seed: local-hostname: small").await;
+    console.until("lease: yes").await;
+    console.until("guest is up").await;
+    let seen = host.until(uid, is_running).await;
+    assert!(seen.addresses.iter().any(|one| one.starts_with("192.168.122.")), "{seen:?}");
+
+    host.kill_process().await;
+    goes_on(&host, &seen).await;
+
+    daemon.kill_and_start().await;
+    let back = async {
+        while host.machines.observe().await.is_err() {
+            host.machines.changed().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, back).await.expect("libvirtd is found again");
+    goes_on(&host, &seen).await;
+
+    host.machines.stop(uid, DEADLINE).await.unwrap();
+    console.until("guest goes down").await;
+    let state = host.state(uid).await.unwrap();
+    assert!(matches!(state, InstanceState::Ended { code: Some(0), note: None, .. }), "{state:?}");
+
+    host.machines.start(uid).await.unwrap();
+    console.heard.clear();
+    console.until("guest is up").await;
+    host.machines.stop(uid, Duration::ZERO).await.unwrap();
+    host.machines.remove(uid, Data::Delete).await.unwrap();
+    assert_eq!(daemon.virsh(&["list", "--all", "--name"]).trim(), "");
+    assert_eq!(host.folders(), [""; 0]);
+}
+
+/// A machine whose disk boots nothing: it runs, and hears no button.
+fn deaf(host: &Host) -> Make {
+    small(host.image("nothing", &[0; 65_536]))
+}
+
+#[tokio::test]
+async fn a_guest_that_hears_no_button_is_switched_off_when_its_grace_is_over() {
+    if !may_run() {
+        return;
+    }
+    let daemon = Daemon::start().await;
+    let host = daemon.host();
+    let make = deaf(&host);
+    let uid = make.assigned.uid;
+    host.make(&make).await.unwrap();
+    host.machines.start(uid).await.unwrap();
+    host.until(uid, is_running).await;
+    let began = std::time::Instant::now();
+    host.machines.stop(uid, Duration::from_secs(2)).await.unwrap();
+    assert!(began.elapsed() >= Duration::from_secs(2), "it had its grace");
+    let state = host.state(uid).await.unwrap();
+    let InstanceState::Ended { code: None, note: Some(note), .. } = state else {
+        panic!("{state:?}")
+    };
+    assert_eq!(note, "switched off");
+}
+
+#[tokio::test]
+async fn a_guest_whose_emulator_dies_has_crashed() {
+    if !may_run() {
+        return;
+    }
+    let daemon = Daemon::start().await;
+    let host = daemon.host();
+    let make = deaf(&host);
+    let uid = make.assigned.uid;
+    host.make(&make).await.unwrap();
+    host.machines.start(uid).await.unwrap();
+    host.until(uid, is_running).await;
+    let pattern = format!("^[^ ]*qemu-system-x86_64 .*-uuid {uid} ");
+    let pids = Cmd::new("pgrep").args(["-f", &pattern]).run().unwrap().stdout_text();
+    Cmd::new("kill").args(["-9", &pids]).run().unwrap();
+    let ended = host.until(uid, |state| matches!(state, InstanceState::Ended { .. })).await;
+    let InstanceState::Ended { code: None, note: Some(note), .. } = ended.state else {
+        panic!("{ended:?}")
+    };
+    assert_eq!(note, "crashed");
+    host.machines.start(uid).await.unwrap();
+    host.until(uid, is_running).await;
+}
+
+#[tokio::test]
+async fn what_libvirt_does_not_start_says_why_and_stays_as_it_was() {
+    if !may_run() {
+        return;
+    }
+    let daemon = Daemon::start().await;
+    let host = daemon.host();
+    let mut make = deaf(&host);
+    vm(&mut make).network = VmNetwork::Nat;
+    let uid = make.assigned.uid;
+    host.make(&make).await.unwrap();
+    daemon.virsh(&["net-destroy", "default"]);
+    let error = host.machines.start(uid).await.unwrap_err();
+    assert_eq!(error.kind, Failure::Workload);
+    let expected = "cannot start `small`: ";
+    assert!(error.message.starts_with(expected), "{error}");
+    assert!(error.message.contains("network 'default' is not active"), "{error}");
+    assert_eq!(host.state(uid).await, Some(InstanceState::Made));
+}
+
+#[tokio::test]
+async fn an_image_stays_roots_while_a_guest_uses_it() {
+    use std::os::unix::fs::MetadataExt;
+    if !may_run() {
+        return;
+    }
+    let daemon = Daemon::start().await;
+    let host = daemon.host();
+    let make = deaf(&host);
+    let uid = make.assigned.uid;
+    host.make(&make).await.unwrap();
+    host.machines.start(uid).await.unwrap();
+    host.until(uid, is_running).await;
+    let owner = |path: &Path| path.metadata().unwrap().uid();
+    let image = host.path("state/images").join(&host.cache()[0]);
+    let disk = host.path(&format!("state/machines/{uid}/disk.qcow2"));
+    assert_eq!(owner(&image), 0);
+    assert_ne!(owner(&disk), 0, "QEMU runs as another user, and this is its own");
+    assert_eq!(image.metadata().unwrap().mode() & 0o777, 0o444);
+}
