@@ -7,7 +7,7 @@ use basalt_api::virt::Settings;
 
 use crate::config::Config;
 use crate::containers::{self, Containers};
-use crate::machines::Machines;
+use crate::machines::{Deadlines, Machines};
 use crate::paths::Paths;
 use crate::reconcile::Runtimes;
 use crate::registries;
@@ -25,7 +25,7 @@ pub fn open(paths: &Paths, config: &Config) -> Runtimes {
     let settings = containers::Settings::new(&config.containers_socket, config.registries.clone());
     Runtimes {
         containers: Arc::new(Containers::new(settings)),
-        machines: Arc::new(Machines::new(program(), machines(paths, config))),
+        machines: Arc::new(Machines::new(program(), machines(paths, config), Deadlines::default())),
         private: paths.private(),
         marks: paths.state(),
     }

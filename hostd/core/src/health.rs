@@ -93,7 +93,9 @@ pub fn state_copied(name: &str) -> Problem {
     Problem {
         code: Code::StateCopied,
         subject: "identity".to_owned(),
-        message: format!("this state was made on another machine, `{name}`: nothing of it is started"),
+        message: format!(
+            "this state was made on another machine, `{name}`: nothing of it is started"
+        ),
         hint: Some("give this host a join string of its own (`basaltctl token create`)".to_owned()),
         fails_gate: false,
     }
