@@ -10,7 +10,7 @@ use basalt_deploy::{Repo, SigningKey};
 use crate::cache::{self, Cache, remove_tree};
 use crate::definition::Definition;
 use crate::key;
-use crate::lock::{self, Fetcher, Lock, MissingPackages};
+use crate::lock::{self, Fetcher, Lock, LockPolicy};
 use crate::manifest::{FORM, Manifest};
 use crate::plan::{self, Places, Request, Target};
 use crate::progress::Progress;
@@ -28,8 +28,8 @@ pub struct Options {
     pub places: Places,
     /// `--version`.
     pub version: Option<String>,
-    /// `--locked`.
-    pub locked: bool,
+    /// `--locked`, `--update`, or neither.
+    pub lock: LockPolicy,
     /// `--sign-key`.
     pub sign_key: Option<PathBuf>,
     /// Now, in seconds since 1970.
@@ -67,7 +67,7 @@ pub fn build(options: &Options, progress: Progress) -> Result<Built> {
         return Ok(Built { manifest, folder: target.folder, fresh: false });
     }
     build.refuse_to_overwrite(&target)?;
-    let (lock, target) = build.get_packages(lock, target)?;
+    build.get_packages(&lock, &target)?;
     let manifest = build.make(&lock, &target)?;
     Ok(Built { manifest, folder: target.folder, fresh: true })
 }
@@ -90,7 +90,7 @@ struct Build<'a> {
 impl Build<'_> {
     fn lock(&self) -> Result<Lock> {
         let path = Lock::path_for(&self.options.places.definition);
-        match plan::usable_lock(self.definition, &path, self.options.locked)? {
+        match plan::usable_lock(self.definition, &path, self.options.lock)? {
             Some(lock) => Ok(lock),
             None => self.resolve(),
         }
@@ -118,24 +118,10 @@ impl Build<'_> {
         )
     }
 
-    /// Gets the packages, when the tree is not there. A lock that can no longer be had is made
-    /// anew, unless `--locked` forbids it.
-    fn get_packages(&self, lock: Lock, target: Target) -> Result<(Lock, Target)> {
-        if self.has_tree(&target.tree_key)? {
-            return Ok((lock, target));
-        }
-        match self.fetch(&lock) {
-            Err(error) if error.is::<MissingPackages>() && !self.options.locked => {
-                self.progress.say(&format!("{error}"));
-                self.progress.say("making the lock anew from what the mirror has today …");
-                let lock = self.resolve()?;
-                self.fetch(&lock)?;
-                let places = &self.options.places;
-                let target = plan::target(self.definition, &lock, places, &self.request)?;
-                Ok((lock, target))
-            }
-            result => result.map(|()| (lock, target)),
-        }
+    /// Gets the packages, when the tree is not there. What cannot be had is an error and never a
+    /// reason for another lock: a host must not change because a network failed.
+    fn get_packages(&self, lock: &Lock, target: &Target) -> Result<()> {
+        if self.has_tree(&target.tree_key)? { Ok(()) } else { self.fetch(lock) }
     }
 
     fn fetch(&self, lock: &Lock) -> Result<()> {

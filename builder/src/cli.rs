@@ -10,7 +10,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::build::{self, Options};
 use crate::cache::CachePaths;
 use crate::definition::Definition;
-use crate::lock::Lock;
+use crate::lock::{Lock, LockPolicy};
 use crate::plan::{self, Places, Request};
 use crate::progress::Progress;
 use crate::run::{self, Login, Writes};
@@ -59,6 +59,9 @@ struct PlaceArgs {
     /// Refuse to change the package lock
     #[arg(long)]
     locked: bool,
+    /// Make the package lock anew from what the mirrors have today
+    #[arg(long, conflicts_with = "locked")]
+    update: bool,
     /// The release's version [default: the last one plus one, when anything changed]
     #[arg(long = "version", value_name = "VERSION", id = "release")]
     release: Option<String>,
@@ -130,6 +133,14 @@ impl RunArgs {
 }
 
 impl PlaceArgs {
+    fn lock_policy(&self) -> LockPolicy {
+        match (self.locked, self.update) {
+            (true, _) => LockPolicy::Keep,
+            (_, true) => LockPolicy::Update,
+            _ => LockPolicy::Follow,
+        }
+    }
+
     fn places(&self) -> Result<Places> {
         let cache = match &self.cache {
             Some(cache) => cache.clone(),
@@ -177,8 +188,8 @@ fn build(args: PlaceArgs, now: u64) -> Result<()> {
     let json = args.json;
     let options = Options {
         places: args.places()?,
+        lock: args.lock_policy(),
         version: args.release,
-        locked: args.locked,
         sign_key: args.sign_key,
         now,
     };
@@ -210,7 +221,8 @@ fn mb(bytes: u64) -> u64 {
 fn plan(args: &PlaceArgs) -> Result<()> {
     let places = args.places()?;
     let definition = Definition::load(&places.definition)?;
-    let lock = plan::usable_lock(&definition, &Lock::path_for(&places.definition), args.locked)?;
+    let lock =
+        plan::usable_lock(&definition, &Lock::path_for(&places.definition), args.lock_policy())?;
     let trusted_key = args.sign_key.as_deref().map(key::public_half).transpose()?;
     let request = Request { version: args.release.clone(), trusted_key };
     let stages = plan::stages(&definition, lock.as_ref(), &places, &request)?;

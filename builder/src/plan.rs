@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::cache::CachePaths;
 use crate::definition::Definition;
 use crate::fingerprint::Fingerprint;
-use crate::lock::Lock;
+use crate::lock::{Lock, LockPolicy};
 use crate::manifest::Manifest;
 use crate::stage::compose::{HOST_PROGRAMS, Inputs};
 use crate::stage::{commit, initramfs, release::Trust, tree};
@@ -130,11 +130,20 @@ pub fn finished(target: &Target) -> Option<Manifest> {
     same.then_some(manifest)
 }
 
-/// The lock of a definition, when there is one and it answers what the definition asks for.
+/// The lock to build from: the one beside the definition, when it answers what the definition
+/// asks for. `None` when the mirrors have to be asked. What the network does never decides that.
 ///
 /// # Errors
-/// The lock is damaged; or, with `locked`, there is none that fits.
-pub fn usable_lock(definition: &Definition, path: &Path, locked: bool) -> Result<Option<Lock>> {
+/// The lock is damaged; or it must be kept, and there is none that fits.
+pub fn usable_lock(
+    definition: &Definition,
+    path: &Path,
+    policy: LockPolicy,
+) -> Result<Option<Lock>> {
+    if policy == LockPolicy::Update {
+        return Ok(None);
+    }
+    let locked = policy == LockPolicy::Keep;
     let lock = Lock::read(path)?;
     let fits = |lock: &Lock| lock.request == Lock::request_of(definition);
     match lock {

@@ -47,8 +47,8 @@ impl MissingPackages {
             lines.push(format!("{} more packages were not tried", self.not_tried));
         }
         lines.push(
-            "hint: check the network; when a mirror has dropped a version, build once without \
-             `--locked` to take the present one, or set `debian.snapshot_mirror`"
+            "hint: check the network; when a mirror has dropped a version, set \
+             `debian.snapshot_mirror`, or build once with `--update` to take the present ones"
                 .to_owned(),
         );
         lines.join("\n")
