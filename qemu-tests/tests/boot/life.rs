@@ -126,11 +126,11 @@ fn bad_update(host: &mut Host) -> Result<()> {
     host.reboot()?;
     host.console_says(&[
         "this boot is not good after 30 s",
-        "this release is on trial: rebooting",
+        "this release is on trial: rebooting, tries left: 1",
     ])?;
     host.console_says(&[
         "this boot is not good after 30 s",
-        "this release is on trial: rebooting",
+        "this release is on trial: rebooting, for basalt-2-b.conf can still boot",
     ])?;
     host.console_says(&["slot b blessed, hostd is ready"])?;
     host.catches_up()?;
