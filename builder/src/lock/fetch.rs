@@ -63,12 +63,15 @@ pub struct Fetcher<'a> {
 }
 
 impl<'a> Fetcher<'a> {
-    /// A fetcher for a definition's mirrors. `patience` bounds connecting, waiting for an answer,
-    /// and, beside what the size allows, the download.
+    /// A fetcher for a definition's mirrors. `patience` bounds finding a mirror's address,
+    /// connecting, waiting for an answer and for each piece of a package, and, beside what the
+    /// size allows, the whole download.
     #[must_use]
     pub fn new(debian: &'a Debian, patience: Duration) -> Self {
         let config = ureq::Agent::config_builder()
+            .timeout_resolve(Some(patience))
             .timeout_connect(Some(patience))
+            .timeout_per_read(Some(patience))
             .timeout_recv_response(Some(patience))
             .user_agent(concat!("basalt/", env!("CARGO_PKG_VERSION")))
             .build();
