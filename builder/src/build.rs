@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use basalt_deploy::{Repo, SigningKey};
 
 use crate::cache::{self, Cache, remove_tree};
@@ -66,7 +66,7 @@ pub fn build(options: &Options, progress: Progress) -> Result<Built> {
     if let Some(manifest) = plan::finished(&target) {
         return Ok(Built { manifest, folder: target.folder, fresh: false });
     }
-    build.refuse_to_overwrite(&target)?;
+    plan::refuse_to_overwrite(&target)?;
     build.get_packages(&lock, &target)?;
     let manifest = build.make(&lock, &target)?;
     Ok(Built { manifest, folder: target.folder, fresh: true })
@@ -102,20 +102,6 @@ impl Build<'_> {
         lock.write(&Lock::path_for(&self.options.places.definition))?;
         step.finish(&format!("{} packages", lock.packages.len()));
         Ok(lock)
-    }
-
-    /// A version is published under its name: it never becomes something else.
-    fn refuse_to_overwrite(&self, target: &Target) -> Result<()> {
-        let Some(old) = Manifest::read(&target.folder) else { return Ok(()) };
-        if old.build_id == target.build_id {
-            return Ok(());
-        }
-        bail!(
-            "`{}` holds another build of version {}\nhint: choose another `--version`, or remove \
-             that folder",
-            target.folder.display(),
-            target.version
-        )
     }
 
     /// Gets the packages, when the tree is not there. What cannot be had is an error and never a

@@ -93,7 +93,8 @@ pub fn target(
         )
     })?;
     let head = head(places, definition)?;
-    let version = version::choose(request.version.as_deref(), head.as_ref(), &build_id)?;
+    let given = given_versions(&places.out.join(&definition.name));
+    let version = version::choose(request.version.as_deref(), head.as_ref(), &given, &build_id)?;
     let folder = places.out.join(&definition.name).join(&version);
     let disk_key = Fingerprint::new("disk 1")
         .part(build_id.as_bytes())
@@ -128,6 +129,30 @@ pub fn finished(target: &Target) -> Option<Manifest> {
     let manifest = Manifest::read(&target.folder)?;
     let same = manifest.disk_key == target.disk_key && manifest.disk_is_there(&target.folder);
     same.then_some(manifest)
+}
+
+/// Refuses a target whose folder holds another build: a version is published under its name, and
+/// never becomes something else.
+///
+/// # Errors
+/// It does; the message says what to do.
+pub fn refuse_to_overwrite(target: &Target) -> Result<()> {
+    let Some(old) = Manifest::read(&target.folder) else { return Ok(()) };
+    if old.build_id == target.build_id {
+        return Ok(());
+    }
+    bail!(
+        "`{}` holds another build of version {}\nhint: choose another `--version`, or remove that \
+         folder",
+        target.folder.display(),
+        target.version
+    )
+}
+
+/// The versions whose output is in `folder`; none when it cannot be read.
+fn given_versions(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
 /// The lock to build from: the one beside the definition, when it answers what the definition
@@ -225,5 +250,60 @@ impl fmt::Display for StagePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = if self.cached { "cached" } else { "to do" };
         write!(f, "{:<10} {state:<7} {}", self.stage, self.detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::{Disk, FORM};
+
+    /// A folder with the output of the build `x` as version 5.
+    fn out() -> tempfile::TempDir {
+        let out = tempfile::tempdir().unwrap();
+        let folder = out.path().join("5");
+        std::fs::create_dir(&folder).unwrap();
+        let manifest = Manifest {
+            form: FORM,
+            name: "base".into(),
+            version: "5".into(),
+            build_id: "x".into(),
+            commit: "c".into(),
+            ref_name: "r".into(),
+            release: "unsigned".into(),
+            signed_by: "f".into(),
+            packages: 1,
+            disk_key: "d".into(),
+            disk: Disk { file: "disk.raw".into(), size: 1, allocated: 1 },
+        };
+        manifest.write(&folder).unwrap();
+        out
+    }
+
+    fn target(out: &Path, version: &str, build_id: &str) -> Target {
+        Target {
+            tree_key: String::new(),
+            initramfs_key: String::new(),
+            build_id: build_id.into(),
+            disk_key: String::new(),
+            version: version.into(),
+            folder: out.join(version),
+        }
+    }
+
+    #[test]
+    fn a_version_never_becomes_another_build() {
+        let out = out();
+        let error = refuse_to_overwrite(&target(out.path(), "5", "y")).unwrap_err().to_string();
+        assert!(error.contains("another build of version 5\nhint: choose another"), "{error}");
+        refuse_to_overwrite(&target(out.path(), "5", "x")).unwrap();
+        refuse_to_overwrite(&target(out.path(), "6", "y")).unwrap();
+    }
+
+    #[test]
+    fn every_version_with_an_output_was_given() {
+        let out = out();
+        assert_eq!(given_versions(out.path()), ["5"]);
+        assert_eq!(given_versions(Path::new("/nonexistent")), [""; 0]);
     }
 }
