@@ -185,6 +185,7 @@ pub fn execute(cli: Cli, now: u64) -> Result<()> {
 
 fn build(args: PlaceArgs, now: u64) -> Result<()> {
     namespace::become_root()?;
+    key::clear_on_signals()?;
     let json = args.json;
     let options = Options {
         places: args.places()?,
@@ -223,6 +224,7 @@ fn plan(args: &PlaceArgs) -> Result<()> {
     let definition = Definition::load(&places.definition)?;
     let lock =
         plan::usable_lock(&definition, &Lock::path_for(&places.definition), args.lock_policy())?;
+    key::clear_on_signals()?;
     let trusted_key = args.sign_key.as_deref().map(key::public_half).transpose()?;
     let request = Request { version: args.release.clone(), trusted_key };
     let stages = plan::stages(&definition, lock.as_ref(), &places, &request)?;
@@ -239,6 +241,7 @@ fn check(args: &CheckArgs) -> Result<()> {
 }
 
 fn create_key(name: &str, out: &std::path::Path) -> Result<()> {
+    key::clear_on_signals()?;
     let (secret, public) = key::create(name, out)?;
     print_line(&format!(
         "secret key  {}  (keep it; `basalt build --sign-key` reads it)\npublic key  {}",
