@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use basalt_deploy::{Repo, SigningKey};
 
-use crate::cache::{self, Cache, remove_tree};
+use crate::cache::{self, Cache, Claim, remove_tree};
 use crate::definition::Definition;
 use crate::key;
 use crate::lock::{self, Fetcher, Lock, LockPolicy};
@@ -74,9 +74,12 @@ pub fn build(options: &Options, progress: Progress) -> Result<Built> {
 
 /// Makes the output folder and waits for a build that writes to it.
 fn lock_output(out: &Path, progress: Progress) -> Result<fs::File> {
-    fs::create_dir_all(out)
-        .with_context(|| format!("cannot create the output folder `{}`", out.display()))?;
-    cache::lock(&out.join(".lock"), "output folder", progress)
+    fs::create_dir_all(out).with_context(|| {
+        let out = out.display();
+        format!("cannot create the output folder `{out}`\nhint: name another one with `--out DIR`")
+    })?;
+    let claim = Claim { what: "output folder", flag: "--out" };
+    cache::lock(&out.join(".lock"), claim, progress)
 }
 
 struct Build<'a> {

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use basalt_deploy::{CommitInfo, Repo};
 use serde::Serialize;
 
 use crate::cache::CachePaths;
 use crate::definition::Definition;
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Fingerprint, InputError};
 use crate::lock::{Lock, LockPolicy};
 use crate::manifest::Manifest;
 use crate::stage::compose::{HOST_PROGRAMS, Inputs};
@@ -84,14 +84,7 @@ pub fn target(
     request: &Request,
 ) -> Result<Target> {
     let inputs = inputs(definition, lock, places, request)?;
-    let build_id = inputs.build_id().with_context(|| {
-        format!(
-            "an input of the image is missing\nhint: the host programs ({}) are looked for in \
-             `{}`; name another folder with `--host-programs`",
-            HOST_PROGRAMS.join(", "),
-            places.programs.display()
-        )
-    })?;
+    let build_id = inputs.build_id().map_err(|error| unreadable(error, &places.programs))?;
     let head = head(places, definition)?;
     let given = given_versions(&places.out.join(&definition.name));
     let version = version::choose(request.version.as_deref(), head.as_ref(), &given, &build_id)?;
@@ -105,6 +98,19 @@ pub fn target(
         .hex();
     let Inputs { tree_key, initramfs_key, .. } = inputs;
     Ok(Target { tree_key, initramfs_key, build_id, disk_key, version, folder })
+}
+
+/// Says where host programs are looked for, when it is one of them that cannot be read.
+fn unreadable(error: InputError, programs: &Path) -> anyhow::Error {
+    if !HOST_PROGRAMS.iter().any(|program| error.path == programs.join(program)) {
+        return error.into();
+    }
+    anyhow::Error::from(error).context(format!(
+        "a host program is missing\nhint: they ({}) are looked for in `{}`; name another folder \
+         with `--host-programs`",
+        HOST_PROGRAMS.join(", "),
+        programs.display()
+    ))
 }
 
 /// The inputs of the composition.
@@ -298,6 +304,21 @@ mod tests {
         assert!(error.contains("another build of version 5\nhint: choose another"), "{error}");
         refuse_to_overwrite(&target(out.path(), "5", "x")).unwrap();
         refuse_to_overwrite(&target(out.path(), "6", "y")).unwrap();
+    }
+
+    #[test]
+    fn only_a_missing_host_program_is_looked_for_elsewhere() {
+        let said = |path: &str| {
+            let source = std::io::ErrorKind::PermissionDenied.into();
+            let error = InputError { path: path.into(), source };
+            basalt_explain::explain(&unreadable(error, Path::new("/programs")))
+        };
+        assert_eq!(
+            said("/images/base/etc/x"),
+            "cannot read `/images/base/etc/x`: permission denied"
+        );
+        let program = said("/programs/hostctl");
+        assert!(program.contains("looked for in `/programs`; name another"), "{program}");
     }
 
     #[test]
