@@ -49,6 +49,11 @@ fn load(dir: &Path, text: &str) -> Result<Definition, String> {
     Definition::load(&path).map_err(|error| error.to_string().replace(&shown, ""))
 }
 
+/// A definition without mistakes, for tests of what uses one. Its folders are gone.
+pub(crate) fn example() -> Definition {
+    load(folder().path(), GOOD).unwrap()
+}
+
 /// Replaces `from` in the good definition and expects `expected` in the error.
 fn check(from: &str, to: &str, expected: &str) {
     assert!(GOOD.contains(from), "`{from}` is not in the definition");
