@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use basalt_deploy::{Repo, SigningKey};
+use basalt_deploy::Repo;
 
 use crate::cache::{self, Cache, Claim, remove_tree};
-use crate::definition::Definition;
-use crate::key;
+use crate::definition::{Definition, Format};
+use crate::key::{self, ReleaseKey};
 use crate::lock::{self, Fetcher, Lock, LockPolicy};
-use crate::manifest::{FORM, Manifest};
+use crate::manifest::{Disk, FORM, Manifest};
 use crate::plan::{self, Places, Request, Target};
 use crate::progress::Progress;
 use crate::stage::commit::Stamp;
@@ -101,7 +101,7 @@ impl Build<'_> {
 
     fn resolve(&self) -> Result<Lock> {
         let step = self.progress.step("lock");
-        let lock = lock::resolve(self.definition, self.cache, self.options.now, &step)?;
+        let lock = lock::resolve(self.definition, self.cache, self.options.now, PATIENCE, &step)?;
         lock.write(&Lock::path_for(&self.options.places.definition))?;
         step.finish(&format!("{} packages", lock.packages.len()));
         Ok(lock)
@@ -131,7 +131,7 @@ impl Build<'_> {
             tree::make(self.definition, lock, self.cache, &step)?;
             step.finish(&target.tree_key[..12]);
         }
-        if !self.cache.initramfs(&target.initramfs_key).exists() {
+        if !initramfs::is_cached(self.cache, &target.initramfs_key) {
             let step = self.progress.step("initramfs");
             let (tree_key, key) = (&target.tree_key, &target.initramfs_key);
             initramfs::make(self.definition, tree_key, key, self.cache, &step)?;
@@ -141,11 +141,11 @@ impl Build<'_> {
             Some(path) => key::load(path)?,
             None => key::development()?,
         };
-        let commit = self.commit(lock, target, &key.signing)?;
-        self.disk(lock, target, &commit, &key.signing.fingerprint)
+        let commit = self.commit(lock, target, &key)?;
+        self.output(lock, target, &commit, &key.signing.fingerprint)
     }
 
-    fn commit(&self, lock: &Lock, target: &Target, key: &SigningKey) -> Result<String> {
+    fn commit(&self, lock: &Lock, target: &Target, key: &ReleaseKey) -> Result<String> {
         let step = self.progress.step("commit");
         let places = &self.options.places;
         let inputs = Inputs {
@@ -163,20 +163,25 @@ impl Build<'_> {
         let commit = commit::make(
             &inputs,
             &release,
-            &Stamp { time: lock.resolved, key },
+            &Stamp { time: lock.resolved, key: &key.signing },
             self.cache,
             &step,
         )?;
         let output = places.out.join("repo");
-        commit::export(&commit, &self.definition.ostree_ref, self.cache, &output)?;
+        commit::export(&commit, &self.definition.ostree_ref, &key.keyring, self.cache, &output)?;
         step.finish(&commit[..12]);
         Ok(commit)
     }
 
-    fn disk(&self, lock: &Lock, target: &Target, commit: &str, signer: &str) -> Result<Manifest> {
+    /// The output's folder: a disk, if the definition asks for one, and what tells of the build.
+    fn output(&self, lock: &Lock, target: &Target, commit: &str, signer: &str) -> Result<Manifest> {
         let step = self.progress.step("disk");
         let staging = self.staging(target)?;
-        let disk = disk::make(self.definition, commit, self.cache, &staging, &step)?;
+        let disk = if self.definition.formats.contains(&Format::Raw) {
+            Some(disk::make(self.definition, commit, self.cache, &staging, &step)?)
+        } else {
+            None
+        };
         let release = match self.request.trust() {
             Trust::Signed => "signed",
             Trust::Unsigned => "unsigned",
@@ -199,7 +204,8 @@ impl Build<'_> {
         remove_tree(&target.folder)?;
         basalt_durable::rename(&staging, &target.folder)
             .with_context(|| format!("cannot place `{}`", target.folder.display()))?;
-        step.finish(&format!("{} MB", manifest.disk.allocated / 1_000_000));
+        let size = |disk: &Disk| format!("{} MB", disk.allocated / 1_000_000);
+        step.finish(&manifest.disk.as_ref().map_or("none asked for".to_owned(), size));
         Ok(manifest)
     }
 

@@ -69,6 +69,12 @@ impl CachePaths {
         self.root.join("initramfs").join(format!("{fingerprint}.img"))
     }
 
+    /// The SHA-256 of that initramfs.
+    #[must_use]
+    pub fn initramfs_hash(&self, fingerprint: &str) -> PathBuf {
+        self.initramfs(fingerprint).with_extension("sha256")
+    }
+
     /// Package lists of the archives that this fingerprint names.
     #[must_use]
     pub fn apt(&self, fingerprint: &str) -> PathBuf {

@@ -11,6 +11,7 @@ use crate::build::{self, Options};
 use crate::cache::CachePaths;
 use crate::definition::Definition;
 use crate::lock::{Lock, LockPolicy};
+use crate::manifest::Manifest;
 use crate::plan::{self, Places, Request};
 use crate::progress::Progress;
 use crate::run::{self, Login, Writes};
@@ -204,15 +205,13 @@ fn build(args: PlaceArgs, now: u64) -> Result<()> {
     let manifest = &built.manifest;
     let state = if built.fresh { "built" } else { "nothing changed:" };
     let note = if manifest.release == "unsigned" { ", unsigned release" } else { "" };
-    print_line(&format!(
-        "{state} {} {}{note}\n  disk    {}\n  commit  {}\n  size    {} MB of {} MB",
-        manifest.name,
-        manifest.version,
-        built.folder.join(&manifest.disk.file).display(),
-        manifest.commit,
-        mb(manifest.disk.allocated),
-        mb(manifest.disk.size)
-    ))
+    let Manifest { name, version, commit, .. } = manifest;
+    let disk = manifest.disk.as_ref().map_or_else(String::new, |disk| {
+        let (used, size) = (mb(disk.allocated), mb(disk.size));
+        let file = built.folder.join(&disk.file);
+        format!("\n  disk    {}\n  size    {used} MB of {size} MB", file.display())
+    });
+    print_line(&format!("{state} {name} {version}{note}\n  commit  {commit}{disk}"))
 }
 
 fn mb(bytes: u64) -> u64 {

@@ -24,6 +24,8 @@ pub struct ReleaseKey {
     pub signing: SigningKey,
     /// The public half, armored.
     pub public: String,
+    /// A file with the public half as libostree reads it.
+    pub keyring: PathBuf,
     _home: Home,
 }
 
@@ -83,8 +85,11 @@ pub fn load(path: &Path) -> Result<ReleaseKey> {
         bail!("{}: it holds no secret key, only a public one\n{hint}", doing());
     };
     let public = home.gpg().args(["--armor", "--export", &fingerprint]).run()?.stdout_text();
+    let keyring = home.path().join("public.gpg");
+    fs::write(&keyring, home.gpg().args(["--export", &fingerprint]).run()?.stdout)
+        .with_context(doing)?;
     let signing = SigningKey { home: home.path().to_owned(), fingerprint };
-    Ok(ReleaseKey { signing, public, _home: home })
+    Ok(ReleaseKey { signing, public, keyring, _home: home })
 }
 
 /// The public half of the secret key in `path`.

@@ -8,7 +8,7 @@ use basalt_deploy::{CommitInfo, Repo};
 use serde::Serialize;
 
 use crate::cache::CachePaths;
-use crate::definition::Definition;
+use crate::definition::{Definition, Format};
 use crate::fingerprint::{Fingerprint, InputError};
 use crate::lock::{Lock, LockPolicy};
 use crate::manifest::Manifest;
@@ -133,7 +133,7 @@ pub fn inputs<'a>(
 #[must_use]
 pub fn finished(target: &Target) -> Option<Manifest> {
     let manifest = Manifest::read(&target.folder)?;
-    let same = manifest.disk_key == target.disk_key && manifest.disk_is_there(&target.folder);
+    let same = manifest.disk_key == target.disk_key && manifest.is_whole(&target.folder);
     same.then_some(manifest)
 }
 
@@ -220,7 +220,7 @@ pub fn stages(
         plan("tree", tree, short(&target.tree_key)),
         plan(
             "initramfs",
-            places.cache.initramfs(&target.initramfs_key).exists(),
+            initramfs::is_cached(&places.cache, &target.initramfs_key),
             short(&target.initramfs_key),
         ),
         plan(
@@ -228,8 +228,18 @@ pub fn stages(
             has(commit::cache_ref(&target.build_id, &target.version))?,
             format!("{} version {}", definition.ostree_ref, target.version),
         ),
-        plan("disk", finished(&target).is_some(), target.folder.display().to_string()),
+        plan("disk", finished(&target).is_some(), output(definition, &target)),
     ])
+}
+
+/// What the last stage makes.
+fn output(definition: &Definition, target: &Target) -> String {
+    let folder = target.folder.display();
+    if definition.formats.contains(&Format::Raw) {
+        folder.to_string()
+    } else {
+        format!("{folder}, without a disk: `formats` asks for none")
+    }
 }
 
 fn unlocked_stages() -> Vec<StagePlan> {
@@ -280,7 +290,7 @@ mod tests {
             signed_by: "f".into(),
             packages: 1,
             disk_key: "d".into(),
-            disk: Disk { file: "disk.raw".into(), size: 1, allocated: 1 },
+            disk: Some(Disk { file: "disk.raw".into(), size: 1, allocated: 1 }),
         };
         manifest.write(&folder).unwrap();
         out
@@ -304,6 +314,19 @@ mod tests {
         assert!(error.contains("another build of version 5\nhint: choose another"), "{error}");
         refuse_to_overwrite(&target(out.path(), "5", "x")).unwrap();
         refuse_to_overwrite(&target(out.path(), "6", "y")).unwrap();
+    }
+
+    #[test]
+    fn an_output_is_finished_with_all_that_its_manifest_names() {
+        let out = out();
+        let target = Target { disk_key: "d".into(), ..target(out.path(), "5", "x") };
+        assert_eq!(finished(&target), None);
+        std::fs::write(target.folder.join("disk.raw"), "1").unwrap();
+        let mut manifest = finished(&target).unwrap();
+        std::fs::remove_file(target.folder.join("disk.raw")).unwrap();
+        manifest.disk = None;
+        manifest.write(&target.folder).unwrap();
+        assert_eq!(finished(&target), Some(manifest));
     }
 
     #[test]
