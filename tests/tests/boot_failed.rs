@@ -98,8 +98,8 @@ fn half_an_entry_cannot_boot() {
 #[test]
 fn where_the_esp_cannot_be_read_the_last_try_is_left_once() {
     let nowhere = Path::new("/nonexistent");
-    assert_eq!(decide("2-b+0-3", nowhere).0, true);
-    assert_eq!(decide("2-b+0-4", nowhere).0, false);
+    assert!(decide("2-b+0-3", nowhere).0);
+    assert!(!decide("2-b+0-4", nowhere).0);
     assert!(decide("2-b+0-4", nowhere).1.contains("the ESP cannot be read"));
 }
 

@@ -143,7 +143,10 @@ fn a_mirror_without_lists_is_named() {
     let said = ground.refused();
     let mirror = &ground.definition.debian.mirror;
     assert!(said.starts_with(&format!("cannot read the package lists of `{mirror}`: ")), "{said}");
-    assert!(said.contains("does not have a Release file") && said.contains("hint: check the network"), "{said}");
+    assert!(
+        said.contains("does not have a Release file") && said.contains("hint: check the network"),
+        "{said}"
+    );
 }
 
 #[test]
