@@ -67,10 +67,12 @@ impl Ground {
     #[must_use]
     pub fn prepare(has: Has) -> Option<Self> {
         let Some(image) = std::env::var_os(IMAGE) else {
-            assert!(std::env::var_os("BASALT_NO_SKIP").is_none(), "{IMAGE} must name an image");
-            eprintln!("skipped: {IMAGE} names no folder as `out/base/1`");
-            return None;
+            return skip(&format!("{IMAGE} names no folder as `out/base/1`"));
         };
+        // Hindrances are mounts and other users; and a user cannot link to root's cache.
+        if Cmd::new("id").arg("-u").run().expect("id runs").stdout_text() != "0" {
+            return skip("only root can stand in a build's way");
+        }
         let manifest = Path::new(&image).join("manifest.json");
         let text = fs::read_to_string(&manifest).expect("the image has a manifest");
         // Links need the cache's file system; another user must reach what it builds in.
@@ -132,11 +134,15 @@ impl Ground {
         file.and_then(|mut file| file.write_all(b"changed")).expect("hostd can be changed");
     }
 
-    /// The build of this ground.
+    /// The build of this ground, with the lock as it is.
     #[must_use = "a command does nothing until it is run"]
     pub fn command(&self) -> Cmd {
+        self.unlocked().arg("--locked")
+    }
+
+    fn unlocked(&self) -> Cmd {
         Cmd::new(self.path("programs/basalt"))
-            .args(["build", "images/base.toml", "--locked", "--json", "--out"])
+            .args(["build", "images/base.toml", "--json", "--out"])
             .arg(self.path("out"))
             .arg("--cache")
             .arg(self.path("cache"))
@@ -156,21 +162,24 @@ impl Ground {
         ended(&hindrance.around(self.command()).output().expect("basalt runs"))
     }
 
-    /// Starts it, its words going to a file of this name.
+    /// Starts it with these flags, its words going to a file of this name.
     #[must_use]
-    pub fn start(&self, log: &str) -> Running {
+    pub fn start_with(&self, log: &str, flags: &[&str]) -> Running {
         let log = File::create(self.path(log)).expect("a log");
-        self.command().spawn(Stdio::null(), Stdio::null(), log.into()).expect("basalt runs")
+        let command = self.unlocked().args(flags);
+        command.spawn(Stdio::null(), Stdio::null(), log.into()).expect("basalt runs")
     }
 
-    /// Starts it and kills it once it is in `stage`.
+    /// Starts it and kills it once it is in `stage` and, where that is asked, has made `made`.
     ///
     /// # Panics
     /// It never gets there.
-    pub fn kill_in(&self, stage: &str) {
-        let mut running = self.start("killed");
-        let mark = format!("{stage} …");
-        self.wait_until("killed", &mark, &mut running);
+    pub fn kill_in(&self, stage: &str, made: Option<&str>) {
+        let mut running = self.start_with("killed", &["--locked"]);
+        self.wait_until("killed", &format!("{stage} …"), &mut running);
+        if let Some(made) = made {
+            self.wait_for(made, &mut running, || self.path(made).exists());
+        }
         running.kill();
     }
 
@@ -179,15 +188,36 @@ impl Ground {
     /// # Panics
     /// It ends, or takes too long, before it does.
     pub fn wait_until(&self, log: &str, text: &str, running: &mut Running) {
+        let said = || fs::read_to_string(self.path(log)).unwrap_or_default();
+        self.wait_for(&format!("`{text}` in `{log}`"), running, || said().contains(text));
+    }
+
+    /// Waits until something is there while a build runs.
+    ///
+    /// # Panics
+    /// The build ends, or takes too long, before it is.
+    pub fn wait_for(&self, what: &str, running: &mut Running, is_there: impl Fn() -> bool) {
         let until = Instant::now() + DEADLINE;
-        loop {
-            let said = fs::read_to_string(self.path(log)).unwrap_or_default();
-            if said.contains(text) {
-                return;
-            }
+        while !is_there() {
             let has_ended = running.wait_for(TICK).expect("the build is ours").is_some();
-            assert!(!has_ended && Instant::now() < until, "it never said `{text}`: {said}");
+            assert!(!has_ended && Instant::now() < until, "it never came to {what}");
         }
+    }
+
+    /// Names of the packages in its cache, sorted; also of what should not be there.
+    #[must_use]
+    pub fn cached_packages(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.path("cache/packages")).into_iter().flatten().flatten();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    /// The folder of packages that the image was built from.
+    #[must_use]
+    pub fn shared_packages(&self) -> PathBuf {
+        shared_cache().join("packages")
     }
 
     /// The versions in the output folder that have a manifest, sorted by name.
@@ -219,6 +249,13 @@ impl Ground {
         let found = stages.find(|found| found["stage"] == stage);
         found.and_then(|found| found["cached"].as_bool()).expect("the stage is in the plan")
     }
+}
+
+/// Says why in one line, where anything may be skipped.
+fn skip(why: &str) -> Option<Ground> {
+    assert!(std::env::var_os("BASALT_NO_SKIP").is_none(), "nothing may be skipped here: {why}");
+    eprintln!("skipped: {why}");
+    None
 }
 
 /// What a finished program says.

@@ -3,3 +3,4 @@
 
 pub mod ground;
 pub mod hindrance;
+pub mod mirror;

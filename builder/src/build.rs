@@ -4,14 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use basalt_deploy::{Repo, SigningKey};
+use anyhow::{Context, Result};
+use basalt_deploy::Repo;
 
-use crate::cache::{self, Cache, remove_tree};
-use crate::definition::Definition;
-use crate::key;
-use crate::lock::{self, Fetcher, Lock, MissingPackages};
-use crate::manifest::{FORM, Manifest};
+use crate::cache::{self, Cache, Claim, remove_tree};
+use crate::definition::{Definition, Format};
+use crate::key::{self, ReleaseKey};
+use crate::lock::{self, Fetcher, Lock, LockPolicy};
+use crate::manifest::{Disk, FORM, Manifest};
 use crate::plan::{self, Places, Request, Target};
 use crate::progress::Progress;
 use crate::stage::commit::Stamp;
@@ -28,8 +28,8 @@ pub struct Options {
     pub places: Places,
     /// `--version`.
     pub version: Option<String>,
-    /// `--locked`.
-    pub locked: bool,
+    /// `--locked`, `--update`, or neither.
+    pub lock: LockPolicy,
     /// `--sign-key`.
     pub sign_key: Option<PathBuf>,
     /// Now, in seconds since 1970.
@@ -66,17 +66,20 @@ pub fn build(options: &Options, progress: Progress) -> Result<Built> {
     if let Some(manifest) = plan::finished(&target) {
         return Ok(Built { manifest, folder: target.folder, fresh: false });
     }
-    build.refuse_to_overwrite(&target)?;
-    let (lock, target) = build.get_packages(lock, target)?;
+    plan::refuse_to_overwrite(&target)?;
+    build.get_packages(&lock, &target)?;
     let manifest = build.make(&lock, &target)?;
     Ok(Built { manifest, folder: target.folder, fresh: true })
 }
 
 /// Makes the output folder and waits for a build that writes to it.
 fn lock_output(out: &Path, progress: Progress) -> Result<fs::File> {
-    fs::create_dir_all(out)
-        .with_context(|| format!("cannot create the output folder `{}`", out.display()))?;
-    cache::lock(&out.join(".lock"), "output folder", progress)
+    fs::create_dir_all(out).with_context(|| {
+        let out = out.display();
+        format!("cannot create the output folder `{out}`\nhint: name another one with `--out DIR`")
+    })?;
+    let claim = Claim { what: "output folder", flag: "--out" };
+    cache::lock(&out.join(".lock"), claim, progress)
 }
 
 struct Build<'a> {
@@ -90,7 +93,7 @@ struct Build<'a> {
 impl Build<'_> {
     fn lock(&self) -> Result<Lock> {
         let path = Lock::path_for(&self.options.places.definition);
-        match plan::usable_lock(self.definition, &path, self.options.locked)? {
+        match plan::usable_lock(self.definition, &path, self.options.lock)? {
             Some(lock) => Ok(lock),
             None => self.resolve(),
         }
@@ -98,44 +101,16 @@ impl Build<'_> {
 
     fn resolve(&self) -> Result<Lock> {
         let step = self.progress.step("lock");
-        let lock = lock::resolve(self.definition, self.cache, self.options.now, &step)?;
+        let lock = lock::resolve(self.definition, self.cache, self.options.now, PATIENCE, &step)?;
         lock.write(&Lock::path_for(&self.options.places.definition))?;
         step.finish(&format!("{} packages", lock.packages.len()));
         Ok(lock)
     }
 
-    /// A version is published under its name: it never becomes something else.
-    fn refuse_to_overwrite(&self, target: &Target) -> Result<()> {
-        let Some(old) = Manifest::read(&target.folder) else { return Ok(()) };
-        if old.build_id == target.build_id {
-            return Ok(());
-        }
-        bail!(
-            "`{}` holds another build of version {}\nhint: choose another `--version`, or remove \
-             that folder",
-            target.folder.display(),
-            target.version
-        )
-    }
-
-    /// Gets the packages, when the tree is not there. A lock that can no longer be had is made
-    /// anew, unless `--locked` forbids it.
-    fn get_packages(&self, lock: Lock, target: Target) -> Result<(Lock, Target)> {
-        if self.has_tree(&target.tree_key)? {
-            return Ok((lock, target));
-        }
-        match self.fetch(&lock) {
-            Err(error) if error.is::<MissingPackages>() && !self.options.locked => {
-                self.progress.say(&format!("{error}"));
-                self.progress.say("making the lock anew from what the mirror has today …");
-                let lock = self.resolve()?;
-                self.fetch(&lock)?;
-                let places = &self.options.places;
-                let target = plan::target(self.definition, &lock, places, &self.request)?;
-                Ok((lock, target))
-            }
-            result => result.map(|()| (lock, target)),
-        }
+    /// Gets the packages, when the tree is not there. What cannot be had is an error and never a
+    /// reason for another lock: a host must not change because a network failed.
+    fn get_packages(&self, lock: &Lock, target: &Target) -> Result<()> {
+        if self.has_tree(&target.tree_key)? { Ok(()) } else { self.fetch(lock) }
     }
 
     fn fetch(&self, lock: &Lock) -> Result<()> {
@@ -156,7 +131,7 @@ impl Build<'_> {
             tree::make(self.definition, lock, self.cache, &step)?;
             step.finish(&target.tree_key[..12]);
         }
-        if !self.cache.initramfs(&target.initramfs_key).exists() {
+        if !initramfs::is_cached(self.cache, &target.initramfs_key) {
             let step = self.progress.step("initramfs");
             let (tree_key, key) = (&target.tree_key, &target.initramfs_key);
             initramfs::make(self.definition, tree_key, key, self.cache, &step)?;
@@ -166,11 +141,11 @@ impl Build<'_> {
             Some(path) => key::load(path)?,
             None => key::development()?,
         };
-        let commit = self.commit(lock, target, &key.signing)?;
-        self.disk(lock, target, &commit, &key.signing.fingerprint)
+        let commit = self.commit(lock, target, &key)?;
+        self.output(lock, target, &commit, &key.signing.fingerprint)
     }
 
-    fn commit(&self, lock: &Lock, target: &Target, key: &SigningKey) -> Result<String> {
+    fn commit(&self, lock: &Lock, target: &Target, key: &ReleaseKey) -> Result<String> {
         let step = self.progress.step("commit");
         let places = &self.options.places;
         let inputs = Inputs {
@@ -188,20 +163,25 @@ impl Build<'_> {
         let commit = commit::make(
             &inputs,
             &release,
-            &Stamp { time: lock.resolved, key },
+            &Stamp { time: lock.resolved, key: &key.signing },
             self.cache,
             &step,
         )?;
         let output = places.out.join("repo");
-        commit::export(&commit, &self.definition.ostree_ref, self.cache, &output)?;
+        commit::export(&commit, &self.definition.ostree_ref, &key.keyring, self.cache, &output)?;
         step.finish(&commit[..12]);
         Ok(commit)
     }
 
-    fn disk(&self, lock: &Lock, target: &Target, commit: &str, signer: &str) -> Result<Manifest> {
+    /// The output's folder: a disk, if the definition asks for one, and what tells of the build.
+    fn output(&self, lock: &Lock, target: &Target, commit: &str, signer: &str) -> Result<Manifest> {
         let step = self.progress.step("disk");
         let staging = self.staging(target)?;
-        let disk = disk::make(self.definition, commit, self.cache, &staging, &step)?;
+        let disk = if self.definition.formats.contains(&Format::Raw) {
+            Some(disk::make(self.definition, commit, self.cache, &staging, &step)?)
+        } else {
+            None
+        };
         let release = match self.request.trust() {
             Trust::Signed => "signed",
             Trust::Unsigned => "unsigned",
@@ -224,7 +204,8 @@ impl Build<'_> {
         remove_tree(&target.folder)?;
         basalt_durable::rename(&staging, &target.folder)
             .with_context(|| format!("cannot place `{}`", target.folder.display()))?;
-        step.finish(&format!("{} MB", manifest.disk.allocated / 1_000_000));
+        let size = |disk: &Disk| format!("{} MB", disk.allocated / 1_000_000);
+        step.finish(&manifest.disk.as_ref().map_or("none asked for".to_owned(), size));
         Ok(manifest)
     }
 

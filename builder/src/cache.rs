@@ -69,6 +69,12 @@ impl CachePaths {
         self.root.join("initramfs").join(format!("{fingerprint}.img"))
     }
 
+    /// The SHA-256 of that initramfs.
+    #[must_use]
+    pub fn initramfs_hash(&self, fingerprint: &str) -> PathBuf {
+        self.initramfs(fingerprint).with_extension("sha256")
+    }
+
     /// Package lists of the archives that this fingerprint names.
     #[must_use]
     pub fn apt(&self, fingerprint: &str) -> PathBuf {
@@ -81,6 +87,8 @@ impl CachePaths {
         self.root.join("tmp")
     }
 }
+
+const CLAIM: Claim = Claim { what: "cache", flag: "--cache" };
 
 /// A cache that this process alone may change.
 #[derive(Debug)]
@@ -104,11 +112,15 @@ impl Cache {
     /// The folder cannot be made or written, or belongs to another user.
     pub fn open(paths: &CachePaths, progress: Progress) -> Result<Self> {
         let root = &paths.root;
-        fs::create_dir_all(root)
-            .with_context(|| format!("cannot create the cache folder `{}`", root.display()))?;
+        fs::create_dir_all(root).with_context(|| {
+            format!(
+                "cannot create the cache folder `{}`\nhint: name another one with `--cache DIR`",
+                root.display()
+            )
+        })?;
         let root = root.canonicalize()?;
         check_owner(&root)?;
-        let lock = lock(&root.join("lock"), "cache", progress)?;
+        let lock = lock(&root.join("lock"), CLAIM, progress)?;
         let cache = Self { paths: CachePaths { root: root.clone() }, _lock: lock };
         remove_tree(&cache.tmp())?;
         for folder in ["packages", "initramfs", "apt", "tmp"] {
@@ -119,12 +131,25 @@ impl Cache {
     }
 }
 
+/// A folder that a build writes to and has to itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim {
+    /// What it is, for people.
+    pub what: &'static str,
+    /// The flag that names another one.
+    pub flag: &'static str,
+}
+
 /// Takes the lock file at `path`, and says so when that means to wait for another build.
 ///
 /// # Errors
 /// The file cannot be created or locked.
-pub fn lock(path: &Path, what: &str, progress: Progress) -> Result<File> {
-    let doing = || format!("cannot lock the {what} with `{}`", path.display());
+pub fn lock(path: &Path, claim: Claim, progress: Progress) -> Result<File> {
+    let Claim { what, flag } = claim;
+    let doing = || {
+        let path = path.display();
+        format!("cannot lock the {what} with `{path}`\nhint: name another one with `{flag} DIR`")
+    };
     let options = OpenOptions::new().create(true).truncate(false).write(true).open(path);
     let file = options.with_context(doing)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {

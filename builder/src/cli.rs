@@ -10,7 +10,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::build::{self, Options};
 use crate::cache::CachePaths;
 use crate::definition::Definition;
-use crate::lock::Lock;
+use crate::lock::{Lock, LockPolicy};
+use crate::manifest::Manifest;
 use crate::plan::{self, Places, Request};
 use crate::progress::Progress;
 use crate::run::{self, Login, Writes};
@@ -59,6 +60,9 @@ struct PlaceArgs {
     /// Refuse to change the package lock
     #[arg(long)]
     locked: bool,
+    /// Make the package lock anew from what the mirrors have today
+    #[arg(long, conflicts_with = "locked")]
+    update: bool,
     /// The release's version [default: the last one plus one, when anything changed]
     #[arg(long = "version", value_name = "VERSION", id = "release")]
     release: Option<String>,
@@ -130,6 +134,14 @@ impl RunArgs {
 }
 
 impl PlaceArgs {
+    fn lock_policy(&self) -> LockPolicy {
+        match (self.locked, self.update) {
+            (true, _) => LockPolicy::Keep,
+            (_, true) => LockPolicy::Update,
+            _ => LockPolicy::Follow,
+        }
+    }
+
     fn places(&self) -> Result<Places> {
         let cache = match &self.cache {
             Some(cache) => cache.clone(),
@@ -174,11 +186,12 @@ pub fn execute(cli: Cli, now: u64) -> Result<()> {
 
 fn build(args: PlaceArgs, now: u64) -> Result<()> {
     namespace::become_root()?;
+    key::clear_on_signals()?;
     let json = args.json;
     let options = Options {
         places: args.places()?,
+        lock: args.lock_policy(),
         version: args.release,
-        locked: args.locked,
         sign_key: args.sign_key,
         now,
     };
@@ -192,15 +205,13 @@ fn build(args: PlaceArgs, now: u64) -> Result<()> {
     let manifest = &built.manifest;
     let state = if built.fresh { "built" } else { "nothing changed:" };
     let note = if manifest.release == "unsigned" { ", unsigned release" } else { "" };
-    print_line(&format!(
-        "{state} {} {}{note}\n  disk    {}\n  commit  {}\n  size    {} MB of {} MB",
-        manifest.name,
-        manifest.version,
-        built.folder.join(&manifest.disk.file).display(),
-        manifest.commit,
-        mb(manifest.disk.allocated),
-        mb(manifest.disk.size)
-    ))
+    let Manifest { name, version, commit, .. } = manifest;
+    let disk = manifest.disk.as_ref().map_or_else(String::new, |disk| {
+        let (used, size) = (mb(disk.allocated), mb(disk.size));
+        let file = built.folder.join(&disk.file);
+        format!("\n  disk    {}\n  size    {used} MB of {size} MB", file.display())
+    });
+    print_line(&format!("{state} {name} {version}{note}\n  commit  {commit}{disk}"))
 }
 
 fn mb(bytes: u64) -> u64 {
@@ -210,7 +221,9 @@ fn mb(bytes: u64) -> u64 {
 fn plan(args: &PlaceArgs) -> Result<()> {
     let places = args.places()?;
     let definition = Definition::load(&places.definition)?;
-    let lock = plan::usable_lock(&definition, &Lock::path_for(&places.definition), args.locked)?;
+    let lock =
+        plan::usable_lock(&definition, &Lock::path_for(&places.definition), args.lock_policy())?;
+    key::clear_on_signals()?;
     let trusted_key = args.sign_key.as_deref().map(key::public_half).transpose()?;
     let request = Request { version: args.release.clone(), trusted_key };
     let stages = plan::stages(&definition, lock.as_ref(), &places, &request)?;
@@ -227,6 +240,7 @@ fn check(args: &CheckArgs) -> Result<()> {
 }
 
 fn create_key(name: &str, out: &std::path::Path) -> Result<()> {
+    key::clear_on_signals()?;
     let (secret, public) = key::create(name, out)?;
     print_line(&format!(
         "secret key  {}  (keep it; `basalt build --sign-key` reads it)\npublic key  {}",

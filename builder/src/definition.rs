@@ -181,4 +181,7 @@ impl Definition {
 }
 
 #[cfg(test)]
+pub(crate) use tests::example;
+
+#[cfg(test)]
 mod tests;

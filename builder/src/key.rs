@@ -3,19 +3,20 @@
 //! A key is a file with the armored secret key (0600) and one beside it with the public half.
 //! Each use imports it into a GnuPG home of its own, which goes away with it.
 
+mod home;
+
 use std::fs;
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use basalt_cmd::Cmd;
+use basalt_cmd::CmdError;
 use basalt_deploy::SigningKey;
 use basalt_durable::PUBLIC;
 
-/// Making a key wants random numbers and GnuPG's agent.
-const DEADLINE: Duration = Duration::from_secs(120);
+use home::Home;
+pub use home::clear_on_signals;
 
 /// A key that is ready to sign.
 pub struct ReleaseKey {
@@ -23,37 +24,9 @@ pub struct ReleaseKey {
     pub signing: SigningKey,
     /// The public half, armored.
     pub public: String,
+    /// A file with the public half as libostree reads it.
+    pub keyring: PathBuf,
     _home: Home,
-}
-
-/// A GnuPG home of our own. GnuPG's agent ends with it.
-struct Home(tempfile::TempDir);
-
-impl Home {
-    fn new() -> Result<Self> {
-        // Short and in /tmp: the agent's socket has a path of at most 107 bytes.
-        let dir = tempfile::Builder::new().prefix("basalt-gpg-").tempdir_in("/tmp")?;
-        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700))?;
-        Ok(Self(dir))
-    }
-
-    fn gpg(&self) -> Cmd {
-        Cmd::new("gpg")
-            .args(["--batch", "--quiet", "--no-tty", "--pinentry-mode", "loopback", "--homedir"])
-            .arg(self.0.path())
-            .deadline(DEADLINE)
-    }
-}
-
-impl Drop for Home {
-    fn drop(&mut self) {
-        // The agent also ends by itself when its home is gone; this is only sooner.
-        let _ = Cmd::new("gpgconf")
-            .arg("--homedir")
-            .arg(self.0.path())
-            .args(["--kill", "all"])
-            .output();
-    }
 }
 
 /// Makes a key and writes `NAME.key` and `NAME.pub` into `folder`. Returns both paths.
@@ -99,17 +72,24 @@ pub fn load(path: &Path) -> Result<ReleaseKey> {
         bail!("{}: other users may read it\nhint: `chmod 600 {}`", doing(), path.display());
     }
     let home = Home::new()?;
-    if home.gpg().arg("--import").stdin(text).run().is_err() {
-        bail!("{}: it holds no GnuPG key\n{hint}", doing());
-    }
+    match home.gpg().arg("--import").stdin(text).run() {
+        Err(CmdError::Failed { .. }) => bail!("{}: it holds no GnuPG key\n{hint}", doing()),
+        Err(error @ CmdError::Start { .. }) => {
+            return Err(error).with_context(|| format!("{}\nhint: install `gnupg`", doing()));
+        }
+        result => result.with_context(doing)?,
+    };
     let list =
         home.gpg().args(["--with-colons", "--list-secret-keys"]).run().with_context(doing)?;
     let Some(fingerprint) = fingerprint(&list.stdout_text()) else {
         bail!("{}: it holds no secret key, only a public one\n{hint}", doing());
     };
     let public = home.gpg().args(["--armor", "--export", &fingerprint]).run()?.stdout_text();
-    let signing = SigningKey { home: home.0.path().to_owned(), fingerprint };
-    Ok(ReleaseKey { signing, public, _home: home })
+    let keyring = home.path().join("public.gpg");
+    fs::write(&keyring, home.gpg().args(["--export", &fingerprint]).run()?.stdout)
+        .with_context(doing)?;
+    let signing = SigningKey { home: home.path().to_owned(), fingerprint };
+    Ok(ReleaseKey { signing, public, keyring, _home: home })
 }
 
 /// The public half of the secret key in `path`.

@@ -1,8 +1,8 @@
 //! The package lock: which Debian packages, to the byte, an image is made of.
 //!
 //! It lies beside the definition (`images/base.lock`) and goes into every build's output. A build
-//! takes the lock as long as the definition asks for the same; else it asks the mirror again,
-//! which `--locked` forbids.
+//! takes the lock as long as the definition asks for the same. Only a definition that asks for
+//! something else, or `--update`, makes it ask the mirror again; a mirror that fails never does.
 
 mod apt;
 mod deb_uri;
@@ -27,6 +27,17 @@ use crate::fingerprint::Fingerprint;
 const FORM: u32 = 1;
 const HEADER: &str =
     "# Made by `basalt build`. Lists every Debian package of the image; do not edit.\n";
+
+/// What a build may do to the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockPolicy {
+    /// Nothing: one that does not fit is an error.
+    Keep,
+    /// Make it anew when the definition asks for other packages.
+    Follow,
+    /// Make it anew from what the mirrors have today.
+    Update,
+}
 
 /// A whole lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

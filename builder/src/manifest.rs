@@ -33,8 +33,9 @@ pub struct Manifest {
     pub packages: usize,
     /// Hash of everything the disk was made from.
     pub disk_key: String,
-    /// The disk image.
-    pub disk: Disk,
+    /// The disk image, when the definition's `formats` asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Disk>,
 }
 
 /// The disk image of a build.
@@ -60,10 +61,12 @@ impl Manifest {
         (manifest.form == FORM).then_some(manifest)
     }
 
-    /// Whether the folder holds the disk that the manifest speaks of.
+    /// Whether the folder holds what the manifest speaks of.
     #[must_use]
-    pub fn disk_is_there(&self, folder: &Path) -> bool {
-        fs::metadata(folder.join(&self.disk.file)).is_ok_and(|meta| meta.len() == self.disk.size)
+    pub fn is_whole(&self, folder: &Path) -> bool {
+        self.disk.as_ref().is_none_or(|disk| {
+            fs::metadata(folder.join(&disk.file)).is_ok_and(|meta| meta.len() == disk.size)
+        })
     }
 
     /// Writes it into `folder`.

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use basalt_deploy::{CommitInfo, Repo};
 use serde::Serialize;
 
 use crate::cache::CachePaths;
-use crate::definition::Definition;
-use crate::fingerprint::Fingerprint;
-use crate::lock::Lock;
+use crate::definition::{Definition, Format};
+use crate::fingerprint::{Fingerprint, InputError};
+use crate::lock::{Lock, LockPolicy};
 use crate::manifest::Manifest;
 use crate::stage::compose::{HOST_PROGRAMS, Inputs};
 use crate::stage::{commit, initramfs, release::Trust, tree};
@@ -84,16 +84,10 @@ pub fn target(
     request: &Request,
 ) -> Result<Target> {
     let inputs = inputs(definition, lock, places, request)?;
-    let build_id = inputs.build_id().with_context(|| {
-        format!(
-            "an input of the image is missing\nhint: the host programs ({}) are looked for in \
-             `{}`; name another folder with `--host-programs`",
-            HOST_PROGRAMS.join(", "),
-            places.programs.display()
-        )
-    })?;
+    let build_id = inputs.build_id().map_err(|error| unreadable(error, &places.programs))?;
     let head = head(places, definition)?;
-    let version = version::choose(request.version.as_deref(), head.as_ref(), &build_id)?;
+    let given = given_versions(&places.out.join(&definition.name));
+    let version = version::choose(request.version.as_deref(), head.as_ref(), &given, &build_id)?;
     let folder = places.out.join(&definition.name).join(&version);
     let disk_key = Fingerprint::new("disk 1")
         .part(build_id.as_bytes())
@@ -104,6 +98,19 @@ pub fn target(
         .hex();
     let Inputs { tree_key, initramfs_key, .. } = inputs;
     Ok(Target { tree_key, initramfs_key, build_id, disk_key, version, folder })
+}
+
+/// Says where host programs are looked for, when it is one of them that cannot be read.
+fn unreadable(error: InputError, programs: &Path) -> anyhow::Error {
+    if !HOST_PROGRAMS.iter().any(|program| error.path == programs.join(program)) {
+        return error.into();
+    }
+    anyhow::Error::from(error).context(format!(
+        "a host program is missing\nhint: they ({}) are looked for in `{}`; name another folder \
+         with `--host-programs`",
+        HOST_PROGRAMS.join(", "),
+        programs.display()
+    ))
 }
 
 /// The inputs of the composition.
@@ -126,15 +133,48 @@ pub fn inputs<'a>(
 #[must_use]
 pub fn finished(target: &Target) -> Option<Manifest> {
     let manifest = Manifest::read(&target.folder)?;
-    let same = manifest.disk_key == target.disk_key && manifest.disk_is_there(&target.folder);
+    let same = manifest.disk_key == target.disk_key && manifest.is_whole(&target.folder);
     same.then_some(manifest)
 }
 
-/// The lock of a definition, when there is one and it answers what the definition asks for.
+/// Refuses a target whose folder holds another build: a version is published under its name, and
+/// never becomes something else.
 ///
 /// # Errors
-/// The lock is damaged; or, with `locked`, there is none that fits.
-pub fn usable_lock(definition: &Definition, path: &Path, locked: bool) -> Result<Option<Lock>> {
+/// It does; the message says what to do.
+pub fn refuse_to_overwrite(target: &Target) -> Result<()> {
+    let Some(old) = Manifest::read(&target.folder) else { return Ok(()) };
+    if old.build_id == target.build_id {
+        return Ok(());
+    }
+    bail!(
+        "`{}` holds another build of version {}\nhint: choose another `--version`, or remove that \
+         folder",
+        target.folder.display(),
+        target.version
+    )
+}
+
+/// The versions whose output is in `folder`; none when it cannot be read.
+fn given_versions(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// The lock to build from: the one beside the definition, when it answers what the definition
+/// asks for. `None` when the mirrors have to be asked. What the network does never decides that.
+///
+/// # Errors
+/// The lock is damaged; or it must be kept, and there is none that fits.
+pub fn usable_lock(
+    definition: &Definition,
+    path: &Path,
+    policy: LockPolicy,
+) -> Result<Option<Lock>> {
+    if policy == LockPolicy::Update {
+        return Ok(None);
+    }
+    let locked = policy == LockPolicy::Keep;
     let lock = Lock::read(path)?;
     let fits = |lock: &Lock| lock.request == Lock::request_of(definition);
     match lock {
@@ -180,7 +220,7 @@ pub fn stages(
         plan("tree", tree, short(&target.tree_key)),
         plan(
             "initramfs",
-            places.cache.initramfs(&target.initramfs_key).exists(),
+            initramfs::is_cached(&places.cache, &target.initramfs_key),
             short(&target.initramfs_key),
         ),
         plan(
@@ -188,8 +228,18 @@ pub fn stages(
             has(commit::cache_ref(&target.build_id, &target.version))?,
             format!("{} version {}", definition.ostree_ref, target.version),
         ),
-        plan("disk", finished(&target).is_some(), target.folder.display().to_string()),
+        plan("disk", finished(&target).is_some(), output(definition, &target)),
     ])
+}
+
+/// What the last stage makes.
+fn output(definition: &Definition, target: &Target) -> String {
+    let folder = target.folder.display();
+    if definition.formats.contains(&Format::Raw) {
+        folder.to_string()
+    } else {
+        format!("{folder}, without a disk: `formats` asks for none")
+    }
 }
 
 fn unlocked_stages() -> Vec<StagePlan> {
@@ -216,5 +266,88 @@ impl fmt::Display for StagePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = if self.cached { "cached" } else { "to do" };
         write!(f, "{:<10} {state:<7} {}", self.stage, self.detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::{Disk, FORM};
+
+    /// A folder with the output of the build `x` as version 5.
+    fn out() -> tempfile::TempDir {
+        let out = tempfile::tempdir().unwrap();
+        let folder = out.path().join("5");
+        std::fs::create_dir(&folder).unwrap();
+        let manifest = Manifest {
+            form: FORM,
+            name: "base".into(),
+            version: "5".into(),
+            build_id: "x".into(),
+            commit: "c".into(),
+            ref_name: "r".into(),
+            release: "unsigned".into(),
+            signed_by: "f".into(),
+            packages: 1,
+            disk_key: "d".into(),
+            disk: Some(Disk { file: "disk.raw".into(), size: 1, allocated: 1 }),
+        };
+        manifest.write(&folder).unwrap();
+        out
+    }
+
+    fn target(out: &Path, version: &str, build_id: &str) -> Target {
+        Target {
+            tree_key: String::new(),
+            initramfs_key: String::new(),
+            build_id: build_id.into(),
+            disk_key: String::new(),
+            version: version.into(),
+            folder: out.join(version),
+        }
+    }
+
+    #[test]
+    fn a_version_never_becomes_another_build() {
+        let out = out();
+        let error = refuse_to_overwrite(&target(out.path(), "5", "y")).unwrap_err().to_string();
+        assert!(error.contains("another build of version 5\nhint: choose another"), "{error}");
+        refuse_to_overwrite(&target(out.path(), "5", "x")).unwrap();
+        refuse_to_overwrite(&target(out.path(), "6", "y")).unwrap();
+    }
+
+    #[test]
+    fn an_output_is_finished_with_all_that_its_manifest_names() {
+        let out = out();
+        let target = Target { disk_key: "d".into(), ..target(out.path(), "5", "x") };
+        assert_eq!(finished(&target), None);
+        std::fs::write(target.folder.join("disk.raw"), "1").unwrap();
+        let mut manifest = finished(&target).unwrap();
+        std::fs::remove_file(target.folder.join("disk.raw")).unwrap();
+        manifest.disk = None;
+        manifest.write(&target.folder).unwrap();
+        assert_eq!(finished(&target), Some(manifest));
+    }
+
+    #[test]
+    fn only_a_missing_host_program_is_looked_for_elsewhere() {
+        let said = |path: &str| {
+            let source = std::io::ErrorKind::PermissionDenied.into();
+            let error = InputError { path: path.into(), source };
+            basalt_explain::explain(&unreadable(error, Path::new("/programs")))
+        };
+        assert_eq!(
+            said("/images/base/etc/x"),
+            "cannot read `/images/base/etc/x`: permission denied"
+        );
+        let program = said("/programs/hostctl");
+        assert!(program.contains("looked for in `/programs`; name another"), "{program}");
+    }
+
+    #[test]
+    fn every_version_with_an_output_was_given() {
+        let out = out();
+        assert_eq!(given_versions(out.path()), ["5"]);
+        assert_eq!(given_versions(Path::new("/nonexistent")), [""; 0]);
     }
 }

@@ -5,15 +5,16 @@ use std::path::Path;
 use anyhow::Error;
 use rustix::fs::statvfs;
 
-/// What the system and every tool say.
-const NO_SPACE: &str = "No space left on device";
+/// What the system and every tool say; and libostree, which stops while 3 % are still free.
+const NO_SPACE: [&str; 3] =
+    ["No space left on device", "min-free-space-percent", "min-free-space-size"];
 
 /// Names the fuller one of a build's folders, when that is why it failed and nobody has said so
 /// yet. Each folder comes with the flag that names another.
 #[must_use]
 pub fn explain(error: Error, folders: &[(&Path, &str)]) -> Error {
     let text = format!("{error:#}");
-    if !text.contains(NO_SPACE) || text.contains("hint: ") {
+    if !NO_SPACE.iter().any(|words| text.contains(words)) || text.contains("hint: ") {
         return error;
     }
     let fullest = folders.iter().min_by_key(|(folder, _)| free(folder));
@@ -48,6 +49,15 @@ mod tests {
             "no space left, most likely in `/proc`\nhint: free some space there, or name another \
              folder with `--out`: copy: No space left on device",
         );
+    }
+
+    #[test]
+    fn libostree_stops_before_the_disk_is_full() {
+        let said = "Writing content object: min-free-space-percent '3%' would be exceeded";
+        let error = explain(anyhow!(said), &[(Path::new("/proc"), "--cache")]);
+        let text = basalt_explain::explain(&error);
+        assert!(text.starts_with("no space left, most likely in `/proc`: Writing"), "{text}");
+        assert!(text.ends_with("name another folder with `--cache`"), "{text}");
     }
 
     #[test]

@@ -17,6 +17,9 @@ use keep::Key;
 
 /// A boot takes half a minute of CPU without KVM; a machine that says nothing for this long hangs.
 const SILENCE: Duration = Duration::from_secs(300);
+/// One that talks for this long and is still not up never will be: a boot that failed says so again
+/// every half minute.
+const BOOT: Duration = Duration::from_secs(900);
 const TICK: Duration = Duration::from_millis(200);
 /// What the console shows when the host is up.
 const UP: &str = "login:";
@@ -66,7 +69,8 @@ pub(crate) fn run(session: &Session, args: &DemoArgs) -> Result<()> {
 /// Waits until the host is up, and shows what its console says meanwhile.
 fn boot(session: &Session, vm: &mut Vm) -> Result<()> {
     let mut step = session.progress.step("firmware to login");
-    let mut heard = (0, Instant::now());
+    let on = Instant::now();
+    let mut heard = (0, on);
     loop {
         session.go_on()?;
         let console = vm.console();
@@ -78,18 +82,38 @@ fn boot(session: &Session, vm: &mut Vm) -> Result<()> {
         if console.len() != heard.0 {
             heard = (console.len(), Instant::now());
         }
-        let why = if vm.ended_within(TICK)? {
-            "stopped before it was up"
-        } else if heard.1.elapsed() >= SILENCE {
-            "hangs"
-        } else {
-            continue;
-        };
+        let ended = vm.ended_within(TICK)?;
+        let Some(why) = hopeless(ended, heard.1.elapsed(), on.elapsed()) else { continue };
         bail!("the machine {why}; its console said last:\n{}", tail(&console));
+    }
+}
+
+/// Why nothing more is to be waited for. Pure.
+fn hopeless(ended: bool, silent: Duration, on: Duration) -> Option<&'static str> {
+    match () {
+        () if ended => Some("stopped before it was up"),
+        () if silent >= SILENCE => Some("hangs"),
+        () if on >= BOOT => Some("talks and does not come up"),
+        () => None,
     }
 }
 
 fn tail(console: &str) -> String {
     let lines: Vec<&str> = console.trim_end().lines().collect();
     lines[lines.len().saturating_sub(25)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_silence_nor_talk_is_waited_for_forever() {
+        let seconds = Duration::from_secs;
+        assert_eq!(hopeless(false, seconds(299), seconds(899)), None);
+        assert_eq!(hopeless(true, seconds(0), seconds(1)), Some("stopped before it was up"));
+        assert_eq!(hopeless(false, SILENCE, SILENCE), Some("hangs"));
+        let talks = Some("talks and does not come up");
+        assert_eq!(hopeless(false, seconds(30), seconds(900)), talks);
+    }
 }

@@ -65,7 +65,7 @@ pub(crate) fn build(session: &Session) -> Result<Image> {
     session.progress.heading("image");
     let out = session.out();
     let cmd = Cmd::new(session.program("basalt"))
-        .args(["build", "images/base.toml", "--json", "--out"])
+        .args(["build", "images/base.toml", "--locked", "--json", "--out"])
         .arg(&out)
         .current_dir(&session.root);
     let manifest = program::run(session, cmd, Output::StdoutKept, DEADLINE)?.join("\n");

@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::session::Session;
+pub(crate) use apt::is_root;
 pub(crate) use tools::{Tool, program as tool_program};
 
 /// What was typed.

@@ -39,11 +39,24 @@ pub(crate) struct TestArgs {
 /// # Errors
 /// Something failed or was skipped.
 pub(crate) fn run(session: &Session, args: &TestArgs) -> Result<()> {
+    allowed(setup::is_root()?)?;
     setup::run(session, &args.setup, Purpose::Test)?;
     let mut report = Report::default();
     let result = phases(session, &mut report);
     report.print();
     result
+}
+
+/// Refuses before anything is compiled what would fail after half an hour. Pure.
+fn allowed(is_root: bool) -> Result<()> {
+    if is_root {
+        return Ok(());
+    }
+    bail!(
+        "only root can run every test: some take the network away from a build, fill its disk, or \
+         build as another user\nhint: run it in a container or with sudo; `cargo nextest run \
+         --release --workspace --exclude qemu-tests` runs what any user may"
+    )
 }
 
 #[derive(Default)]
@@ -144,4 +157,14 @@ fn tests(session: &Session, cmd: Cmd) -> Result<Vec<Closing>> {
         bail!("the tests ended well but did not say how many they were");
     }
     Ok(closings)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_user_is_refused_before_anything_is_done() {
+        super::allowed(true).unwrap();
+        let said = super::allowed(false).unwrap_err().to_string();
+        assert!(said.contains("only root") && said.contains("hint: "), "{said}");
+    }
 }

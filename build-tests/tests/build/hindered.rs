@@ -28,6 +28,11 @@ fn an_output_folder_that_cannot_be_written_is_named() {
     let name = out.display().to_string();
     assert!(refused.stderr.contains(&name), "{}", refused.stderr);
     assert!(refused.stderr.contains("Read-only file system"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("hint: name another one with `--out DIR`"),
+        "{}",
+        refused.stderr
+    );
 }
 
 #[test]

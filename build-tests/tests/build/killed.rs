@@ -1,18 +1,33 @@
 //! Builds that end too early, and builds that meet.
 
+use std::fs;
 use std::time::Duration;
 
 use build_tests::ground::{Ground, Has};
+use build_tests::mirror::Mirror;
+
+/// Packages that come before the mirror stalls.
+const SOME: usize = 20;
+
+/// Where a build is killed: as a stage begins, or late in it, once it has made this.
+const MOMENTS: [(&str, Option<&str>); 6] = [
+    ("initramfs", None),
+    ("initramfs", Some("cache/tmp/initramfs/output/initramfs.img")),
+    ("commit", None),
+    ("commit", Some("cache/tmp/compose/usr/etc")),
+    ("disk", None),
+    ("disk", Some("out/base/.1.new/disk.raw")),
+];
 
 #[test]
 fn a_build_killed_in_any_stage_is_taken_up_again() {
     let Some(ground) = Ground::prepare(Has::Everything) else { return };
-    std::fs::remove_dir_all(ground.path("cache/initramfs")).expect("it can be removed");
+    fs::remove_dir_all(ground.path("cache/initramfs")).expect("it can be removed");
     ground.change_hostd();
-    for stage in ["initramfs", "commit", "disk"] {
-        ground.kill_in(stage);
-        assert_eq!(ground.versions(), [""; 0], "after a kill in `{stage}`");
-        if stage == "initramfs" {
+    for (stage, made) in MOMENTS {
+        ground.kill_in(stage, made);
+        assert_eq!(ground.versions(), [""; 0], "after a kill in `{stage}`, {made:?}");
+        if stage == "initramfs" && made.is_none() {
             assert!(!ground.has_cached(stage));
         }
     }
@@ -23,22 +38,45 @@ fn a_build_killed_in_any_stage_is_taken_up_again() {
     assert_eq!(other.build().commit(), built.commit());
 }
 
+/// From nothing: killed while it asks for the lock, while it fetches, and while it installs.
 #[test]
-fn half_a_tree_is_none() {
-    let Some(ground) = Ground::prepare(Has::Packages) else { return };
-    let mut running = ground.start("log");
-    ground.wait_until("log", "installing", &mut running);
+fn half_a_lock_half_a_package_and_half_a_tree_are_none() {
+    let Some(ground) = Ground::prepare(Has::Nothing) else { return };
+    let lock = fs::read(ground.path("images/base.lock")).expect("a lock");
+    let packages = ground.shared_packages();
+    let mirror = Mirror::of(&ground.path("images/base.lock"), SOME, &packages);
+    mirror.take_over(&ground.path("images/base.toml"));
+
+    let mut running = ground.start_with("lock", &["--update"]);
+    ground.wait_until("lock", "lock …", &mut running);
     running.kill();
-    assert!(!ground.has_cached("tree"));
+    assert_eq!(fs::read(ground.path("images/base.lock")).expect("a lock"), lock);
+
+    let mut running = ground.start_with("fetch", &["--locked"]);
+    ground.wait_for("some packages", &mut running, || ground.cached_packages().len() >= SOME);
+    running.kill();
+    let there = ground.cached_packages();
+    assert_eq!(there.len(), SOME, "{there:?}");
+    for name in &there {
+        let whole = fs::metadata(packages.join(name)).expect("the mirror has it").len();
+        let found = fs::metadata(ground.path("cache/packages").join(name)).expect("it is there");
+        assert_eq!(found.len(), whole, "{name}");
+    }
+
+    mirror.recover();
+    let mut running = ground.start_with("tree", &["--locked"]);
+    ground.wait_until("tree", "installing", &mut running);
+    running.kill();
+    assert!(ground.has_cached("fetch") && !ground.has_cached("tree"));
     assert_eq!(ground.versions(), [""; 0]);
 }
 
 #[test]
 fn two_builds_at_once_wait_for_each_other() {
     let Some(ground) = Ground::prepare(Has::Everything) else { return };
-    let mut first = ground.start("first");
+    let mut first = ground.start_with("first", &["--locked"]);
     ground.wait_until("first", "…", &mut first);
-    let mut second = ground.start("second");
+    let mut second = ground.start_with("second", &["--locked"]);
     ground.wait_until("second", "waiting for another build", &mut second);
     for build in [&mut first, &mut second] {
         let ended = build.wait_for(Duration::from_secs(600)).expect("the build is ours");

@@ -173,6 +173,8 @@ impl Checker<'_> {
             return None;
         };
         let path = self.beside(&at);
+        // apt, which reads it, runs in another folder.
+        let path = std::path::absolute(&path).unwrap_or(path);
         if !path.is_file() {
             let message = format!("there is no keyring `{}`", path.display());
             self.at(&at, &message, "install `debian-archive-keyring`");

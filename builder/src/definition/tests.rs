@@ -49,6 +49,11 @@ fn load(dir: &Path, text: &str) -> Result<Definition, String> {
     Definition::load(&path).map_err(|error| error.to_string().replace(&shown, ""))
 }
 
+/// A definition without mistakes, for tests of what uses one. Its folders are gone.
+pub(crate) fn example() -> Definition {
+    load(folder().path(), GOOD).unwrap()
+}
+
 /// Replaces `from` in the good definition and expects `expected` in the error.
 fn check(from: &str, to: &str, expected: &str) {
     assert!(GOOD.contains(from), "`{from}` is not in the definition");
@@ -211,10 +216,26 @@ fn a_root_that_is_raised_past_the_inherited_disk_is_to_blame() {
     assert!(error.starts_with("test.toml:5:8: a disk of 12GiB cannot hold"), "{error}");
 }
 
+/// Other programs, which run in other folders, are given these paths.
 #[test]
-fn overlay_folders_are_absolute() {
-    let definition = load(folder().path(), GOOD).unwrap();
+fn overlay_folders_and_the_keyring_are_absolute_also_from_a_relative_path() {
+    let dir = folder();
+    let up: std::path::PathBuf =
+        std::env::current_dir().unwrap().ancestors().skip(1).map(|_| "..").collect();
+    let relative = up.join(dir.path().strip_prefix("/").unwrap()).join("base.toml");
+    assert!(relative.is_relative());
+    let definition = Definition::load(&relative).unwrap();
     assert!(definition.overlay.root.iter().all(|folder| folder.is_absolute()));
+    assert!(definition.debian.keyring.is_absolute());
+}
+
+#[test]
+fn a_mirror_that_no_package_can_be_fetched_from_is_refused() {
+    check(
+        "\"http://deb",
+        "\"file:///deb",
+        "test.toml:8:10: `file:///deb.debian.org/debian` is no URL",
+    );
 }
 
 #[test]

@@ -20,15 +20,22 @@ use crate::progress::Step;
 /// apt retries a stalled mirror by itself; past this it is given up.
 const UPDATE_DEADLINE: Duration = Duration::from_secs(300);
 
-/// Asks the mirrors and returns the lock. `now` is in seconds since 1970.
+/// Asks the mirrors and returns the lock. `now` is in seconds since 1970; `patience`, a second at
+/// least, is how long a mirror may stay silent.
 ///
 /// # Errors
 /// No network, a mirror that does not answer or is not signed, a package that does not exist,
 /// packages that exclude each other.
-pub fn resolve(definition: &Definition, cache: &Cache, now: u64, step: &Step) -> Result<Lock> {
+pub fn resolve(
+    definition: &Definition,
+    cache: &Cache,
+    now: u64,
+    patience: Duration,
+    step: &Step,
+) -> Result<Lock> {
     let debian = &definition.debian;
     let root = cache.apt(&Fingerprint::new("apt state 1").value(debian).hex());
-    let apt = Apt::prepare(&root, debian)?;
+    let apt = Apt::prepare(&root, debian, patience)?;
     step.note("reading the mirror's package lists");
     apt.update(debian)?;
     step.note("choosing packages");
@@ -46,14 +53,14 @@ struct Apt {
 }
 
 impl Apt {
-    fn prepare(root: &Path, debian: &Debian) -> Result<Self> {
+    fn prepare(root: &Path, debian: &Debian, patience: Duration) -> Result<Self> {
         for folder in ["state/lists/partial", "cache/archives/partial", "etc/preferences.d"] {
             fs::create_dir_all(root.join(folder))?;
         }
         fs::write(root.join("status"), "")?;
         fs::write(root.join("sources.list"), sources(debian))?;
         let config = root.join("apt.conf");
-        fs::write(&config, settings(root))?;
+        fs::write(&config, settings(root, patience))?;
         Ok(Self { config })
     }
 
@@ -136,8 +143,8 @@ fn sources(debian: &Debian) -> String {
 }
 
 /// apt's settings: everything in `root`, nothing of this machine's, no recommends.
-fn settings(root: &Path) -> String {
-    let root = root.display();
+fn settings(root: &Path, patience: Duration) -> String {
+    let (root, seconds) = (root.display(), patience.as_secs().max(1));
     format!(
         r#"Dir "{root}/";
 Dir::State "state";
@@ -156,8 +163,11 @@ APT::Sandbox::User "root";
 APT::Update::Error-Mode "any";
 Acquire::Languages "none";
 Acquire::Retries "2";
-Acquire::http::Timeout "20";
-Acquire::https::Timeout "20";
+Acquire::http::Timeout "{seconds}";
+Acquire::https::Timeout "{seconds}";
 "#
     )
 }
+
+#[cfg(test)]
+mod tests;

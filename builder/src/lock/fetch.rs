@@ -47,8 +47,8 @@ impl MissingPackages {
             lines.push(format!("{} more packages were not tried", self.not_tried));
         }
         lines.push(
-            "hint: check the network; when a mirror has dropped a version, build once without \
-             `--locked` to take the present one, or set `debian.snapshot_mirror`"
+            "hint: check the network; when a mirror has dropped a version, set \
+             `debian.snapshot_mirror`, or build once with `--update` to take the present ones"
                 .to_owned(),
         );
         lines.join("\n")
@@ -63,12 +63,15 @@ pub struct Fetcher<'a> {
 }
 
 impl<'a> Fetcher<'a> {
-    /// A fetcher for a definition's mirrors. `patience` bounds connecting, waiting for an answer,
-    /// and, beside what the size allows, the download.
+    /// A fetcher for a definition's mirrors. `patience` bounds finding a mirror's address,
+    /// connecting, waiting for an answer and for each piece of a package, and, beside what the
+    /// size allows, the whole download.
     #[must_use]
     pub fn new(debian: &'a Debian, patience: Duration) -> Self {
         let config = ureq::Agent::config_builder()
+            .timeout_resolve(Some(patience))
             .timeout_connect(Some(patience))
+            .timeout_per_read(Some(patience))
             .timeout_recv_response(Some(patience))
             .user_agent(concat!("basalt/", env!("CARGO_PKG_VERSION")))
             .build();
@@ -136,7 +139,7 @@ impl<'a> Fetcher<'a> {
         let mut missing = Missing::default();
         for address in addresses(self.debian, package, resolved) {
             for attempt in 1..=TRIES {
-                match self.download(&address, package, &cache.package(&package.sha256), count) {
+                match self.download(&address, package, cache, count) {
                     Ok(()) => return Ok(Ok(())),
                     Err(Failure::Cache(error)) => {
                         let doing = || format!("cannot store `{}` in the cache", package.name);
@@ -163,7 +166,7 @@ impl<'a> Fetcher<'a> {
         &self,
         address: &str,
         package: &LockedPackage,
-        to: &Path,
+        cache: &Cache,
         count: &dyn Fn(u64),
     ) -> Result<(), Failure> {
         let allowed = self.patience + Duration::from_secs(package.size / SLOWEST);
@@ -171,17 +174,16 @@ impl<'a> Fetcher<'a> {
         let mut response = request.call().map_err(|error| refusal(&error))?;
         // One byte more than expected is enough to know that it is another file.
         let mut body = response.body_mut().as_reader().take(package.size + 1);
-        let folder = to.parent().unwrap_or(Path::new("."));
-        let mut file =
-            tempfile::Builder::new().prefix(".new-").tempfile_in(folder).map_err(Failure::Cache)?;
+        // Among the work under way, where what a cut build leaves goes at the next one.
+        let mut file = tempfile::NamedTempFile::new_in(cache.tmp()).map_err(Failure::Cache)?;
         let (hash, length) = copy_hashed(&mut body, file.as_file_mut(), count)?;
         if length != package.size || hash != package.sha256 {
             let reason = format!("it is another file than the lock says (SHA-256 {hash})");
             return Err(Failure::Gone(reason));
         }
         file.as_file().sync_all().map_err(Failure::Cache)?;
-        file.persist(to).map_err(|error| Failure::Cache(error.error))?;
-        basalt_durable::sync_folder(folder).map_err(Failure::Cache)
+        let to = cache.package(&package.sha256);
+        basalt_durable::rename(&file.into_temp_path(), &to).map_err(Failure::Cache)
     }
 }
 

@@ -7,7 +7,7 @@ use basalt_deploy::{CommitRequest, Repo, SigningKey};
 
 use super::compose::{self, Inputs};
 use super::release::Release;
-use crate::cache::Cache;
+use crate::cache::{Cache, CachePaths};
 use crate::progress::Step;
 
 /// The ref that keeps an image's commit in the cache.
@@ -57,14 +57,70 @@ pub fn make(
     Ok(commit)
 }
 
-/// Brings a commit from the cache into the repository at `output` and points `ref_name` at it.
+/// Brings a commit from the cache into the repository at `output` and points `ref_name` at it, once
+/// its signature there is good by a key in the file `keyring`.
 ///
 /// # Errors
-/// Either repository cannot be used, or there is no space.
-pub fn export(commit: &str, ref_name: &str, cache: &Cache, output: &Path) -> Result<()> {
+/// Either repository cannot be used, there is no space, or the signature did not come along.
+pub fn export(
+    commit: &str,
+    ref_name: &str,
+    keyring: &Path,
+    cache: &CachePaths,
+    output: &Path,
+) -> Result<()> {
     let source = Repo::open(&cache.repo())?;
     let target = Repo::open_or_create(output)?;
     target.pull_local(&source, commit)?;
+    target.verify(commit, keyring)?;
     target.set_ref(ref_name, commit)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::key::{self, ReleaseKey};
+
+    fn key(folder: &Path, name: &str) -> ReleaseKey {
+        key::load(&key::create(name, folder).unwrap().0).unwrap()
+    }
+
+    #[test]
+    fn what_is_published_carries_a_signature_that_holds_by_its_key_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ours, later, foreign) =
+            (key(dir.path(), "ours"), key(dir.path(), "later"), key(dir.path(), "foreign"));
+        let (cache, output) = (CachePaths::new(dir.path().join("cache")), dir.path().join("out"));
+        let tree = dir.path().join("tree");
+        fs::create_dir(&tree).unwrap();
+        fs::write(tree.join("file"), "content").unwrap();
+        let repo = Repo::open_or_create(&cache.repo()).unwrap();
+        let request = |key| CommitRequest {
+            ref_name: "image",
+            time: 1,
+            version: Some("1"),
+            build_id: Some("b"),
+            key,
+        };
+        let commit = repo.commit(&tree, &request(None)).unwrap();
+        let export = |key: &ReleaseKey| export(&commit, "base", &key.keyring, &cache, &output);
+        let head = || Repo::open(&output).unwrap().resolve("base").unwrap();
+
+        let unsigned = format!("{:#}", export(&ours).unwrap_err());
+        assert!(unsigned.contains("verify the signature of "), "{unsigned}");
+        assert_eq!(head(), None);
+        repo.sign(&commit, &ours.signing).unwrap();
+        export(&foreign).unwrap_err();
+        assert_eq!(head(), None);
+        export(&ours).unwrap();
+        assert_eq!(head(), Some(commit.clone()));
+        // A key that signs later what was published before.
+        repo.sign(&commit, &later.signing).unwrap();
+        export(&later).unwrap();
+        export(&ours).unwrap();
+        export(&foreign).unwrap_err();
+    }
 }

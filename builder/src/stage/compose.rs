@@ -131,8 +131,6 @@ fn place_kernel(root: &Path, initramfs: &Path) -> Result<()> {
             fs::rename(&from, folder.join(to))?;
         }
     }
-    let to = folder.join("initramfs.img");
-    fs::copy(initramfs, &to)
-        .with_context(|| format!("cannot place the initramfs `{}`", initramfs.display()))?;
-    Ok(())
+    let to = format!("usr/lib/modules/{version}/initramfs.img");
+    overlay::put_file(root, Path::new(&to), initramfs, 0o600)
 }

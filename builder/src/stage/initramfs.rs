@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use basalt_deploy::Repo;
+use basalt_durable::PUBLIC;
 
 use super::sandbox::{Access, inside_with};
 use super::tree;
-use crate::cache::{Cache, remove_tree};
+use crate::cache::{Cache, CachePaths, remove_tree};
 use crate::definition::Definition;
-use crate::fingerprint::{Fingerprint, InputError};
+use crate::fingerprint::{Fingerprint, InputError, sha256_of_file};
 use crate::overlay;
 use crate::progress::Step;
 
@@ -68,9 +69,27 @@ pub fn make(
     }
     run_dracut(definition, &root, &output, step)?;
     let image = output.join("initramfs.img");
-    fs::File::open(&image)?.sync_all()?;
-    basalt_durable::rename(&image, &cache.initramfs(key))?;
+    store(&image, cache, key)?;
     remove_tree(&work)
+}
+
+/// Whether the cache has this initramfs as it was made. It goes into a signed commit, so one that
+/// a bad disk has changed must not be taken.
+#[must_use]
+pub fn is_cached(cache: &CachePaths, key: &str) -> bool {
+    let hash = fs::read_to_string(cache.initramfs_hash(key));
+    let found = sha256_of_file(&cache.initramfs(key));
+    matches!((hash, found), (Ok(hash), Ok(found)) if hash.trim() == found)
+}
+
+/// Moves a finished initramfs into the cache. A cut between its hash and itself leaves none.
+fn store(image: &Path, cache: &CachePaths, key: &str) -> Result<()> {
+    let doing = || format!("cannot store the initramfs in `{}`", cache.root().display());
+    let hash = sha256_of_file(image).with_context(doing)?;
+    fs::File::open(image).and_then(|image| image.sync_all()).with_context(doing)?;
+    basalt_durable::write(&cache.initramfs_hash(key), hash.as_bytes(), PUBLIC)
+        .with_context(doing)?;
+    basalt_durable::rename(image, &cache.initramfs(key)).with_context(doing)
 }
 
 fn run_dracut(definition: &Definition, root: &Path, output: &Path, step: &Step) -> Result<()> {
@@ -110,4 +129,27 @@ pub fn kernel_version(root: &Path) -> Result<String> {
 #[must_use]
 pub fn kernel_folder(root: &Path, version: &str) -> PathBuf {
     root.join("usr/lib/modules").join(version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_initramfs_that_changed_in_the_cache_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = CachePaths::new(dir.path().to_owned());
+        fs::create_dir(dir.path().join("initramfs")).unwrap();
+        let image = dir.path().join("made");
+        fs::write(&image, "initramfs").unwrap();
+        assert!(!is_cached(&cache, "key"));
+        store(&image, &cache, "key").unwrap();
+        assert!(is_cached(&cache, "key") && !is_cached(&cache, "other"));
+        fs::write(cache.initramfs("key"), "initramfX").unwrap();
+        assert!(!is_cached(&cache, "key"));
+        fs::write(&image, "initramfs").unwrap();
+        store(&image, &cache, "key").unwrap();
+        fs::remove_file(cache.initramfs_hash("key")).unwrap();
+        assert!(!is_cached(&cache, "key"));
+    }
 }

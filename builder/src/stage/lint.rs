@@ -187,3 +187,6 @@ fn account(line: &str) -> Option<(&str, u32)> {
     let name = fields.next()?;
     Some((name, fields.nth(1)?.parse().ok()?))
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,16 +6,22 @@ use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
+};
 
 use crate::CmdError;
 
 /// A started program. Dropping it kills its whole process group.
+///
+/// One that has ended is not reaped before its group was killed: until then the system gives its
+/// id to nobody else, so that a signal to the group never reaches strangers.
 #[derive(Debug)]
 pub struct Running {
     pub(crate) child: Child,
     pub(crate) line: String,
     ended: Option<ExitStatus>,
+    reaped: bool,
 }
 
 impl Running {
@@ -36,7 +42,7 @@ impl Running {
     /// The system cannot wait for it.
     pub fn wait_for(&mut self, timeout: Duration) -> Result<Option<ExitStatus>, CmdError> {
         if self.ended.is_none() && self.poll_end(timeout).map_err(|source| self.lost(source))? {
-            self.ended = Some(self.child.wait().map_err(|source| self.lost(source))?);
+            self.ended = Some(self.status().map_err(|source| self.lost(source))?);
         }
         Ok(self.ended)
     }
@@ -50,8 +56,10 @@ impl Running {
     pub fn kill(&mut self) {
         // Signalled even after the program itself ended: its own children may live on.
         self.signal(Signal::KILL);
-        if self.ended.is_none() {
-            self.ended = Some(self.child.wait().unwrap_or_else(|_| ExitStatus::from_raw(9)));
+        if !self.reaped {
+            let status = self.child.wait().unwrap_or_else(|_| ExitStatus::from_raw(9));
+            self.ended.get_or_insert(status);
+            self.reaped = true;
         }
     }
 
@@ -64,10 +72,26 @@ impl Running {
     }
 
     fn signal(&self, signal: Signal) {
-        if let Some(pid) = self.pid() {
+        if !self.reaped
+            && let Some(pid) = self.pid()
+        {
             // The group may be gone already, which is what was wanted.
             let _ = kill_process_group(pid, signal);
         }
+    }
+
+    /// How it ended, without reaping it.
+    fn status(&self) -> io::Result<ExitStatus> {
+        let pid = self.pid().ok_or_else(|| io::Error::other("process id out of range"))?;
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let status =
+            waitid(WaitId::Pid(pid), options)?.ok_or_else(|| io::Error::other("no status"))?;
+        // The form that wait(2) gives: the code above the signal.
+        let raw = match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => code << 8,
+            (None, signal) => signal.unwrap_or(9) | if status.dumped() { 0x80 } else { 0 },
+        };
+        Ok(ExitStatus::from_raw(raw))
     }
 
     /// Whether it ended within `timeout`. Does not reap, so its id stays its own meanwhile.
@@ -97,7 +121,7 @@ pub(crate) fn start(
     command.process_group(0);
     die_with_parent(command);
     let child = command.spawn().map_err(|source| CmdError::Start { line: line.clone(), source })?;
-    Ok(Running { child, line, ended: None })
+    Ok(Running { child, line, ended: None, reaped: false })
 }
 
 /// A caller that is killed must not leave its programs behind.

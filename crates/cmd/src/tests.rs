@@ -1,6 +1,12 @@
 //! Real programs, real time: each test takes milliseconds.
 
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{PidfdFlags, pidfd_open};
 
 use crate::{Cmd, CmdError};
 
@@ -78,4 +84,41 @@ fn a_command_behind_another_keeps_its_arguments() {
     let cmd = Cmd::new("printf").args(["%s-", "a"]).redacted_arg("b").behind(["env", "X=1"]);
     assert_eq!(cmd.line(), "env X=1 printf %s- a ***");
     assert_eq!(cmd.run().unwrap().stdout_text(), "a-b-");
+}
+
+/// Its own id must stay taken: the group is signalled by it.
+#[test]
+fn a_program_that_ended_keeps_its_id_until_its_group_is_killed() {
+    let null = Stdio::null;
+    let mut running = sh("exit 3").spawn(null(), null(), null()).unwrap();
+    let entry = format!("/proc/{}/stat", running.id());
+    let ended = running.wait_for(Duration::from_secs(20)).unwrap();
+    assert_eq!(ended.and_then(|status| status.code()), Some(3));
+    assert!(Path::new(&entry).exists());
+    running.kill();
+    assert!(!Path::new(&entry).exists());
+    assert_eq!(running.wait_for(Duration::ZERO).unwrap(), ended);
+}
+
+#[test]
+fn a_program_that_a_signal_ended_says_which() {
+    let output = sh("kill -TERM $$").output().unwrap();
+    assert_eq!((output.status.code(), output.status.signal()), (None, Some(15)));
+}
+
+#[test]
+fn what_a_program_left_behind_dies_with_its_handle() {
+    let null = Stdio::null;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("id");
+    let script = format!("sleep 60 & echo $! >'{}'", file.display());
+    let mut running = sh(&script).spawn(null(), null(), null()).unwrap();
+    assert!(running.wait_for(Duration::from_secs(20)).unwrap().is_some());
+    let id = std::fs::read_to_string(&file).unwrap();
+    let id = rustix::process::Pid::from_raw(id.trim().parse().unwrap()).unwrap();
+    let orphan = pidfd_open(id, PidfdFlags::empty()).unwrap();
+    drop(running);
+    let limit = Timespec::try_from(Duration::from_secs(20)).unwrap();
+    let ended = poll(&mut [PollFd::new(&orphan, PollFlags::IN)], Some(&limit)).unwrap();
+    assert_eq!(ended, 1, "it still runs");
 }

@@ -10,4 +10,3 @@ pub mod kargs;
 pub mod loader;
 pub mod partition;
 pub mod slot;
-pub mod trial;

@@ -1,19 +1,26 @@
 //! Which accelerator a machine gets: KVM only where a guest has really run under it.
 //!
-//! Containers and nested machines often show a `/dev/kvm` that opens and then runs nothing, or
-//! hangs. So a guest of three instructions is tried first.
+//! Containers and nested machines often show a `/dev/kvm` that opens and then runs nothing, hangs,
+//! or runs a BIOS and stops at the first instruction that it cannot emulate. So two guests are
+//! tried first: one that ends within a second where anything runs at all, and the firmware that
+//! every image is started by.
+
+mod efi_program;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use basalt_cmd::Cmd;
 
+use crate::firmware::Firmware;
 use crate::{QEMU, VmError};
 
-/// How long the guest of the probe may take; where KVM works it needs a fraction of a second.
-const PROBE_DEADLINE: Duration = Duration::from_secs(5);
+/// How long the first guest may take; where KVM works it needs a fraction of a second.
+const BIOS_DEADLINE: Duration = Duration::from_secs(5);
+/// How long the second may take; where KVM works it needs about two seconds.
+const FIRMWARE_DEADLINE: Duration = Duration::from_secs(15);
 /// What the probe's guest writes to the debug port.
 const SIGN: u8 = 0x2a;
 /// QEMU's `isa-debug-exit` ends with twice the written value plus one.
@@ -29,8 +36,8 @@ pub enum Accel {
 }
 
 impl Accel {
-    /// The accelerator of this host. The first call may take five seconds; its answer holds for
-    /// the process.
+    /// The accelerator of this host. The first call may take 20 seconds; its answer holds for the
+    /// process.
     ///
     /// # Errors
     /// QEMU is not installed.
@@ -52,46 +59,92 @@ impl Accel {
     }
 }
 
+/// A guest that is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Guest {
+    /// Three instructions that a BIOS starts from a disk.
+    Bios,
+    /// Four that OVMF starts as an EFI program.
+    Firmware,
+}
+
 fn choose() -> Result<Accel, VmError> {
-    if Path::new("/dev/kvm").exists() && runs_a_guest(Accel::Kvm, PROBE_DEADLINE)? {
-        return Ok(Accel::Kvm);
-    }
-    Ok(Accel::Tcg)
+    let kvm_runs = |guest, deadline| runs_a_guest(Accel::Kvm, guest, deadline);
+    let works = Path::new("/dev/kvm").exists()
+        && kvm_runs(Guest::Bios, BIOS_DEADLINE)?
+        && kvm_runs(Guest::Firmware, FIRMWARE_DEADLINE)?;
+    Ok(if works { Accel::Kvm } else { Accel::Tcg })
 }
 
 /// Whether a guest ran and gave its sign before the deadline.
-fn runs_a_guest(accel: Accel, deadline: Duration) -> Result<bool, VmError> {
+fn runs_a_guest(accel: Accel, guest: Guest, deadline: Duration) -> Result<bool, VmError> {
     let folder =
         tempfile::tempdir().map_err(VmError::file("make a folder in", std::env::temp_dir()))?;
-    let disk = folder.path().join("disk");
-    fs::write(&disk, boot_disk()).map_err(VmError::file("write", &disk))?;
     let probe = Cmd::new(QEMU)
         .args(accel.arguments())
-        .args(["-machine", "q35", "-display", "none", "-nodefaults", "-no-reboot", "-m", "16"])
+        .args(["-display", "none", "-nodefaults", "-no-reboot"])
         .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=1"])
-        .args(["-drive", "file=disk,format=raw,readonly=on,if=none,id=disk"])
-        .args(["-device", "virtio-blk-pci,drive=disk"])
+        .args(guest.prepare(folder.path())?)
         .current_dir(folder.path())
         .deadline(deadline);
     match probe.output().map_err(VmError::program) {
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr);
-            tracing::debug!(?accel, status = %output.status, %said, "the probe ended");
+            tracing::debug!(?accel, ?guest, status = %output.status, %said, "the probe ended");
             Ok(output.status.code() == Some(SIGN_STATUS))
         }
         Err(error @ VmError::NotInstalled { .. }) => Err(error),
         Err(error) => {
-            tracing::debug!(%error, ?accel, "no guest ran");
+            tracing::debug!(%error, ?accel, ?guest, "no guest ran");
             Ok(false)
         }
     }
 }
 
-/// A disk that the BIOS starts: `mov al, SIGN; out 0xf4, al; hlt`, for ever.
+impl Guest {
+    /// Writes what it boots from to `folder`; QEMU's arguments for it.
+    fn prepare(self, folder: &Path) -> Result<Vec<String>, VmError> {
+        match self {
+            Self::Bios => {
+                let disk = folder.join("disk");
+                fs::write(&disk, boot_disk()).map_err(VmError::file("write", &disk))?;
+                Ok(words(&["-machine", "q35", "-m", "16", "-drive", &drive("disk")]))
+            }
+            Self::Firmware => {
+                let programs = folder.join("esp/EFI/BOOT");
+                fs::create_dir_all(&programs).map_err(VmError::file("make", &programs))?;
+                let program = programs.join("BOOTX64.EFI");
+                fs::write(&program, efi_program::program(&CODE))
+                    .map_err(VmError::file("write", &program))?;
+                let firmware = Firmware::Plain;
+                let flash = |path: PathBuf, writes: &str| {
+                    format!("file={},if=pflash,format=raw,{writes}", path.display())
+                };
+                let mut line = words(firmware.arguments());
+                line.extend(words(&["-m", "256", "-drive", &drive("fat:esp")]));
+                line.extend(words(&["-drive", &flash(firmware.code()?, "readonly=on")]));
+                line.extend(words(&["-drive", &flash(firmware.variables()?, "snapshot=on")]));
+                Ok(line)
+            }
+        }
+    }
+}
+
+fn drive(file: &str) -> String {
+    format!("file={file},format=raw,readonly=on,if=virtio")
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// `mov al, SIGN; out 0xf4, al`, then `hlt` for ever: the same bytes in 16 and in 64 bits.
+const CODE: [u8; 7] = [0xb0, SIGN, 0xe6, 0xf4, 0xf4, 0xeb, 0xfd];
+
+/// A disk that the BIOS starts.
 fn boot_disk() -> Vec<u8> {
     let mut sector = [0; 512];
-    let code = [0xb0, SIGN, 0xe6, 0xf4, 0xf4, 0xeb, 0xfd];
-    for (place, byte) in sector.iter_mut().zip(code) {
+    for (place, byte) in sector.iter_mut().zip(CODE) {
         *place = byte;
     }
     [sector[510], sector[511]] = [0x55, 0xaa];
@@ -117,10 +170,13 @@ mod tests {
     }
 
     #[test]
-    fn the_guest_of_the_probe_gives_its_sign_where_guests_run() {
+    fn the_guests_of_the_probe_give_their_sign_where_guests_run() {
         if qemu_is_here() {
-            // The translator runs everywhere, only slowly: what is tried is the guest.
-            assert!(runs_a_guest(Accel::Tcg, Duration::from_secs(60)).unwrap());
+            // The translator runs everywhere, only slowly: what is tried is the guests.
+            for guest in [Guest::Bios, Guest::Firmware] {
+                let ran = runs_a_guest(Accel::Tcg, guest, Duration::from_secs(120)).unwrap();
+                assert!(ran, "{guest:?}");
+            }
         }
     }
 

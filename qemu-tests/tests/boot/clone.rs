@@ -13,7 +13,10 @@ pub(crate) const STORY: Story = Story {
 fn both_named(host: &mut Host) -> Result<()> {
     let message = "two disks claim to be the one this machine booted from:";
     host.console_says(&[message, "/dev/vd", "/dev/vd", "the boot waits"])?;
+    // It says so again and again: nothing else happens meanwhile.
+    host.console_says(&[message, "the boot waits", message, "the boot waits"])?;
     let console = host.vm.console();
+    ensure!(!console.contains("login:") && !console.contains("hostd is"), "{console}");
     ensure!(console.contains("/dev/vda2") && console.contains("/dev/vdb2"), "{console}");
     Ok(())
 }

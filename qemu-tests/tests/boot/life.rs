@@ -92,6 +92,12 @@ fn host_toml_is_taken(host: &mut Host) -> Result<()> {
     host.fails("test -e /efi/basalt/host.toml")?;
     // Somebody may log in now, and only so.
     host.ok("systemctl is-active ssh")?;
+    // Its port stays open whatever becomes of the firewall's rules.
+    for how in ["reload", "restart"] {
+        host.ok(&format!("systemctl {how} nftables"))?;
+        let open = host.ok("nft list set inet basalt open_tcp")?;
+        ensure!(open.contains("elements = { 22 }"), "after a {how}: {open}");
+    }
     Ok(())
 }
 
@@ -104,6 +110,8 @@ fn good_update(host: &mut Host) -> Result<()> {
          sync; mv new basalt-2-b+3.conf; sync",
     )?;
     host.reboot()?;
+    // Armed while the boot was on trial: the journal tells, for by now it may be blessed.
+    host.until("journalctl -b -o cat _PID=1 | grep -q '^Watchdog running with a .* of 1min'")?;
     host.until("test -e /efi/loader/entries/basalt-2-b.conf")?;
     host.until("hostctl status | grep -q 'b, blessed'")?;
     host.expect_status("state", "ready")?;
@@ -126,11 +134,11 @@ fn bad_update(host: &mut Host) -> Result<()> {
     host.reboot()?;
     host.console_says(&[
         "this boot is not good after 30 s",
-        "this release is on trial: rebooting",
+        "this release is on trial: rebooting, tries left: 1",
     ])?;
     host.console_says(&[
         "this boot is not good after 30 s",
-        "this release is on trial: rebooting",
+        "this release is on trial: rebooting, for basalt-2-b.conf can still boot",
     ])?;
     host.console_says(&["slot b blessed, hostd is ready"])?;
     host.catches_up()?;

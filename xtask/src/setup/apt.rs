@@ -60,7 +60,7 @@ fn agree(names: &[&str]) -> Result<()> {
     }
 }
 
-fn is_root() -> Result<bool> {
+pub(crate) fn is_root() -> Result<bool> {
     Ok(Cmd::new("id").arg("-u").run()?.stdout_text() == "0")
 }
 

@@ -69,10 +69,10 @@ pub(super) fn component(text: &str) -> Verdict {
 }
 
 pub(super) fn url(text: &str) -> Verdict {
-    let known = ["http://", "https://", "file:///"].iter().find_map(|s| text.strip_prefix(s));
+    let known = ["http://", "https://"].iter().find_map(|s| text.strip_prefix(s));
     let good = known.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
         && text.chars().all(|c| c.is_ascii_graphic() && !"\"'<>\\`".contains(c));
-    when(good, || format!("`{text}` is no URL"), "use `http://`, `https://` or `file:///`")
+    when(good, || format!("`{text}` is no URL"), "use `http://` or `https://`")
 }
 
 pub(super) fn absolute(text: &str) -> Verdict {

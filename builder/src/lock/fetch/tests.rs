@@ -13,6 +13,8 @@ use crate::cache::CachePaths;
 use crate::progress::Progress;
 
 const PATIENCE: Duration = Duration::from_millis(400);
+/// The size of a kernel's package, which a slow line may take half an hour for.
+const LARGE: u64 = 108_000_000;
 const BODY: &[u8] = b"this is a package";
 
 /// What the mirror does with a request for this path.
@@ -20,6 +22,8 @@ const BODY: &[u8] = b"this is a package";
 enum Answer {
     Gone,
     Stalls,
+    /// Says that a large package comes, begins with it, and says no more.
+    StallsMidway,
     Gives(&'static [u8]),
     /// Says that it is long and ends early.
     CutOff(&'static [u8]),
@@ -48,9 +52,13 @@ fn reply(mut stream: TcpStream, answer: Answer) {
         Answer::CutOff(body) => (format!("200 OK\r\ncontent-length: {}", body.len() + 9), body),
         // Held open: whoever asked has to lose patience.
         Answer::Stalls => return thread::sleep(20 * PATIENCE),
+        Answer::StallsMidway => (format!("200 OK\r\ncontent-length: {LARGE}"), b"this"),
     };
     let _ = write!(stream, "HTTP/1.1 {head}\r\nconnection: close\r\n\r\n");
     let _ = stream.write_all(body);
+    if matches!(answer, Answer::StallsMidway) {
+        thread::sleep(20 * PATIENCE);
+    }
 }
 
 struct Ground {
@@ -125,6 +133,15 @@ fn a_package_that_the_mirror_dropped_is_named() {
 #[test]
 fn a_mirror_that_stalls_is_not_waited_for_forever() {
     check(Answer::Stalls, "timeout");
+}
+
+#[test]
+fn a_large_package_that_stalls_midway_is_not_waited_for_either() {
+    let mut ground = Ground::with(mirror(Answer::StallsMidway), None);
+    ground.lock.packages[0].size = LARGE;
+    let error = ground.fetch().unwrap_err().to_string();
+    assert!(error.contains("cannot get `stone 1.2-3`:") && error.contains("timeout"), "{error}");
+    assert_eq!(ground.cached(), 0);
 }
 
 #[test]
