@@ -46,6 +46,19 @@ impl Paths {
         self.at("/var/lib/hostd")
     }
 
+    /// Images and disks of virtual machines. Not under [`Self::state`]: QEMU, another user, must
+    /// pass through.
+    #[must_use]
+    pub fn machines(&self) -> PathBuf {
+        self.at("/var/lib/hostd-virt")
+    }
+
+    /// What virtual machines are told at their first start. On tmpfs, for it may be secret.
+    #[must_use]
+    pub fn seeds(&self) -> PathBuf {
+        self.at("/run/hostd-virt/seeds")
+    }
+
     /// Where a file of the configuration lies in the image.
     #[must_use]
     pub fn image_config(&self) -> PathBuf {
