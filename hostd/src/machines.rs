@@ -13,15 +13,21 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use basalt_api::id::WorkloadUid;
-use basalt_api::virt::{self, Ask, Disk, Reply, Settings};
+use basalt_api::virt::{self, Accel, Ask, Disk, Reply, Settings};
 use bytes::Bytes;
 use hostd_core::instance::Instance;
 use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::time::Instant;
 
+use crate::paths::Paths;
 use crate::runtime::{Data, Failure, LogsWanted, Make, Runtime, RuntimeError};
 use backoff::Backoff;
 use process::Process;
+
+/// Larger than any cloud image, and less than fills a host's disk unseen.
+const MAX_IMAGE_BYTES: u64 = 64 << 30;
+/// Seconds without a byte after which a download is given up.
+const IDLE_S: u32 = 60;
 
 /// How long things may take.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +75,29 @@ struct State {
     idle_since: Option<Instant>,
 }
 
+/// The settings of a host: where its machines lie, and what an image may be.
+#[must_use]
+pub fn settings(paths: &Paths, accel: Accel, url_allow: Vec<String>) -> Settings {
+    let text = |path: PathBuf| path.to_string_lossy().into_owned();
+    Settings {
+        uri: "qemu:///system".to_owned(),
+        state: text(paths.machines()),
+        seeds: text(paths.seeds()),
+        accel,
+        url_allow,
+        max_image_bytes: MAX_IMAGE_BYTES,
+        idle_s: IDLE_S,
+    }
+}
+
+/// `hostd-virt` beside the program that runs.
+///
+/// # Errors
+/// The system does not say where that is.
+pub fn program() -> io::Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name("hostd-virt"))
+}
+
 impl Machines {
     /// Machines that `program` runs, started when it is needed. It must be used on threads that
     /// stay: the program dies with the one that started it.
@@ -100,11 +129,15 @@ impl Machines {
             let message = format!("hostd-virt has ended and is started again in {seconds} s");
             return Err(RuntimeError { kind: Failure::Unavailable, message });
         }
-        let started = Process::start(&self.program, Arc::clone(&self.changed));
-        let started = started.inspect_err(|_| state.backoff.ended(now, now))?;
-        let process = Arc::new(started);
-        // Kept before it has answered: one that does not is counted when the next is started.
-        state.process = Some(Arc::clone(&process));
+        let begun = self.begin().await;
+        let process = begun.inspect_err(|_| state.backoff.ended(now, Instant::now()))?;
+        Ok(Arc::clone(state.process.insert(Arc::new(process))))
+    }
+
+    /// Starts the process and tells it how things are done. Where nobody waits for it any more, it
+    /// ends with this: one that was told nothing serves nobody.
+    async fn begin(&self) -> Result<Process, RuntimeError> {
+        let process = Process::start(&self.program, Arc::clone(&self.changed))?;
         process.call(Ask::Begin(self.settings.clone()), self.deadlines.observe).await?;
         Ok(process)
     }

@@ -67,7 +67,7 @@ impl Paths {
     /// On tmpfs: what guests are told at their first start.
     #[must_use]
     pub fn seeds(&self) -> PathBuf {
-        self.at("/run/hostd-virt")
+        self.at("/run/hostd-virt/seeds")
     }
 
     /// Values of secrets, encrypted.

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -94,7 +95,12 @@ fn create(files: &Files, format: DiskFormat, bytes: u64) -> Result<(), String> {
         .arg(bytes.to_string())
         .deadline(DEADLINE);
     cmd.run().map_err(|error| error.to_string())?;
-    let placed = File::open(&new).and_then(|file| file.sync_all());
+    // The guest's own: libvirt hands it to the user that QEMU runs as.
+    let private = fs::Permissions::from_mode(basalt_durable::PRIVATE);
+    let placed = File::open(&new).and_then(|file| {
+        file.set_permissions(private)?;
+        file.sync_all()
+    });
     placed
         .and_then(|()| basalt_durable::rename(&new, &files.disk))
         .map_err(|error| error.to_string())

@@ -135,6 +135,23 @@ async fn a_download_ends_when_nobody_waits_for_it() {
 }
 
 #[tokio::test]
+async fn a_download_dies_with_who_started_it() {
+    let web = Web::new(Answer::Silence);
+    let host = host_for(&web, 4 << 20, 300);
+    let make = small(url_disk(&web.url(), IMAGE));
+    let kill = async {
+        until("it is asked", || web.asked() == 1).await;
+        host.kill_process().await;
+    };
+    let (result, ()) = tokio::join!(host.machines.prepare(&make), kill);
+    assert_eq!(result.unwrap_err().kind, Failure::Unavailable);
+    until("the server is left", || web.left() == 1).await;
+    web.answers(Answer::Bytes(IMAGE.to_vec()));
+    host.machines.prepare(&make).await.unwrap();
+    assert_eq!(host.cache(), [format!("{}.raw", sha256(IMAGE))]);
+}
+
+#[tokio::test]
 async fn who_speaks_with_strangers_can_do_nothing_else() {
     let web = Web::new(Answer::Silence);
     let host = host_for(&web, 4 << 20, 300);

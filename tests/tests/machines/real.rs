@@ -101,8 +101,7 @@ async fn a_guest_boots_speaks_outlives_its_keepers_and_shuts_down() {
     assert!(matches!(state, InstanceState::Ended { code: Some(0), note: None, .. }), "{state:?}");
 
     host.machines.start(uid).await.unwrap();
-    console.heard.clear();
-    console.until("guest is up").await;
+    host.until(uid, is_running).await;
     host.machines.stop(uid, Duration::ZERO).await.unwrap();
     host.machines.remove(uid, Data::Delete).await.unwrap();
     assert_eq!(daemon.virsh(&["list", "--all", "--name"]).trim(), "");
@@ -198,5 +197,6 @@ async fn an_image_stays_roots_while_a_guest_uses_it() {
     let disk = host.path(&format!("state/machines/{uid}/disk.qcow2"));
     assert_eq!(owner(&image), 0);
     assert_ne!(owner(&disk), 0, "QEMU runs as another user, and this is its own");
-    assert_eq!(image.metadata().unwrap().mode() & 0o777, 0o444);
+    let mode = |path: &Path| path.metadata().unwrap().mode() & 0o777;
+    assert_eq!((mode(&image), mode(&disk)), (0o444, 0o600));
 }

@@ -2,7 +2,9 @@
 
 use std::io;
 
-use rustix::process::{Gid, Resource, Rlimit, Uid, geteuid, setrlimit};
+use rustix::process::{
+    Gid, Resource, Rlimit, Signal, Uid, geteuid, set_parent_process_death_signal, setrlimit,
+};
 use rustix::thread::{set_no_new_privs, set_thread_gid, set_thread_groups, set_thread_uid};
 
 /// The kernel's own number for who owns nothing, `nobody` in Debian.
@@ -36,5 +38,7 @@ pub(super) fn give_up(max_file: u64) -> io::Result<()> {
         set_thread_gid(Gid::from_raw(NOBODY))?;
         set_thread_uid(Uid::from_raw(NOBODY))?;
     }
+    // The kernel forgets that with the user: whoever started this process and dies takes it along.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
     Ok(())
 }
