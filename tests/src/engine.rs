@@ -9,6 +9,7 @@ use basalt_cmd::{Cmd, Running};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::ground::orphans;
 use crate::http::{Answer, ask};
 use crate::image::Image;
 use crate::until::until;
@@ -72,6 +73,7 @@ impl Engine {
         let log = File::options().create(true).append(true).open(self.folder.join("log"));
         let log = log.expect("a log");
         let copy = log.try_clone().expect("a second handle");
+        orphans::reap();
         // A socket of a killed one would be asked before the new one listens.
         let _ = fs::remove_file(self.socket());
         let running = self.command().spawn(Stdio::null(), log.into(), copy.into());

@@ -32,7 +32,7 @@ pub(crate) enum Purpose {
 /// # Errors
 /// Nobody agreed, this user may not, or a download failed.
 pub(crate) fn run(session: &Session, args: &SetupArgs, purpose: Purpose) -> Result<()> {
-    let missing = apt::missing()?;
+    let missing = apt::missing(purpose)?;
     if !missing.is_empty() {
         apt::install(session, &missing, args.yes)?;
     }

@@ -23,7 +23,7 @@ async fn changed(stage: &Stage) {
 
 /// Waits until nothing has changed for a while: the listener is settled.
 async fn calm(stage: &Stage) {
-    let quiet = Duration::from_millis(1500);
+    let quiet = Duration::from_millis(800);
     while tokio::time::timeout(quiet, stage.runtime.changed()).await.is_ok() {}
 }
 
