@@ -130,8 +130,18 @@ impl Engine {
     }
 
     /// Makes it hang: it takes connections and answers nothing.
+    ///
+    /// # Panics
+    /// It does not run, or goes on.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
+        // A signal takes its time on a busy machine, and each thread stops by itself.
+        let id = self.running.as_ref().expect("it runs").id();
+        let tasks = format!("/proc/{id}/task");
+        until(DEADLINE, "every thread of the engine stops", || {
+            let mut tasks = fs::read_dir(&tasks).ok()?.flatten();
+            tasks.all(|task| is_stopped(&task.path())).then_some(())
+        });
     }
 
     /// Lets it go on.
@@ -220,6 +230,12 @@ impl Engine {
             let _ = ask(&self.socket(), &remove, "text/plain", b"");
         }
     }
+}
+
+/// Whether a thread, by its folder in `/proc`, is stopped by a signal (proc(5)).
+fn is_stopped(task: &Path) -> bool {
+    let status = fs::read_to_string(task.join("status")).unwrap_or_default();
+    status.lines().any(|line| line.starts_with("State:\tT"))
 }
 
 fn pid_of(running: &Running) -> Option<Pid> {
