@@ -98,7 +98,7 @@ impl Containers {
             .client
             .get(path)
             .await
-            .map_err(|error| error.of_engine("containers cannot be listed"))?;
+            .map_err(|error| error.of_engine(self.client.cannot("list its containers")))?;
         Ok(listed.into_iter().filter_map(Listed::ours).collect())
     }
 

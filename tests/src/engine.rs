@@ -9,6 +9,7 @@ use basalt_cmd::{Cmd, Running};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::ground::orphans;
 use crate::http::{Answer, ask};
 use crate::image::Image;
 use crate::until::until;
@@ -72,6 +73,7 @@ impl Engine {
         let log = File::options().create(true).append(true).open(self.folder.join("log"));
         let log = log.expect("a log");
         let copy = log.try_clone().expect("a second handle");
+        orphans::reap();
         // A socket of a killed one would be asked before the new one listens.
         let _ = fs::remove_file(self.socket());
         let running = self.command().spawn(Stdio::null(), log.into(), copy.into());
@@ -128,8 +130,18 @@ impl Engine {
     }
 
     /// Makes it hang: it takes connections and answers nothing.
+    ///
+    /// # Panics
+    /// It does not run, or goes on.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
+        // A signal takes its time on a busy machine, and each thread stops by itself.
+        let id = self.running.as_ref().expect("it runs").id();
+        let tasks = format!("/proc/{id}/task");
+        until(DEADLINE, "every thread of the engine stops", || {
+            let mut tasks = fs::read_dir(&tasks).ok()?.flatten();
+            tasks.all(|task| is_stopped(&task.path())).then_some(())
+        });
     }
 
     /// Lets it go on.
@@ -218,6 +230,12 @@ impl Engine {
             let _ = ask(&self.socket(), &remove, "text/plain", b"");
         }
     }
+}
+
+/// Whether a thread, by its folder in `/proc`, is stopped by a signal (proc(5)).
+fn is_stopped(task: &Path) -> bool {
+    let status = fs::read_to_string(task.join("status")).unwrap_or_default();
+    status.lines().any(|line| line.starts_with("State:\tT"))
 }
 
 fn pid_of(running: &Running) -> Option<Pid> {

@@ -3,7 +3,7 @@
 //! A test calls [`Ground::prepare`] on its own thread before it starts anything else; whatever the
 //! thread starts then lives in the same place, a real `hostd` too.
 
-mod orphans;
+pub(crate) mod orphans;
 mod rooms;
 
 use std::fs;
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::engine::{Engine, Kind};
 use crate::image::Image;
 
-pub use rooms::ADDRESS;
+pub use rooms::{ADDRESS, HOST};
 
 /// The image that is there from the beginning.
 pub const TINY: &str = "example.test/tiny:1";
@@ -69,15 +69,6 @@ impl Ground {
     #[must_use]
     pub fn private(&self) -> &'static Path {
         Path::new("/run/basalt")
-    }
-
-    /// Makes a name resolve to [`ADDRESS`] here.
-    ///
-    /// # Panics
-    /// `/etc/hosts` cannot be written.
-    pub fn resolve(&self, name: &str) {
-        let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
-        fs::write("/etc/hosts", format!("{hosts}\n{ADDRESS} {name}\n")).expect("our own /etc");
     }
 }
 

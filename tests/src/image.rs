@@ -1,7 +1,7 @@
 //! Small images, made from a static busybox.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use basalt_cmd::Cmd;
@@ -14,7 +14,7 @@ const GROUP: &str = "root:x:0:\nweb:x:1235:\n";
 /// Commands that tests use in them.
 const COMMANDS: &[&str] = &[
     "sh", "sleep", "cat", "echo", "env", "head", "httpd", "id", "ls", "mkdir", "mount", "nc",
-    "pwd", "stat", "tail", "touch", "true", "false", "kill", "dd", "yes",
+    "pwd", "seq", "stat", "tail", "touch", "true", "false", "kill", "dd", "yes",
 ];
 
 /// An image: one layer, and how it runs.
@@ -37,6 +37,11 @@ impl Image {
         for part in ["bin", "dev", "etc", "proc", "run", "srv", "sys", "tmp"] {
             fs::create_dir(tree.join(part)).expect("a folder");
         }
+        // Whoever runs in it must get to both.
+        for (part, mode) in [(".", 0o755), ("tmp", 0o1777)] {
+            let mode = fs::Permissions::from_mode(mode);
+            fs::set_permissions(tree.join(part), mode).expect("our own folder");
+        }
         let busybox =
             ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|it| Path::new(it).exists());
         fs::copy(busybox.expect("busybox-static"), tree.join("bin/busybox")).expect("a copy");
@@ -47,7 +52,7 @@ impl Image {
         fs::write(tree.join("etc/group"), GROUP).expect("groups");
         fs::write(tree.join("srv/index.html"), "hello\n").expect("a page");
         let config = json!({ "Env": ["PATH=/bin"], "Cmd": ["/bin/true"] });
-        Self { tag: tag.to_owned(), layer: tar(tree), config }
+        Self { tag: tag.to_owned(), layer: tar(tree, "."), config }
     }
 
     /// The same with something else in its configuration, as `User`.
@@ -71,7 +76,7 @@ impl Image {
         // Two archives in one: the first one's end must go.
         let end = self.layer.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         self.layer.truncate(end.next_multiple_of(512));
-        self.layer.extend(tar(folder.path()));
+        self.layer.extend(tar(folder.path(), "noise"));
         self
     }
 
@@ -111,7 +116,7 @@ impl Image {
         for (name, bytes) in parts {
             fs::write(folder.path().join(name), bytes).expect("a file");
         }
-        tar(folder.path())
+        tar(folder.path(), ".")
     }
 }
 
@@ -130,8 +135,8 @@ fn architecture() -> &'static str {
     }
 }
 
-fn tar(folder: &Path) -> Vec<u8> {
+fn tar(folder: &Path, what: &str) -> Vec<u8> {
     let words = ["--create", "--owner=0", "--group=0", "--numeric-owner", "--directory"];
-    let tar = Cmd::new("tar").args(words).arg(folder).arg(".").output_cap(256 << 20);
+    let tar = Cmd::new("tar").args(words).arg(folder).arg(what).output_cap(256 << 20);
     tar.run().expect("an archive").stdout
 }

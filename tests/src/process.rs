@@ -1,7 +1,10 @@
 //! What is seen of a process from outside: its files, its limits, its rights.
 
 use std::fs;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// A process, by its id here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +55,21 @@ impl Process {
             is_read_only: fields.get(5)?.split(',').any(|option| option == "ro"),
             kind: (*fields.get(separator + 1)?).to_owned(),
         })
+    }
+
+    /// Does something within the process's network, on a thread of its own.
+    ///
+    /// # Panics
+    /// The process is gone, or `work` panics.
+    pub fn in_network<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let network = fs::File::open(self.file("ns/net")).expect("it runs");
+        let enter = || {
+            let kind = Some(LinkNameSpaceType::Network);
+            move_into_link_name_space(network.as_fd(), kind).expect("its network");
+            work()
+        };
+        let thread = std::thread::scope(|scope| scope.spawn(enter).join());
+        thread.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
     /// A limit by its file in version 1 of cgroups and in version 2: the first one that is there,

@@ -10,7 +10,7 @@ use basalt_cmd::{Cmd, Running};
 use base64::Engine as _;
 use serde_json::json;
 
-use crate::ground::{ADDRESS, Ground};
+use crate::ground::{ADDRESS, Ground, HOST};
 use crate::image::{Image, hash};
 use crate::until::until;
 
@@ -32,16 +32,15 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Starts one under a name of its own on this port.
+    /// Starts one at [`HOST`] on this port.
     ///
     /// # Panics
     /// It does not come up.
     #[must_use]
-    pub fn start(ground: &Ground, name: &str, port: u16) -> Self {
-        let folder = ground.path(name);
+    pub fn start(ground: &Ground, port: u16) -> Self {
+        let folder = ground.path(&format!("registry-{port}"));
         fs::create_dir(&folder).expect("a folder");
-        ground.resolve(name);
-        certify(&folder, name);
+        certify(&folder, HOST);
         let words = ["-Bbn", USER, PASSWORD];
         let passwords = Cmd::new("htpasswd").args(words).run().expect("a password").stdout;
         fs::write(folder.join("passwords"), passwords).expect("a file");
@@ -66,7 +65,7 @@ impl Registry {
         let serve = Cmd::new("docker-registry").arg("serve").arg(folder.join("config.yml"));
         let running = serve.spawn(Stdio::null(), log.into(), copy.into()).expect("it starts");
         until(DEADLINE, "the registry listens", || TcpStream::connect((ADDRESS, port)).ok());
-        Self { host: format!("{name}:{port}"), folder, _running: running }
+        Self { host: format!("{HOST}:{port}"), folder, _running: running }
     }
 
     /// The file of the authority that its certificate is from.

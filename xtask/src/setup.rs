@@ -36,7 +36,7 @@ pub(crate) fn run(session: &Session, args: &SetupArgs, purpose: Purpose) -> Resu
     // Twice: apt-get may have taken away a newer one of the list for the sake of another, as
     // `qemu-utils` from backports for `qemu-system-x86`.
     for _ in 0..2 {
-        let missing = apt::missing()?;
+        let missing = apt::missing(purpose)?;
         if !missing.is_empty() {
             apt::install(session, &missing, args.yes)?;
         }

@@ -4,6 +4,8 @@
 //! by types of our own: `bollard`'s refuse a whole list for one state that they do not know, and
 //! podman has more states than Docker.
 
+mod http;
+
 use std::error::Error as _;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,18 +13,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bollard::errors::Error;
-use bollard::{API_DEFAULT_VERSION, Docker};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::Request;
-use hyper::body::Bytes;
-use hyper_util::rt::TokioIo;
+use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
 use serde::de::DeserializeOwned;
-use tokio::net::UnixStream;
 
 use crate::runtime::{Failure, RuntimeError};
 
-/// Bytes of one answer: a list of some thousand containers.
-const MAX_ANSWER: usize = 32 << 20;
 /// Characters that are told of what an engine says.
 const MAX_MESSAGE: usize = 300;
 /// `bollard`'s own limit for an answer to begin. Ours are shorter, but for pulls, which have one on
@@ -87,7 +82,19 @@ impl Client {
     /// Asks the engine for its version, whatever was known of it.
     pub(super) async fn connect(&self) -> Result<Connected, CallError> {
         self.forget();
-        let connected = self.within(self.patience, negotiate(&self.socket)).await?;
+        // A ping tells as much as `/version`, for which podman starts five programs.
+        let answer = self.ask("/_ping").await?;
+        let version = answer.header("api-version").and_then(|text| version_to_speak(&text));
+        let Some(version) = version.filter(|_| answer.status == 200) else {
+            return Err(self.unavailable("is no container engine: it does not tell its version"));
+        };
+        let is_podman = answer.header("libpod-api-version").is_some();
+        let engine = if is_podman { Engine::Podman } else { Engine::Docker };
+        let path = self.socket.display().to_string();
+        tracing::info!(%path, ?engine, %version, "the container engine answers");
+        let docker = Docker::connect_with_unix(&path, BOLLARD_TIMEOUT_S, &version);
+        let docker = docker.map_err(|error| self.error(&error))?;
+        let connected = Connected { docker, engine };
         *self.connected.lock().unwrap_or_else(PoisonError::into_inner) = Some(connected.clone());
         Ok(connected)
     }
@@ -107,16 +114,24 @@ impl Client {
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
         let version = self.connected().await?.docker.client_version();
         let path = format!("/v{version}{path}");
-        let result = match tokio::time::timeout(self.patience, get(&self.socket, &path)).await {
-            Ok(Ok((200, body))) => serde_json::from_slice(&body)
+        let result = match self.ask(&path).await {
+            Ok(answer) if answer.status == 200 => serde_json::from_slice(&answer.body)
                 .map_err(|error| self.unavailable(&format!("answers what is no answer: {error}"))),
-            Ok(Ok((status, body))) => {
-                Err(CallError::Answered { status, message: message_of(&body) })
+            Ok(answer) => {
+                let message = message_of(&answer.body);
+                Err(CallError::Answered { status: answer.status, message })
             }
-            Ok(Err(error)) => Err(self.unavailable(&format!("cannot be reached: {error}"))),
-            Err(_) => Err(self.silent(self.patience)),
+            Err(error) => Err(error),
         };
         self.forget_after(result)
+    }
+
+    async fn ask(&self, path: &str) -> Result<http::Answer, CallError> {
+        match tokio::time::timeout(self.patience, http::get(&self.socket, path)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(self.unavailable(&format!("cannot be reached: {error}"))),
+            Err(_) => Err(self.silent(self.patience)),
+        }
     }
 
     /// What a stream of an engine's failed with.
@@ -165,6 +180,11 @@ impl Client {
         self.unavailable(&format!("does not answer within {} s", deadline.as_secs_f32().ceil()))
     }
 
+    /// Says that the engine cannot do something.
+    pub(super) fn cannot(&self, what: &str) -> String {
+        format!("the container engine at `{}` cannot {what}", self.socket.display())
+    }
+
     fn unavailable(&self, what: &str) -> CallError {
         CallError::Unavailable(format!(
             "the container engine at `{}` {}",
@@ -195,44 +215,13 @@ impl CallError {
     }
 }
 
-async fn negotiate(socket: &Path) -> Result<Connected, Error> {
-    let path = socket.display().to_string();
-    let docker = Docker::connect_with_unix(&path, BOLLARD_TIMEOUT_S, API_DEFAULT_VERSION)?;
-    // podman speaks an older version than bollard and refuses any newer one.
-    let docker = docker.negotiate_version().await?;
-    let components = docker.version().await?.components.unwrap_or_default();
-    let is_podman = components.iter().any(|component| component.name == "Podman Engine");
-    let engine = if is_podman { Engine::Podman } else { Engine::Docker };
-    tracing::info!(%path, ?engine, version = %docker.client_version(), "the container engine answers");
-    Ok(Connected { docker, engine })
-}
-
-async fn get(socket: &Path, path: &str) -> Result<(u16, Bytes), String> {
-    let text = |error: &dyn std::error::Error| error.to_string();
-    let stream = UnixStream::connect(socket).await.map_err(|error| text(&error))?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| text(&error))?;
-    let request = Request::get(path)
-        .header(hyper::header::HOST, "localhost")
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| text(&error))?;
-    let answer = async {
-        let response = sender.send_request(request).await.map_err(|error| text(&error))?;
-        let status = response.status().as_u16();
-        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-        Ok((status, body.map_err(|error| error.to_string())?.to_bytes()))
-    };
-    // In one task, so that nothing is left of it when the deadline cuts it off.
-    tokio::pin!(answer, connection);
-    tokio::select! {
-        biased;
-        answer = &mut answer => answer,
-        ended = &mut connection => match ended {
-            Ok(()) => answer.await,
-            Err(error) => Err(text(&error)),
-        },
-    }
+/// The version to speak: the engine's own (podman refuses any newer one), or the newest of
+/// `bollard`'s where the engine is newer still.
+fn version_to_speak(text: &str) -> Option<ClientVersion> {
+    let (major, minor) = text.split_once('.')?;
+    let ours = (API_DEFAULT_VERSION.major_version, API_DEFAULT_VERSION.minor_version);
+    let (major_version, minor_version) = (major.parse().ok()?, minor.parse().ok()?).min(ours);
+    Some(ClientVersion { major_version, minor_version })
 }
 
 /// What an engine says in the body of a refusal.
@@ -276,12 +265,24 @@ mod tests {
         assert_eq!(shown(&"ä".repeat(400)).chars().count(), MAX_MESSAGE + 1);
     }
 
+    #[test]
+    fn the_older_one_of_two_versions_is_spoken() {
+        let spoken = |text| version_to_speak(text).map(|version| version.to_string());
+        assert_eq!(spoken("1.41").as_deref(), Some("1.41"));
+        assert_eq!(spoken("9.1"), Some(API_DEFAULT_VERSION.to_string()));
+        assert_eq!(spoken(""), None);
+        assert_eq!(spoken("1.x"), None);
+    }
+
     #[tokio::test]
     async fn a_socket_that_is_not_there_is_named() {
         let client = Client::new("/nowhere/engine.sock".into(), Duration::from_secs(1));
         let error = client.connected().await.unwrap_err();
         let error = error.of_workload("cannot start it");
         assert_eq!(error.kind, Failure::Unavailable);
-        assert_eq!(error.message, "the container engine at `/nowhere/engine.sock` is not there");
+        assert_eq!(
+            error.message,
+            "the container engine at `/nowhere/engine.sock` cannot be reached: No such file or directory (os error 2)"
+        );
     }
 }

@@ -118,7 +118,8 @@ impl Containers {
         let options = ListVolumesOptionsBuilder::default().filters(&filters).build();
         let list = async move |docker: bollard::Docker| docker.list_volumes(Some(options)).await;
         let listed = self.client.call(self.client.patience, list).await;
-        let listed = listed.map_err(|error| error.of_engine("volumes cannot be listed"))?;
+        let listed =
+            listed.map_err(|error| error.of_engine(self.client.cannot("list its volumes")))?;
         for volume in listed.volumes.unwrap_or_default() {
             // Asked once more: what an engine makes of a filter must not cost anybody's data.
             if volume.labels.get(labels::UID) == Some(&uid.to_string()) {

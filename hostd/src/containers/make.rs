@@ -59,7 +59,7 @@ impl Containers {
 
     async fn make_new(&self, make: &Make, wanted: &Wanted) -> Result<(), RuntimeError> {
         // The files are there first: an engine would make a missing one as a folder.
-        write_files(make, wanted, Owner::ROOT).await?;
+        write_files(make, wanted, None).await?;
         let options = CreateContainerOptionsBuilder::default().name(&wanted.name).build();
         let body = wanted.body.clone();
         let create =
@@ -86,6 +86,9 @@ impl Containers {
         if wanted.files.is_empty() {
             return Ok(());
         }
+        // All are there before the engine is asked: Docker hands out no file of a container while
+        // something that it mounts is missing.
+        write_files(make, wanted, None).await?;
         let user = match &wanted.body.user {
             Some(user) => user.clone(),
             None => match pull::look(&self.client, &wanted.image).await? {
@@ -95,13 +98,13 @@ impl Containers {
         };
         let owner = match Owner::of(&user) {
             Some(owner) => owner,
-            None => secrets::from_passwd(&user, &self.passwd(id).await?)?,
+            None => secrets::from_passwd(&user, &self.passwd(id, &user).await?)?,
         };
-        write_files(make, wanted, owner).await
+        write_files(make, wanted, Some(owner)).await
     }
 
-    /// `/etc/passwd` of a container.
-    async fn passwd(&self, id: &str) -> Result<Vec<u8>, RuntimeError> {
+    /// `/etc/passwd` of a container that runs as `user`.
+    async fn passwd(&self, id: &str, user: &str) -> Result<Vec<u8>, RuntimeError> {
         let options = DownloadFromContainerOptionsBuilder::default().path("/etc/passwd").build();
         let read = async move |docker: bollard::Docker| {
             let mut pieces = docker.download_from_container(id, Some(options));
@@ -115,7 +118,13 @@ impl Containers {
             Ok(archive)
         };
         let archive = self.client.call(self.client.patience, read).await;
-        let archive = archive.map_err(|error| error.of_workload("cannot read its users"))?;
+        let archive = archive.map_err(|error| match error {
+            // podman looks the user up itself before it hands out any file.
+            CallError::Answered { message, .. } if message.contains("unknown user") => {
+                secrets::no_user(user)
+            }
+            error => error.of_workload("cannot read the users of its image"),
+        })?;
         let passwd = secrets::passwd_of(&archive).map(<[u8]>::to_vec);
         passwd.ok_or_else(|| refuse("the image has no `/etc/passwd` that can be read"))
     }
@@ -139,7 +148,11 @@ fn not_made(make: &Make, wanted: &Wanted, error: CallError) -> RuntimeError {
     }
 }
 
-async fn write_files(make: &Make, wanted: &Wanted, owner: Owner) -> Result<(), RuntimeError> {
+async fn write_files(
+    make: &Make,
+    wanted: &Wanted,
+    owner: Option<Owner>,
+) -> Result<(), RuntimeError> {
     let (make, files) = (make.clone(), wanted.files.clone());
     let written = tokio::task::spawn_blocking(move || secrets::write(&make, &files, owner)).await;
     written.map_err(|_| refuse("its secrets could not be written"))?

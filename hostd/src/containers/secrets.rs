@@ -14,7 +14,7 @@ use rustix::fs::statfs;
 use super::spec::refuse;
 use crate::runtime::{Make, RuntimeError};
 
-pub(super) use owner::{Owner, from_passwd, passwd_of};
+pub(super) use owner::{Owner, from_passwd, no_user, passwd_of};
 
 /// Modes of the folder and of what is in it.
 const FOLDER_MODE: u32 = 0o700;
@@ -72,11 +72,16 @@ pub(super) fn without(make: &Make, text: &str) -> String {
     values.fold(text.to_owned(), |text, value| text.replace(value, "***"))
 }
 
-/// Writes the files into the private folder, for this user of the container. Blocking.
+/// Writes the files into the private folder, for this user of the container where it is known
+/// already. Blocking.
 ///
 /// # Errors
 /// The folder is not a workload's own, not on tmpfs, or cannot be written.
-pub(super) fn write(make: &Make, files: &[SecretFile], owner: Owner) -> Result<(), RuntimeError> {
+pub(super) fn write(
+    make: &Make,
+    files: &[SecretFile],
+    owner: Option<Owner>,
+) -> Result<(), RuntimeError> {
     if files.is_empty() {
         return Ok(());
     }
@@ -134,11 +139,14 @@ fn open_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// Leaves a file that is as it should be alone: a running container has it mounted.
-fn write_file(path: &Path, value: &[u8], owner: Owner) -> io::Result<()> {
+fn write_file(path: &Path, value: &[u8], owner: Option<Owner>) -> io::Result<()> {
     if !fs::read(path).is_ok_and(|there| there == value) {
         basalt_durable::write(path, value, FILE_MODE)?;
     }
-    chown(path, Some(owner.0), None)
+    match owner {
+        Some(owner) => chown(path, Some(owner.0), None),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

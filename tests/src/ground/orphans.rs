@@ -24,6 +24,17 @@ pub(super) fn end() {
     });
 }
 
+/// Reaps what ended after its parent did. An engine that starts again asks whether the processes
+/// that it remembers are there, and takes a dead one that nobody reaped for one that lives.
+pub(crate) fn reap() {
+    for pid in descendants() {
+        if state(pid) == Some('Z') {
+            // Only children of this process can be waited for; others are their parents' business.
+            let _ = waitpid(Some(pid), WaitOptions::NOHANG);
+        }
+    }
+}
+
 fn descendants() -> Vec<Pid> {
     let own = rustix::process::getpid();
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -43,9 +54,17 @@ fn descendants() -> Vec<Pid> {
     found.split_off(1)
 }
 
-/// The fourth field of `/proc/PID/stat` (proc(5)); the second one may hold anything in brackets.
 fn parent(pid: Pid) -> Option<Pid> {
+    Pid::from_raw(stat(pid)?.split_whitespace().nth(1)?.parse().ok()?)
+}
+
+fn state(pid: Pid) -> Option<char> {
+    stat(pid)?.trim_start().chars().next()
+}
+
+/// The fields of `/proc/PID/stat` from the third on (proc(5)); the second one may hold anything in
+/// brackets.
+fn stat(pid: Pid) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    let fields = &stat[stat.rfind(')')? + 1..];
-    Pid::from_raw(fields.split_whitespace().nth(1)?.parse().ok()?)
+    Some(stat[stat.rfind(')')? + 1..].to_owned())
 }

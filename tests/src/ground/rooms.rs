@@ -13,6 +13,9 @@ use rustix::thread::UnshareFlags;
 
 /// An address of this network that is not loopback: engines trust that one more than others.
 pub const ADDRESS: &str = "10.99.0.1";
+/// A name that resolves to it. It stands in `/etc/hosts` from the beginning: engines remember that
+/// file for some seconds.
+pub const HOST: &str = "registry.test";
 
 /// Moves this thread, and all that it starts from now on, into a network and a table of mounts of
 /// its own. `/run` is empty there, and `/etc` may be written without touching the machine's.
@@ -22,6 +25,8 @@ pub(super) fn enter(folder: &Path) -> io::Result<()> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     mount("tmpfs", "/run", "tmpfs", flags, c"mode=755")?;
     own_etc(folder)?;
+    let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
+    fs::write("/etc/hosts", format!("{hosts}\n{ADDRESS} {HOST}\n"))?;
     for words in [&["link", "set", "lo", "up"][..], &["address", "add", ADDRESS, "dev", "lo"]] {
         Cmd::new("ip").args(words).run().map_err(io::Error::other)?;
     }

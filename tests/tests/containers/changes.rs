@@ -21,9 +21,16 @@ async fn changed(stage: &Stage) {
     tokio::time::timeout(SOON, stage.runtime.changed()).await.expect("something changed");
 }
 
-/// Waits until nothing has changed for a while: the listener is settled.
+/// Begins to listen, and waits until nothing that happens from now on is missed: the runtime tells
+/// of a change when it begins to listen, and once the engine does for certain.
+async fn listening(stage: &Stage) {
+    changed(stage).await;
+    changed(stage).await;
+}
+
+/// Waits until nothing has changed for a while.
 async fn calm(stage: &Stage) {
-    let quiet = Duration::from_millis(1500);
+    let quiet = Duration::from_millis(500);
     while tokio::time::timeout(quiet, stage.runtime.changed()).await.is_ok() {}
 }
 
@@ -34,9 +41,7 @@ async fn is_calm(stage: &Stage) -> bool {
 async fn a_change_by_anybody_is_heard(kind: Kind) {
     let Some(stage) = stage(kind) else { return };
     let make = stage.script(1, "touch /tmp/ready; exec sleep 100");
-    // The first question is answered at once: nobody can tell.
-    changed(&stage).await;
-    calm(&stage).await;
+    listening(&stage).await;
     stage.runtime.create(&make).await.unwrap();
     changed(&stage).await;
     calm(&stage).await;
@@ -53,7 +58,7 @@ async fn a_change_by_anybody_is_heard(kind: Kind) {
 
 async fn what_is_not_ours_is_not_heard(kind: Kind) {
     let Some(stage) = stage(kind) else { return };
-    calm(&stage).await;
+    listening(&stage).await;
     let engine = &stage.ground.engine;
     let body = json!({ "Image": TINY, "Cmd": ["true"], "HostConfig": { "NetworkMode": "none" } });
     assert_eq!(engine.send("POST /containers/create?name=other", &body).status, 201);
@@ -67,7 +72,7 @@ async fn a_restart_by_somebody_else_is_seen(kind: Kind) {
     let Some(stage) = stage(kind) else { return };
     let make = stage.script(1, "touch /tmp/ready; exec sleep 100");
     stage.run(&make).await;
-    calm(&stage).await;
+    listening(&stage).await;
     // Twice, so that the second one comes from what is kept.
     let since = async || match stage.state(&make).await {
         Some(InstanceState::Running { since }) => since,
@@ -88,7 +93,7 @@ async fn events_that_were_lost_are_made_up_for(kind: Kind) {
     let make = stage.script(1, "touch /tmp/ready; exec sleep 100");
     stage.run(&make).await;
     let process = stage.ready(&make);
-    calm(&stage).await;
+    listening(&stage).await;
     stage.ground.engine.kill();
     changed(&stage).await;
     // While nobody listens, the container ends.

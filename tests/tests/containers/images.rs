@@ -22,7 +22,6 @@ crate::on_both!(
     a_registry_that_stalls_is_given_up,
 );
 
-const NAME: &str = "registry.test";
 const PORT: u16 = 5443;
 /// Short, so that a test of a stall is.
 const STALL: Duration = Duration::from_secs(2);
@@ -30,14 +29,15 @@ const STALL: Duration = Duration::from_secs(2);
 /// A stage with an empty engine and a registry, which the runtime knows.
 fn with_registry(kind: Kind) -> Option<(Stage, Registry)> {
     let ground = Ground::prepare_empty(kind)?;
-    let registry = Registry::start(&ground, NAME, PORT);
+    let registry = Registry::start(&ground, PORT);
     let known = known(&ground, &registry, Some(registry.ca()), PASSWORD);
     let runtime = Containers::new(Settings { registries: known, ..settings(&ground) });
     Some((Stage { runtime, ground }, registry))
 }
 
 fn known(ground: &Ground, registry: &Registry, ca: Option<PathBuf>, password: &str) -> Registries {
-    let password_file = ground.path("password");
+    // Each password has a file of its own: it is read when it is used.
+    let password_file = ground.path(&format!("password of {} bytes", password.len()));
     std::fs::write(&password_file, format!("{password}\n")).unwrap();
     let login = Some(Login { username: USER.to_owned(), password_file });
     let mut registries = Registries::default();

@@ -43,7 +43,7 @@ async fn a_log_is_followed_to_its_end(kind: Kind) {
     assert_eq!(read(pieces).await, "end\n");
 
     // Somebody who reads slowly, or stops, holds nobody up.
-    let noisy = stage.script(2, "yes | head -c 20000000; exit 5");
+    let noisy = stage.script(2, "yes | head -c 2000000; exit 5");
     stage.run(&noisy).await;
     let unread = stage.runtime.logs(noisy.assigned.uid, wanted).await.unwrap();
     stage.end_of(&noisy).await;

@@ -27,11 +27,10 @@ fn page(address: &str, port: u16) -> Option<String> {
 
 async fn a_published_port_leads_into_the_container(kind: Kind) {
     let Some(stage) = stage(kind) else { return };
-    let serve = "(while :; do echo pong | nc -u -l -p 53; done) & exec httpd -f -h /srv -p 80";
     let make = stage.make(
         1,
         json!({
-            "command": ["sh", "-c", serve],
+            "command": ["httpd", "-f", "-h", "/srv", "-p", "80"],
             "network": "bridge",
             "ports": [
                 { "host": 8080, "container": 80 },
@@ -47,14 +46,14 @@ async fn a_published_port_leads_into_the_container(kind: Kind) {
     // This one is published on one address alone.
     assert!(page(ADDRESS, 8081).is_none());
 
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-    let mut answer = [0; 16];
-    let length = until(SOON, "an answer by UDP", || {
-        socket.send_to(b"ping\n", "127.0.0.1:5353").ok()?;
-        socket.recv_from(&mut answer).ok().map(|(length, _)| length)
-    });
-    assert_eq!(&answer[..length], b"pong\n");
+    // A listener within the container's network.
+    let inner = stage.process(&make).in_network(|| UdpSocket::bind("0.0.0.0:53")).unwrap();
+    inner.set_read_timeout(Some(SOON)).unwrap();
+    let outer = UdpSocket::bind("127.0.0.1:0").unwrap();
+    outer.send_to(b"ping", "127.0.0.1:5353").unwrap();
+    let mut datagram = [0; 16];
+    let (length, _) = inner.recv_from(&mut datagram).unwrap();
+    assert_eq!(&datagram[..length], b"ping");
 
     let instance = stage.see(&make).await.unwrap();
     let [address] = instance.addresses.as_slice() else { panic!("{:?}", instance.addresses) };

@@ -126,8 +126,18 @@ impl Stage {
     pub(crate) fn ready(&self, make: &Make) -> Process {
         let process = self.process(make);
         let file = process.root("/tmp/ready");
-        basalt_tests::until::until(SOON, "the script is ready", || file.exists().then_some(()));
+        basalt_tests::until::until(SOON, "the script is ready", || {
+            let has_ended = self.inspect(make)["State"]["Running"] == false;
+            assert!(!has_ended, "the script ended: {}", self.raw_log(make));
+            file.exists().then_some(())
+        });
         process
+    }
+
+    /// What the engine has of its output, with the engine's own bytes in between.
+    fn raw_log(&self, make: &Make) -> String {
+        let request = format!("GET /containers/{}/logs?stdout=1&stderr=1", Self::name(make));
+        String::from_utf8_lossy(&self.ground.engine.ask(&request).body).into_owned()
     }
 
     /// All that it wrote, once it has ended.

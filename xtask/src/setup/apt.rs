@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use basalt_cmd::Cmd;
 
-use super::packages::{self, PACKAGES, Package};
+use super::Purpose;
+use super::packages::{self, Package};
 use crate::session::{self, Session};
 
 /// A slow mirror, or another apt that holds the lock.
@@ -15,16 +16,16 @@ const DEADLINE: Duration = Duration::from_secs(1800);
 const INSTALL: [&str; 4] =
     ["install", "--yes", "--no-install-recommends", "-oDPkg::Lock::Timeout=300"];
 
-/// The packages that this machine misses.
-pub(super) fn missing() -> Result<Vec<Package>> {
+/// The packages that this machine misses for `purpose`.
+pub(super) fn missing(purpose: Purpose) -> Result<Vec<Package>> {
     // It ends with 1 when it does not know a package, and prints the others all the same.
     let output = Cmd::new("dpkg-query")
         .args(["-W", "-f", "${Package} ${db:Status-Status}\\n"])
-        .args(PACKAGES.iter().map(|package| package.name))
+        .args(packages::needed(purpose).map(|package| package.name))
         .env("LC_ALL", "C.UTF-8")
         .output()
         .context("cannot ask dpkg what is installed; images are built on Debian 12 or 13")?;
-    Ok(packages::missing(&output.stdout_text()))
+    Ok(packages::missing(&output.stdout_text(), purpose))
 }
 
 /// Prints what is missing, asks, installs.

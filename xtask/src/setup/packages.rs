@@ -1,6 +1,8 @@
-//! The Debian packages that building, booting and testing need: one list, each with its reason.
+//! The Debian packages that building, booting and testing need, each with its reason.
 //!
 //! The names are those of Debian 12 and of Debian 13.
+
+use super::Purpose;
 
 /// A Debian package and why it is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,8 +15,8 @@ const fn package(name: &'static str, reason: &'static str) -> Package {
     Package { name, reason }
 }
 
-/// Everything, in the order in which it is first used.
-pub(super) const PACKAGES: &[Package] = &[
+/// What building and booting needs, in the order in which it is first used.
+const PACKAGES: &[Package] = &[
     package("gcc", "links the programs and compiles the C of their TLS library"),
     package("libc6-dev", "what gcc links against"),
     package("pkg-config", "finds libostree for cargo"),
@@ -48,12 +50,40 @@ pub(super) const PACKAGES: &[Package] = &[
     package("ovmf", "the UEFI firmware that it boots them with"),
 ];
 
+/// What only the tests need: real engines of containers, and what is in and around them. Each test
+/// starts its own; nothing of it has to run as a service.
+const TEST_PACKAGES: &[Package] = &[
+    package("podman", "runs containers as the image does"),
+    package("runc", "podman's runtime that knows both versions of cgroups"),
+    package("conmon", "watches podman's containers"),
+    package("netavark", "podman's networks"),
+    package("aardvark-dns", "the names in them"),
+    package("docker.io", "the other engine that hostd runs containers on"),
+    package("docker-registry", "a registry that images are fetched from"),
+    package("busybox-static", "what the images of the tests are made of"),
+    package("iptables", "leads published ports into containers"),
+    package("nftables", "the same, where an engine prefers it"),
+    package("iproute2", "makes a network of a test's own"),
+    package("apache2-utils", "the registry's passwords"),
+    package("openssl", "the registry's certificates"),
+    package("curl", "fills the registry"),
+];
+
+/// Everything that is needed for `purpose`.
+pub(super) fn needed(purpose: Purpose) -> impl Iterator<Item = Package> {
+    let only_tests = match purpose {
+        Purpose::Build => &[],
+        Purpose::Test => TEST_PACKAGES,
+    };
+    PACKAGES.iter().chain(only_tests).copied()
+}
+
 /// The packages that are not installed, by what `dpkg-query -W -f '${Package} ${db:Status-Status}\n'`
 /// printed. One that dpkg never heard of has no line there. Pure.
-pub(super) fn missing(installed: &str) -> Vec<Package> {
+pub(super) fn missing(installed: &str, purpose: Purpose) -> Vec<Package> {
     let is_there =
         |name| installed.lines().any(|line| line.split_once(' ') == Some((name, "installed")));
-    PACKAGES.iter().copied().filter(|package| !is_there(package.name)).collect()
+    needed(purpose).filter(|package| !is_there(package.name)).collect()
 }
 
 #[cfg(test)]
@@ -67,8 +97,10 @@ mod tests {
             Some(status) => format!("{} {status}\n", package.name),
             None => String::new(),
         };
-        let installed: String = PACKAGES.iter().map(line).collect();
-        let names: Vec<_> = missing(&installed).iter().map(|package| package.name).collect();
+        let all = needed(Purpose::Test);
+        let installed: String = all.map(|package| line(&package)).collect();
+        let names: Vec<_> =
+            missing(&installed, Purpose::Test).iter().map(|package| package.name).collect();
         assert_eq!(names, expected);
     }
 
@@ -95,14 +127,21 @@ mod tests {
     #[test]
     fn another_package_whose_name_begins_alike_does_not_count() {
         let installed = "ostree-boot installed\n";
-        assert!(missing(installed).iter().any(|package| package.name == "ostree"));
+        assert!(missing(installed, Purpose::Build).iter().any(|package| package.name == "ostree"));
     }
 
     #[test]
     fn no_package_is_listed_twice_or_without_a_reason() {
-        let mut names: Vec<_> = PACKAGES.iter().map(|package| package.name).collect();
+        let mut names: Vec<_> = needed(Purpose::Test).map(|package| package.name).collect();
         names.sort_unstable();
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
-        assert!(PACKAGES.iter().all(|package| !package.reason.is_empty()));
+        assert!(needed(Purpose::Test).all(|package| !package.reason.is_empty()));
+    }
+
+    #[test]
+    fn who_only_builds_needs_no_engine_of_containers() {
+        let builds_with = |name| needed(Purpose::Build).any(|package| package.name == name);
+        assert!(builds_with("mmdebstrap") && !builds_with("podman"));
+        assert!(needed(Purpose::Test).any(|package| package.name == "podman"));
     }
 }

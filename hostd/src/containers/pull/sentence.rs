@@ -104,7 +104,7 @@ impl Cause {
             Self::NoSpace => format!("no space left on the disk for `{full}`"),
             Self::UnknownAuthority => format!(
                 "the certificate of `{registry}` is from an authority that this host does not \
-                 know\nhint: `ca` of `[registries.\"{registry}\"]` in hostd.toml names its file"
+                 know (`ca` of `[registries.\"{registry}\"]` in hostd.toml names its file)"
             ),
             Self::OutOfDate => format!(
                 "the certificate of `{registry}` has expired or is not yet valid, or this host's \
@@ -125,8 +125,8 @@ impl Cause {
                 "`{registry}` has no image `{full}`, or shows it to nobody without credentials"
             ),
             Self::Login => format!(
-                "`{registry}` does not accept our credentials for `{full}`\n\
-                 hint: `username` and `password_file` of `[registries.\"{registry}\"]` in hostd.toml"
+                "`{registry}` does not accept our credentials for `{full}` (`username` and \
+                 `password_file` of `[registries.\"{registry}\"]` in hostd.toml)"
             ),
             Self::Denied => format!("`{registry}` denies us `{full}`"),
             Self::OtherMachines => format!("`{full}` is not made for this kind of processor"),

@@ -35,7 +35,12 @@ pub(crate) fn from_passwd(user: &str, passwd: &[u8]) -> Result<Owner, RuntimeErr
     let mut lines = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
     let line = lines.find(|fields| fields.first() == Some(&name));
     let number = line.and_then(|fields| fields.get(2)?.parse().ok());
-    number.map(Owner).ok_or_else(|| refuse(format!("the image has no user `{name}`")))
+    number.map(Owner).ok_or_else(|| no_user(name))
+}
+
+/// There is no such user.
+pub(crate) fn no_user(user: &str) -> RuntimeError {
+    refuse(format!("the image has no user `{user}`"))
 }
 
 /// The content of the first plain file of a tar archive.
