@@ -34,6 +34,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "hostd-core",
         ],
     ),
+    ("basalt-workload-file", &["basalt-api", "basalt-document"]),
+    ("basalt-endpoint-core", &["basalt-api"]),
+    (
+        "basalt-endpoint",
+        &[
+            "basalt-api",
+            "basalt-cmd",
+            "basalt-document",
+            "basalt-durable",
+            "basalt-endpoint-core",
+            "basalt-explain",
+            "basalt-manual",
+            "basalt-workload-file",
+        ],
+    ),
     (
         "basalt-builder",
         &[
@@ -57,8 +72,12 @@ const AT_THE_TOP: &[&str] = &["basalt-tests", "build-tests", "qemu-tests", "xtas
 const NEVER_REACHES: &[(&str, &[&str])] = &[
     ("hostd", &["ostree-sys", "virt-sys"]),
     ("hostd-core", &["tokio", "hyper", "rustix", "virt", "bollard"]),
+    ("basalt-endpoint-core", &["tokio", "hyper", "axum", "sqlx", "rustix"]),
+    ("basalt-endpoint", &["hostd", "hostd-core", "basalt-builder", "aws-lc-sys", "openssl-sys"]),
+    ("hostd", &["basalt-endpoint", "basalt-endpoint-core"]),
     ("basalt-api", &["tokio", "hyper", "rustix"]),
     ("basalt-document", &["tokio", "rustix"]),
+    ("basalt-workload-file", &["tokio", "rustix"]),
     ("basalt-builder", &["hostd", "hostd-core", "basalt-endpoint"]),
     ("xtask", &["ostree-sys", "virt-sys"]),
 ];
@@ -223,6 +242,14 @@ fn nothing_uses_the_tests_or_the_tasks() {
 #[test]
 fn a_core_that_does_io_is_seen() {
     check("hostd-core: tokio\n tokio+ mio", &["must not be reached: hostd-core → tokio"]);
+}
+
+#[test]
+fn an_endpoint_that_decides_with_a_database_is_seen() {
+    check(
+        "basalt-endpoint-core: sqlx\n sqlx+ sqlx-core",
+        &["must not be reached: basalt-endpoint-core → sqlx"],
+    );
 }
 
 #[test]
