@@ -161,7 +161,19 @@ impl Client {
         })
     }
 
-    async fn connect(&self) -> Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    /// The client, asking for HTTP/2 where it connects; for who speaks that by itself.
+    #[must_use]
+    pub fn speaking_http2(self) -> Self {
+        let mut tls = ClientConfig::clone(&self.tls);
+        tls.alpn_protocols = vec![b"h2".to_vec()];
+        Self { tls: Arc::new(tls), ..self }
+    }
+
+    /// A TLS session with the endpoint.
+    ///
+    /// # Errors
+    /// It cannot be reached, or is not the one that is meant.
+    pub async fn connect(&self) -> Result<tokio_rustls::client::TlsStream<TcpStream>> {
         let EndpointUrl { host, port } = &self.url;
         let stream = TcpStream::connect((host.as_str(), *port))
             .await

@@ -29,12 +29,30 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "basalt-document",
             "basalt-durable",
             "basalt-explain",
+            "basalt-https",
             "basalt-manual",
             "basalt-sysroot",
+            "basalt-workload-file",
             "hostd-core",
         ],
     ),
+    ("basalt-https", &[]),
     ("hostd-virt", &["basalt-api", "basalt-cmd", "basalt-durable"]),
+    ("basalt-workload-file", &["basalt-api", "basalt-document"]),
+    ("basalt-endpoint-core", &["basalt-api"]),
+    (
+        "basalt-endpoint",
+        &[
+            "basalt-api",
+            "basalt-cmd",
+            "basalt-document",
+            "basalt-durable",
+            "basalt-endpoint-core",
+            "basalt-explain",
+            "basalt-manual",
+            "basalt-workload-file",
+        ],
+    ),
     (
         "basalt-builder",
         &[
@@ -60,8 +78,12 @@ const NEVER_REACHES: &[(&str, &[&str])] = &[
     ("hostd-core", &["tokio", "hyper", "rustix", "virt", "bollard"]),
     // Small, and nothing of it waits: a process that may be killed in the middle of a call.
     ("hostd-virt", &["tokio", "hyper", "ostree-sys", "hostd"]),
+    ("basalt-endpoint-core", &["tokio", "hyper", "axum", "sqlx", "rustix"]),
+    ("basalt-endpoint", &["hostd", "hostd-core", "basalt-builder", "aws-lc-sys", "openssl-sys"]),
+    ("hostd", &["basalt-endpoint", "basalt-endpoint-core"]),
     ("basalt-api", &["tokio", "hyper", "rustix"]),
     ("basalt-document", &["tokio", "rustix"]),
+    ("basalt-workload-file", &["tokio", "rustix"]),
     ("basalt-builder", &["hostd", "hostd-core", "basalt-endpoint"]),
     ("xtask", &["ostree-sys", "virt-sys"]),
 ];
@@ -227,6 +249,14 @@ fn nothing_uses_the_tests_or_the_tasks() {
 #[test]
 fn a_core_that_does_io_is_seen() {
     check("hostd-core: tokio\n tokio+ mio", &["must not be reached: hostd-core → tokio"]);
+}
+
+#[test]
+fn an_endpoint_that_decides_with_a_database_is_seen() {
+    check(
+        "basalt-endpoint-core: sqlx\n sqlx+ sqlx-core",
+        &["must not be reached: basalt-endpoint-core → sqlx"],
+    );
 }
 
 #[test]

@@ -11,6 +11,8 @@ use crate::workload::Cpus;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Capacity {
     /// Processors.
+    #[serde(with = "number")]
+    #[schemars(with = "f64")]
     pub cpus: Cpus,
     /// Memory in MiB.
     pub memory_mib: u64,
@@ -30,6 +32,8 @@ pub struct Capacity {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Taken {
     /// Processors.
+    #[serde(with = "number")]
+    #[schemars(with = "f64")]
     pub cpus: Cpus,
     /// Memory in MiB.
     pub memory_mib: u64,
@@ -73,6 +77,26 @@ pub struct OsFacts {
     pub problems: Vec<String>,
 }
 
+/// Processors that may also be none, as on a host that runs nothing; no workload may ask for none.
+mod number {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::workload::Cpus;
+
+    pub(super) fn serialize<S: Serializer>(cpus: &Cpus, out: S) -> Result<S::Ok, S::Error> {
+        cpus.serialize(out)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(inner: D) -> Result<Cpus, D::Error> {
+        let number = f64::deserialize(inner)?;
+        if number == 0.0 {
+            return Ok(Cpus::default());
+        }
+        Cpus::try_from(number).map_err(D::Error::custom)
+    }
+}
+
 /// What a release can do beyond the first one. A workload that needs a feature which its host does
 /// not name is refused for that host.
 pub mod feature {
@@ -84,4 +108,17 @@ pub mod feature {
     pub const SECRETS: &str = "secrets";
     /// It sends the end of a workload's log when the endpoint asks for it.
     pub const LOGS: &str = "logs";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_runs_nothing_can_say_so() {
+        let facts = HostFacts::default();
+        let text = serde_json::to_string(&facts).unwrap();
+        assert_eq!(serde_json::from_str::<HostFacts>(&text).unwrap(), facts);
+        assert!(serde_json::from_str::<Taken>(r#"{"cpus": -1, "memory_mib": 0}"#).is_err());
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use basalt_api::checkin::{Action, CheckinAnswer, CheckinRequest};
-use basalt_api::fault::FaultKind;
+use basalt_api::fault::{Fault, FaultKind};
 use basalt_endpoint_core::checkin::Verdict;
 use basalt_endpoint_core::{Seconds, pace};
 use tokio::time::Instant;
@@ -57,7 +57,11 @@ fn check(request: &CheckinRequest) -> Answer<()> {
 
 fn subscribe(app: &App, caller: HostCaller) -> Answer<Poll> {
     let poll = app.presence.subscribe(caller.id);
-    poll.ok_or_else(|| FaultKind::Revoked.with("this host was removed").into())
+    poll.ok_or_else(|| removed().into())
+}
+
+fn removed() -> Fault {
+    FaultKind::Revoked.with("this host was removed")
 }
 
 /// Takes the check-in and tells whom it concerns.
@@ -110,11 +114,10 @@ async fn hold(
         }
         tokio::select! {
             // Cancel-safe: `changed` marks the value seen only when it completes.
-            changed = poll.wake.changed() => if changed.is_err() {
-                return Err(FaultKind::Revoked.with("this host was removed").into());
-            },
-            // Cancel-safe, as above; an error means that the host was removed.
-            _ = poll.turn.changed() => {
+            changed = poll.wake.changed() => changed.map_err(|_| removed())?,
+            // Cancel-safe, as above.
+            changed = poll.turn.changed() => {
+                changed.map_err(|_| removed())?;
                 return Err(FaultKind::Superseded.with("").into());
             }
             // Cancel-safe, as above.

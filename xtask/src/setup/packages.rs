@@ -39,13 +39,6 @@ const PACKAGES: &[Package] = &[
     package("qemu-system-x86", "boots images"),
     package("qemu-utils", "makes and checks virtual machines' disks"),
     package("libvirt-dev", "what `hostd-virt` links against"),
-    package("libvirt-daemon-system", "runs virtual machines in tests"),
-    package("libvirt-daemon-driver-qemu", "libvirt's half of QEMU"),
-    package("libvirt-clients", "looks at virtual machines in tests"),
-    package("dnsmasq-base", "gives virtual machines their addresses"),
-    package("iptables", "lets libvirt's network out in tests"),
-    package("systemd-boot-efi", "boots the small guest of the tests"),
-    package("busybox-static", "all that the small guest of the tests has"),
     package("openssh-client", "makes the key with which a person looks into a kept demo"),
     package("ovmf", "the UEFI firmware that it boots them with"),
 ];
@@ -67,6 +60,11 @@ const TEST_PACKAGES: &[Package] = &[
     package("apache2-utils", "the registry's passwords"),
     package("openssl", "the registry's certificates"),
     package("curl", "fills the registry"),
+    package("systemd-boot-efi", "boots the small guest of the tests"),
+    package("dnsmasq-base", "gives virtual machines their addresses"),
+    package("libvirt-clients", "looks at virtual machines in tests"),
+    package("libvirt-daemon-driver-qemu", "libvirt's half of QEMU"),
+    package("libvirt-daemon-system", "runs virtual machines in tests"),
 ];
 
 /// Everything that is needed for `purpose`.

@@ -1,0 +1,112 @@
+use basalt_api::fault::FaultKind;
+use basalt_api::operator::TokenCreate;
+use rcgen::KeyPair;
+
+use crate::endpoint::{Endpoint, wait_until};
+use crate::host::{TestHost, is, redeem};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_enrolment_reply_costs_nothing() {
+    let endpoint = Endpoint::start();
+    let join = endpoint.token(TokenCreate::default()).await;
+    let key = KeyPair::generate().unwrap();
+    let first = redeem(&endpoint, &join, "a", &key).await.unwrap();
+    let again = redeem(&endpoint, &join, "a", &key).await.unwrap();
+    assert_eq!((first.host_id, &first.name), (again.host_id, &again.name));
+    let other = redeem(&endpoint, &join, "b", &KeyPair::generate().unwrap()).await.unwrap_err();
+    assert!(is(&other, FaultKind::TokenRefused), "{other}");
+    assert_eq!(endpoint.get("/v1/hosts").await["hosts"].as_array().unwrap().len(), 1);
+    TestHost::of(key, again).check_in(&endpoint).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_join_string_has_all_that_a_host_needs() {
+    let endpoint = Endpoint::start();
+    let created = endpoint.ctl(&["token", "create", "--label", "rack=4"]).await;
+    let join: basalt_api::enrol::JoinString = created.stdout.parse().unwrap();
+    assert_eq!(join.urls, [endpoint.url()]);
+    assert_eq!(join.ca_sha256, endpoint.fingerprint().to_string());
+    redeem(&endpoint, &join, "a", &KeyPair::generate().unwrap()).await.unwrap();
+    let host = endpoint.get("/v1/hosts/a").await;
+    assert_eq!(host["host"]["labels"]["rack"], "4");
+    assert_eq!(host["host"]["state"], "unseen");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_taken_name_needs_a_token_that_replaces_and_then_the_old_host_is_out() {
+    let endpoint = Endpoint::start();
+    let mut old = TestHost::ready(&endpoint, "a").await;
+    endpoint.apply("web").await;
+    old.settle(&endpoint).await;
+    let join = endpoint.token(TokenCreate::default()).await;
+    let key = KeyPair::generate().unwrap();
+    let taken = redeem(&endpoint, &join, "a", &key).await.unwrap_err();
+    assert!(is(&taken, FaultKind::NameTaken), "{taken}");
+    assert!(taken.to_string().contains("hint: ") && taken.to_string().contains("--replace a"));
+
+    let replace = TokenCreate { replace: Some("a".parse().unwrap()), ..TokenCreate::default() };
+    let join = endpoint.token(replace).await;
+    let answer = redeem(&endpoint, &join, "whatever", &key).await.unwrap();
+    assert_eq!(answer.name.as_str(), "a");
+    let refused = old.try_check_in(&endpoint).await.unwrap_err();
+    assert!(is(&refused, FaultKind::Revoked), "{refused}");
+    let refused = old.renew(&endpoint).await.unwrap_err();
+    assert!(is(&refused, FaultKind::Revoked), "{refused}");
+    // What the old one ran goes to the new one.
+    let mut new = TestHost::of(key, answer);
+    new.settle(&endpoint).await;
+    assert_eq!(new.workloads(), ["web"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_token_and_one_that_nobody_made_are_refused() {
+    let endpoint = Endpoint::start();
+    let mut join = endpoint.token(TokenCreate::default()).await;
+    let listed = endpoint.get("/v1/tokens").await;
+    let id = listed["tokens"][0]["id"].as_str().unwrap();
+    assert_eq!(endpoint.ctl(&["token", "revoke", id]).await.code, 0);
+    let key = KeyPair::generate().unwrap();
+    let refused = redeem(&endpoint, &join, "a", &key).await.unwrap_err();
+    assert!(is(&refused, FaultKind::TokenRefused), "{refused}");
+    join.secret = "guessed".to_owned();
+    let refused = redeem(&endpoint, &join, "a", &key).await.unwrap_err();
+    assert!(is(&refused, FaultKind::TokenRefused), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_certificate_may_only_renew() {
+    let endpoint = Endpoint::start_with(&["--cert-life", "2s"]);
+    let mut host = TestHost::enrol(&endpoint, "a").await;
+    wait_until("the certificate has expired", async || match host.try_check_in(&endpoint).await {
+        Ok(answer) => Err(format!("{answer:?}")),
+        Err(_) => Ok(()),
+    })
+    .await;
+    let other = TestHost::enrol(&endpoint, "b").await;
+    let forged = TestHost { certificate: host.certificate.clone(), ..other };
+    let refused = forged.renew(&endpoint).await.unwrap_err();
+    assert!(is(&refused, FaultKind::Unauthenticated), "{refused}");
+    let renewed = host.renew(&endpoint).await.unwrap();
+    assert_eq!(renewed.host_id, host.id);
+    host.certificate = renewed.certificate;
+    let answer = host.check_in(&endpoint).await;
+    assert!(answer.wait_s <= 1, "a poll does not outlast the certificate: {answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_host_is_out_at_once_even_while_it_polls() {
+    let endpoint = Endpoint::start();
+    let mut host = TestHost::ready(&endpoint, "a").await;
+    endpoint.apply("web").await;
+    host.settle(&endpoint).await;
+    let refused = endpoint.ctl(&["hosts", "remove", "a"]).await;
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("runs 1 workloads"), "{}", refused.stderr);
+    let poll = host.try_check_in(&endpoint);
+    let remove = async { endpoint.ctl(&["hosts", "remove", "a", "--force"]).await };
+    let (poll, removed) = tokio::join!(poll, remove);
+    assert_eq!(removed.code, 0, "{}", removed.stderr);
+    assert!(is(poll.as_ref().unwrap_err(), FaultKind::Revoked), "{poll:?}");
+    let refused = host.try_check_in(&endpoint).await.unwrap_err();
+    assert!(is(&refused, FaultKind::Revoked), "{refused}");
+}

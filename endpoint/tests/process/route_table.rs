@@ -1,0 +1,156 @@
+//! Who may ask what: every route × everybody who could ask. A route without a row fails.
+
+use basalt_api::operator::TokenCreate;
+use basalt_endpoint::client::Client;
+use basalt_endpoint::routes::{Who, table};
+use hyper::Method;
+use serde_json::{Value, json};
+
+use crate::endpoint::{DEADLINE, Endpoint, container};
+use crate::host::{TestHost, csr};
+
+/// Method, path, body, and what is answered to: nobody, the host whose it is, another host, a
+/// removed host, the operator.
+type Row = (&'static str, &'static str, Option<Value>, [u16; 5]);
+
+fn rows(renew: Value, checkin: Value) -> Vec<Row> {
+    let enrol = json!({ "secret": "guessed", "name": "x", "csr": "x" });
+    let secret = json!({ "value": "eA==" });
+    let apply = json!({ "workloads": [web()] });
+    let operators = |status| [401, 403, 403, 403, status];
+    vec![
+        ("POST", "/v1/enrol", Some(enrol), [403; 5]),
+        // Whoever it is, the body proves it: here it is the host's.
+        ("POST", "/v1/hosts/self/certificate", Some(renew), [200; 5]),
+        ("POST", "/v1/hosts/self/checkin", Some(checkin), [401, 200, 200, 403, 401]),
+        ("GET", "/v1/hosts/self/secrets/{name}/{version}", None, [401, 200, 403, 403, 401]),
+        ("POST", "/v1/hosts/self/logs/{ticket}", Some(json!("text")), [401, 404, 404, 403, 401]),
+        ("GET", "/v1/hosts", None, operators(200)),
+        ("GET", "/v1/hosts/{host}", None, operators(200)),
+        ("POST", "/v1/hosts/{host}/cordon", None, operators(200)),
+        ("POST", "/v1/hosts/{host}/uncordon", None, operators(200)),
+        ("POST", "/v1/hosts/{host}/resync", Some(json!({ "keep": "host" })), operators(409)),
+        ("GET", "/v1/workloads", None, operators(200)),
+        ("POST", "/v1/workloads", Some(apply), operators(200)),
+        ("GET", "/v1/workloads/{name}", None, operators(200)),
+        ("GET", "/v1/workloads/{name}/logs", None, operators(409)),
+        ("GET", "/v1/tokens", None, operators(200)),
+        ("POST", "/v1/tokens", Some(json!({})), operators(200)),
+        ("DELETE", "/v1/tokens/{id}", None, operators(204)),
+        ("GET", "/v1/secrets", None, operators(200)),
+        ("PUT", "/v1/secrets/{name}", Some(secret), operators(200)),
+        ("DELETE", "/v1/secrets/{name}", None, operators(409)),
+        ("GET", "/v1/events", None, operators(200)),
+        ("GET", "/v1/audit", None, operators(200)),
+        ("GET", "/metrics", None, operators(200)),
+        ("GET", "/v1/openapi.json", None, [200; 5]),
+        ("GET", "/healthz", None, [200; 5]),
+        // These end what the rows above need.
+        ("DELETE", "/v1/workloads/{name}", None, operators(204)),
+        ("DELETE", "/v1/hosts/{host}", None, operators(204)),
+        ("POST", "/v1/operator/rotate", None, operators(200)),
+    ]
+}
+
+/// A workload with a secret.
+fn web() -> Value {
+    let mut spec = container("web");
+    spec["container"]["secrets"] = json!([{ "name": "db" }]);
+    spec
+}
+
+struct Scene {
+    endpoint: Endpoint,
+    token: String,
+    askers: [Client; 5],
+}
+
+impl Scene {
+    fn path(&self, path: &str) -> String {
+        path.replace("{host}", "own")
+            .replace("/v1/secrets/{name}", "/v1/secrets/db")
+            .replace("secrets/{name}/{version}", "secrets/db/1")
+            .replace("{name}", "web")
+            .replace("{ticket}", "00000000-0000-0000-0000-000000000000")
+            .replace("{id}", &self.token)
+    }
+
+    async fn ask(&self, row: &Row) -> [u16; 5] {
+        let (method, path, body, _) = row;
+        let method: Method = method.parse().unwrap();
+        let body = body.as_ref().map(|body| serde_json::to_vec(body).unwrap());
+        let mut found = [0; 5];
+        for (asker, found) in self.askers.iter().zip(&mut found) {
+            let reply = asker.call(method.clone(), &self.path(path), body.clone(), DEADLINE).await;
+            *found = reply.unwrap().status.as_u16();
+        }
+        found
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_is_open_to_whom_the_table_says_and_to_nobody_else() {
+    let endpoint = Endpoint::start();
+    let mut own = TestHost::ready(&endpoint, "own").await;
+    let other = TestHost::enrol(&endpoint, "other").await;
+    let removed = TestHost::enrol(&endpoint, "removed").await;
+    assert_eq!(endpoint.ctl(&["hosts", "remove", "removed"]).await.code, 0);
+    endpoint.ctl_with(&["secret", "set", "db"], b"x").await;
+    endpoint.apply_spec(web()).await;
+    own.settle(&endpoint).await;
+    // A second one, so that its answer comes at once: it is behind.
+    endpoint.apply("more").await;
+    let renew = json!({ "csr": csr(&own.key), "certificate": own.certificate });
+    let checkin = json!({
+        "protocol": 1, "boot_id": own.boot_id, "session": own.session,
+        "observed_generation": 0, "applied_generation": 0,
+        // Not logs: nobody here would answer when it is asked for one.
+        "features": ["container", "secrets"],
+        "facts": own.request().facts,
+    });
+    endpoint.token(TokenCreate::default()).await;
+    let token = endpoint.get("/v1/tokens").await["tokens"][0]["id"].as_str().unwrap().to_owned();
+    let askers = [
+        endpoint.client(None),
+        own.client(&endpoint),
+        other.client(&endpoint),
+        removed.client(&endpoint),
+        endpoint.operator(),
+    ];
+    let scene = Scene { endpoint, token, askers };
+
+    let rows = rows(renew, checkin);
+    for route in table() {
+        let has_row = rows.iter().any(|row| row.0 == route.method.as_str() && row.1 == route.path);
+        assert!(has_row, "{} {} has no row here", route.method, route.path);
+    }
+    assert_eq!(rows.len(), table().len(), "a row has no route");
+    for row in &rows {
+        let mut found = scene.ask(row).await;
+        if row.0 == "DELETE" && row.1 == "/v1/hosts/{host}" && found[4] == 409 {
+            let forced = Row::clone(&(row.0, "/v1/hosts/{host}?force=true", None, row.3));
+            found[4] = scene.ask(&forced).await[4];
+        }
+        assert_eq!(found, row.3, "{} {}; the log: {}", row.0, row.1, scene.endpoint.log());
+    }
+}
+
+#[test]
+fn the_table_opens_to_anyone_only_what_must_be() {
+    let open: Vec<&str> =
+        table().iter().filter(|route| route.who == Who::Anyone).map(|route| route.path).collect();
+    let expected = ["/v1/enrol", "/v1/hosts/self/certificate", "/v1/openapi.json", "/healthz"];
+    assert_eq!(open, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_token_is_no_token() {
+    let endpoint = Endpoint::start();
+    let token = std::fs::read_to_string(endpoint.data().operator_token()).unwrap();
+    let truncated = &token[..token.len() - 1];
+    for wrong in ["", "x", truncated, &format!("{token}x")] {
+        let client = endpoint.client(None).with_token(wrong);
+        let reply = client.call(Method::GET, "/v1/hosts", None, DEADLINE).await.unwrap();
+        assert_eq!(reply.status, 401, "{wrong}");
+    }
+}

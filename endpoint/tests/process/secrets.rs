@@ -1,0 +1,98 @@
+use std::fs;
+
+use basalt_api::fault::FaultKind;
+use basalt_api::secret::SecretValue;
+use hyper::Method;
+use serde_json::json;
+
+use crate::endpoint::{DEADLINE, Endpoint, container, files};
+use crate::host::{TestHost, is};
+
+/// Found nowhere but where it belongs.
+const CANARY: &str = "canary-4f1c0a7e";
+
+fn with_secret(name: &str) -> serde_json::Value {
+    let mut spec = container(name);
+    spec["container"]["secrets"] = json!([{ "name": "db" }]);
+    spec
+}
+
+async fn fetch(host: &TestHost, endpoint: &Endpoint, version: u64) -> anyhow::Result<Vec<u8>> {
+    let path = basalt_api::secret::path(&"db".parse().unwrap(), version);
+    let value: SecretValue = host.client(endpoint).get(&path, DEADLINE).await?;
+    Ok(value.bytes().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_gets_the_values_that_its_set_names_and_no_others() {
+    let endpoint = Endpoint::start();
+    let mut host = TestHost::ready(&endpoint, "a").await;
+    let set = endpoint.ctl_with(&["secret", "set", "db"], CANARY.as_bytes()).await;
+    assert_eq!(set.code, 0, "{}", set.stderr);
+    let refused = fetch(&host, &endpoint, 1).await.unwrap_err();
+    assert!(is(&refused, FaultKind::Forbidden), "{refused}");
+    endpoint.apply_spec(with_secret("web")).await;
+    host.settle(&endpoint).await;
+    let versions = &host.set.as_ref().unwrap().workloads[0].secret_versions;
+    assert_eq!(versions.values().collect::<Vec<_>>(), [&1]);
+    assert_eq!(fetch(&host, &endpoint, 1).await.unwrap(), CANARY.as_bytes());
+    let other = TestHost::ready(&endpoint, "b").await;
+    let refused = fetch(&other, &endpoint, 1).await.unwrap_err();
+    assert!(is(&refused, FaultKind::Forbidden), "{refused}");
+
+    let before = host.set.as_ref().unwrap().workloads[0].replacement_hash();
+    endpoint.ctl_with(&["secret", "set", "db"], b"another").await;
+    host.settle(&endpoint).await;
+    assert_ne!(host.set.as_ref().unwrap().workloads[0].replacement_hash(), before);
+    assert_eq!(fetch(&host, &endpoint, 2).await.unwrap(), b"another");
+    let refused = fetch(&host, &endpoint, 1).await.unwrap_err();
+    assert!(is(&refused, FaultKind::Forbidden), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_found_in_no_file_log_or_answer_of_the_endpoint() {
+    let mut endpoint = Endpoint::start();
+    let mut host = TestHost::ready(&endpoint, "a").await;
+    endpoint.ctl_with(&["secret", "set", "db"], CANARY.as_bytes()).await;
+    endpoint.apply_spec(with_secret("web")).await;
+    host.settle(&endpoint).await;
+    fetch(&host, &endpoint, 1).await.unwrap();
+    // A request that fails must not repeat it either.
+    let body = format!("{{\"value\": \"{CANARY}\"}}").into_bytes();
+    for (path, body) in [("/v1/secrets/db", body.clone()), ("/v1/secrets/NO", body)] {
+        let reply =
+            endpoint.operator().call(Method::PUT, path, Some(body), DEADLINE).await.unwrap();
+        assert!(!String::from_utf8_lossy(&reply.body).contains(CANARY));
+    }
+    let listed = endpoint.ctl(&["secret", "list", "--json"]).await;
+    assert!(!listed.stdout.contains(CANARY) && listed.stdout.contains("\"db\""));
+    endpoint.command(&["backup", endpoint.path("backup.tar").to_str().unwrap()]).await;
+    let encoded = SecretValue::of(CANARY.as_bytes()).value;
+    let check = |endpoint: &Endpoint| {
+        for path in files(endpoint.folder.path()) {
+            let Ok(bytes) = fs::read(&path) else { continue };
+            for needle in [CANARY.as_bytes(), encoded.as_bytes()] {
+                let is_there = bytes.windows(needle.len()).any(|window| window == needle);
+                assert!(!is_there, "it is in {}", path.display());
+            }
+        }
+    };
+    check(&endpoint);
+    tokio::task::block_in_place(|| endpoint.terminate());
+    check(&endpoint);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_is_used_stays_and_versions_go_on_rising() {
+    let endpoint = Endpoint::start();
+    endpoint.ctl_with(&["secret", "set", "db"], b"one").await;
+    endpoint.apply_spec(with_secret("web")).await;
+    let refused = endpoint.ctl(&["secret", "rm", "db"]).await;
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("workload `web` uses"), "{}", refused.stderr);
+    endpoint.ctl(&["delete", "web"]).await;
+    assert_eq!(endpoint.ctl(&["secret", "rm", "db"]).await.code, 0);
+    assert_eq!(endpoint.get("/v1/secrets").await["secrets"], json!([]));
+    endpoint.ctl_with(&["secret", "set", "db"], b"two").await;
+    assert_eq!(endpoint.get("/v1/secrets").await["secrets"][0]["version"], 2);
+}
