@@ -102,7 +102,7 @@ async fn serve(paths: &Paths, mut round: Round, books: Arc<Books>) -> Result<()>
     let listener = server::bind(&socket)
         .with_context(|| format!("cannot listen on `{}`", socket.display()))?;
     let (publish, status) = watch::channel(None);
-    let workloads = Workloads::begin(paths, &round.config, &round.facts.boot_id, &books);
+    let mut workloads = Workloads::begin(paths, &round.config, &round.facts.boot_id, &books);
     let server = tokio::spawn(server::serve(listener, workloads.shown(status, books.clone())));
     let mut hurried = 0;
     loop {
@@ -126,6 +126,8 @@ async fn serve(paths: &Paths, mut round: Round, books: Arc<Books>) -> Result<()>
             // Cancel-safe: a signal that was not taken stays pending.
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            // Cancel-safe: a change that was not awaited is still one.
+            () = workloads.standing_changed() => (),
             () = tokio::time::sleep(pause) => (),
         }
     }

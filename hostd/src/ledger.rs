@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn sessions_rise_with_every_start_and_with_the_clock() {
         let folder = tempfile::tempdir().unwrap();
-        let mut session = |now| {
+        let session = |now| {
             let mut store = Store::open(folder.path()).unwrap();
             store.begin("boot", now).unwrap();
             store.ledger().unwrap().session

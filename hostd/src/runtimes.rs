@@ -5,15 +5,12 @@ use std::sync::Arc;
 
 use basalt_api::virt::Settings;
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::containers::{self, Containers};
-use crate::machines::{Deadlines, Machines};
+use crate::machines::{self, Deadlines, Machines};
 use crate::paths::Paths;
 use crate::reconcile::Runtimes;
 use crate::registries;
-
-/// Seconds after which a download that brings nothing is given up.
-const IDLE_S: u32 = 60;
 
 /// Nothing is started or asked yet: an engine need not be there.
 #[must_use]
@@ -32,19 +29,15 @@ pub fn open(paths: &Paths, config: &Config) -> Runtimes {
 }
 
 fn machines(paths: &Paths, config: &Config) -> Settings {
+    let config::Machines { uri, accel, max_image_gib } = &config.machines;
     Settings {
-        uri: config.machines.uri.clone(),
-        state: paths.machines().display().to_string(),
-        seeds: paths.seeds().display().to_string(),
-        accel: config.machines.accel,
-        url_allow: config.policy.url_allow.clone(),
-        max_image_bytes: u64::from(config.machines.max_image_gib) << 30,
-        idle_s: IDLE_S,
+        uri: uri.clone(),
+        max_image_bytes: u64::from(*max_image_gib) << 30,
+        ..machines::settings(paths, *accel, config.policy.url_allow.clone())
     }
 }
 
-/// `hostd-virt` lies beside `hostd`.
+/// Where it cannot be told, the first virtual machine says so.
 fn program() -> PathBuf {
-    let own = std::env::current_exe().unwrap_or_default();
-    own.with_file_name("hostd-virt")
+    machines::program().unwrap_or_else(|_| PathBuf::from("hostd-virt"))
 }

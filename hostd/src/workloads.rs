@@ -158,6 +158,13 @@ impl Workloads {
         });
     }
 
+    /// Returns when it stands otherwise with the endpoint than before.
+    pub async fn standing_changed(&mut self) {
+        if self.standing.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     fn endpoint(&self) -> Option<EndpointStatus> {
         let name = self.us.borrow().as_ref().map(|us| us.name.to_string());
         let (state, reason) = match self.standing.borrow().clone() {

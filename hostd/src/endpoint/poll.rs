@@ -143,7 +143,9 @@ impl Poll {
         let is_new = self.facts.as_ref() != Some(facts);
         CheckinRequest {
             protocol: PROTOCOL,
-            features: [feature::CONTAINER, feature::VM, feature::SECRETS].map(str::to_owned).into(),
+            features: [feature::CONTAINER, feature::VM, feature::SECRETS, feature::LOGS]
+                .map(str::to_owned)
+                .into(),
             boot_id: self.ground.boot_id.clone(),
             session: self.session,
             lineage: assigned.map(|generation| generation.lineage),
