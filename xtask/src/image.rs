@@ -12,7 +12,7 @@ use crate::session::{self, Session};
 
 const DEADLINE: Duration = Duration::from_secs(3600);
 /// What an image needs: its builder and the programs of its host.
-const PACKAGES: [&str; 2] = ["basalt-builder", "hostd"];
+const PACKAGES: [&str; 3] = ["basalt-builder", "hostd", "hostd-virt"];
 
 /// An image that was built.
 #[derive(Debug, Clone, PartialEq, Eq)]

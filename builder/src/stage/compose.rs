@@ -18,7 +18,7 @@ use crate::progress::Step;
 /// Change it when this stage makes something else from the same inputs.
 const FORM: &str = "compose 3";
 /// The programs that every image carries.
-pub const HOST_PROGRAMS: [&str; 2] = ["hostd", "hostctl"];
+pub const HOST_PROGRAMS: [&str; 3] = ["hostd", "hostctl", "hostd-virt"];
 /// Where the keys lie that an image trusts for updates.
 const TRUSTED_KEYS: &str = "usr/share/basalt/keys/release.asc";
 

@@ -104,7 +104,7 @@ async fn hold(
     mut outcome: Outcome,
 ) -> Answer<Outcome> {
     let _held = Held::begin(app);
-    let hold_s = hold_s(poll, caller, clock::now());
+    let hold_s = hold_s(poll, caller, request, clock::now());
     let until = Instant::now() + Duration::from_secs(hold_s);
     let mut stopping = app.stopping.subscribe();
     app.presence.heard(caller.id, frozen(&outcome), hold_s, clock::now());
@@ -133,8 +133,12 @@ async fn hold(
 }
 
 /// The first poll of this run is answered at once: the host does not know yet how long it may wait.
-/// None outlasts the certificate.
-fn hold_s(poll: &Poll, caller: HostCaller, now: Seconds) -> u64 {
+/// So is the first of a host's own run, which reports everything: the host counts the endpoint's
+/// silence from its first answer. None outlasts the certificate.
+fn hold_s(poll: &Poll, caller: HostCaller, request: &CheckinRequest, now: Seconds) -> u64 {
+    if request.is_full {
+        return 0;
+    }
     let left = u64::try_from(caller.certificate.until - now).unwrap_or(0);
     poll.wait_s.unwrap_or(0).min(left)
 }

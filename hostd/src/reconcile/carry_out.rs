@@ -48,7 +48,7 @@ impl Task {
     async fn carry_out(&self, step: Step) -> Result<(), String> {
         let uid = self.work.uid;
         let done = match step {
-            Step::Prepare => self.runtime.prepare(&self.make(BTreeMap::new())?).await,
+            Step::Prepare => self.runtime.prepare(&self.make_with_secrets().await?).await,
             Step::Create => self.runtime.create(&self.make_with_secrets().await?).await,
             Step::Start => self.start().await?,
             Step::Stop(grace) => self.runtime.stop(uid, grace).await,
@@ -57,13 +57,12 @@ impl Task {
         done.map_err(|error| error.message)
     }
 
-    /// Secrets as files lie on tmpfs, which a reboot empties; what is made already is made again
-    /// as it is, with its files.
+    /// Secrets as files lie on tmpfs, which a reboot empties; preparing puts them there again.
     async fn start(&self) -> Result<Result<(), crate::runtime::RuntimeError>, String> {
         let has_secrets =
             self.wanted.as_ref().is_some_and(|wanted| !wanted.assigned.spec.secrets().is_empty());
         if has_secrets
-            && let Err(error) = self.runtime.create(&self.make_with_secrets().await?).await
+            && let Err(error) = self.runtime.prepare(&self.make_with_secrets().await?).await
         {
             return Err(error.message);
         }

@@ -42,7 +42,7 @@ struct Build<'a> {
 impl<'a> Build<'a> {
     fn new(ground: &'a Ground<'a>) -> Result<Self> {
         let programs = ground.folder("programs")?;
-        for name in ["hostd", "hostctl"] {
+        for name in ["hostd", "hostctl", "hostd-virt"] {
             let from = ground.session.program(name);
             fs::copy(&from, programs.join(name))
                 .with_context(|| format!("cannot copy `{}`", from.display()))?;
