@@ -47,12 +47,15 @@ impl Kind {
 }
 
 impl Engine {
-    /// Starts an engine that keeps everything in `folder`. The caller is in namespaces of its own.
+    /// Starts an engine that keeps everything in `folder`, once its store was prepared. The caller
+    /// is in namespaces of its own.
     ///
     /// # Panics
     /// It does not come up.
-    pub(crate) fn start(kind: Kind, folder: &Path) -> Self {
+    pub(crate) fn start(kind: Kind, folder: &Path, prepare_store: impl FnOnce(&Path)) -> Self {
         fs::create_dir(folder).expect("a folder for the engine");
+        fs::create_dir(folder.join("root")).expect("a folder for its store");
+        prepare_store(&folder.join("root"));
         configure();
         let mut engine = Self { kind, folder: folder.to_owned(), running: None };
         engine.start_again();
