@@ -51,7 +51,7 @@ impl Cpus {
     /// The whole number, where it is one.
     #[must_use]
     pub fn as_whole(self) -> Option<u32> {
-        (self.milli % 1000 == 0).then_some(self.milli / 1000)
+        self.milli.is_multiple_of(1000).then_some(self.milli / 1000)
     }
 }
 
