@@ -152,10 +152,9 @@ impl Engine {
         self.signal(Signal::CONT);
     }
 
-    /// Asks it to end and waits for it; kills it where it does not.
+    /// Asks it to end (SIGTERM) and waits for it; kills it where it does not.
     pub fn end(&mut self) {
         if let Some(mut running) = self.running.take() {
-            self.thaw_quietly(&running);
             if let Some(pid) = pid_of(&running) {
                 let _ = kill_process(pid, Signal::TERM);
             }
@@ -163,10 +162,9 @@ impl Engine {
         }
     }
 
-    fn thaw_quietly(&self, running: &Running) {
-        if let Some(pid) = pid_of(running) {
-            let _ = kill_process(pid, Signal::CONT);
-        }
+    /// Kills it, whatever it does.
+    pub(crate) fn abandon(&mut self) {
+        self.running = None;
     }
 
     fn signal(&self, signal: Signal) {

@@ -90,7 +90,8 @@ impl Ground {
 impl Drop for Ground {
     fn drop(&mut self) {
         self.engine.remove_all();
-        self.engine.end();
+        // Nothing is left that it could put in order, and dockerd takes a second to see that.
+        self.engine.abandon();
         orphans::end();
         rooms::unmount_below(self.folder.path());
     }
