@@ -47,12 +47,15 @@ impl Kind {
 }
 
 impl Engine {
-    /// Starts an engine that keeps everything in `folder`. The caller is in namespaces of its own.
+    /// Starts an engine that keeps everything in `folder`, once its store was prepared. The caller
+    /// is in namespaces of its own.
     ///
     /// # Panics
     /// It does not come up.
-    pub(crate) fn start(kind: Kind, folder: &Path) -> Self {
+    pub(crate) fn start(kind: Kind, folder: &Path, prepare_store: impl FnOnce(&Path)) -> Self {
         fs::create_dir(folder).expect("a folder for the engine");
+        fs::create_dir(folder.join("root")).expect("a folder for its store");
+        prepare_store(&folder.join("root"));
         configure();
         let mut engine = Self { kind, folder: folder.to_owned(), running: None };
         engine.start_again();
@@ -149,10 +152,9 @@ impl Engine {
         self.signal(Signal::CONT);
     }
 
-    /// Asks it to end and waits for it; kills it where it does not.
+    /// Asks it to end (SIGTERM) and waits for it; kills it where it does not.
     pub fn end(&mut self) {
         if let Some(mut running) = self.running.take() {
-            self.thaw_quietly(&running);
             if let Some(pid) = pid_of(&running) {
                 let _ = kill_process(pid, Signal::TERM);
             }
@@ -160,10 +162,9 @@ impl Engine {
         }
     }
 
-    fn thaw_quietly(&self, running: &Running) {
-        if let Some(pid) = pid_of(running) {
-            let _ = kill_process(pid, Signal::CONT);
-        }
+    /// Kills it, whatever it does.
+    pub(crate) fn abandon(&mut self) {
+        self.running = None;
     }
 
     fn signal(&self, signal: Signal) {

@@ -46,6 +46,21 @@ impl Ground {
     /// As [`Self::prepare`].
     #[must_use]
     pub fn prepare_empty(kind: Kind) -> Option<Self> {
+        Self::prepare_in(kind, |_| ())
+    }
+
+    /// The same, with a store that has no more than these MiB.
+    ///
+    /// # Panics
+    /// As [`Self::prepare`].
+    #[must_use]
+    pub fn prepare_small(kind: Kind, mib: u32) -> Option<Self> {
+        Self::prepare_in(kind, |store| {
+            rooms::small_disk(store, mib).expect("a disk of its own");
+        })
+    }
+
+    fn prepare_in(kind: Kind, prepare_store: impl FnOnce(&Path)) -> Option<Self> {
         if let Some(why) = why_not(kind) {
             assert!(std::env::var_os("BASALT_NO_SKIP").is_none(), "{why}");
             eprintln!("skipped: {why}");
@@ -55,7 +70,7 @@ impl Ground {
         orphans::adopt().expect("processes without a parent come to this one");
         rooms::enter(folder.path()).expect("namespaces of its own");
         fs::create_dir("/run/basalt").expect("a folder on tmpfs");
-        let engine = Engine::start(kind, &folder.path().join("engine"));
+        let engine = Engine::start(kind, &folder.path().join("engine"), prepare_store);
         Some(Self { engine, folder })
     }
 
@@ -75,7 +90,8 @@ impl Ground {
 impl Drop for Ground {
     fn drop(&mut self) {
         self.engine.remove_all();
-        self.engine.end();
+        // Nothing is left that it could put in order, and dockerd takes a second to see that.
+        self.engine.abandon();
         orphans::end();
         rooms::unmount_below(self.folder.path());
     }

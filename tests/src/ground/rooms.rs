@@ -53,6 +53,13 @@ fn own_etc(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes `folder` a file system of this size.
+pub(super) fn small_disk(folder: &Path, mib: u32) -> io::Result<()> {
+    let options = std::ffi::CString::new(format!("size={mib}m")).map_err(io::Error::other)?;
+    mount("tmpfs", folder, "tmpfs", MountFlags::empty(), options.as_c_str())?;
+    Ok(())
+}
+
 /// Unmounts everything below `folder`, what was mounted last first.
 pub(super) fn unmount_below(folder: &Path) {
     let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();

@@ -20,6 +20,7 @@ crate::on_both!(
     what_a_registry_does_not_give_is_told_in_a_sentence,
     bytes_that_are_not_what_their_hash_says_are_refused,
     a_registry_that_stalls_is_given_up,
+    a_full_disk_is_told,
 );
 
 const PORT: u16 = 5443;
@@ -28,11 +29,14 @@ const STALL: Duration = Duration::from_secs(2);
 
 /// A stage with an empty engine and a registry, which the runtime knows.
 fn with_registry(kind: Kind) -> Option<(Stage, Registry)> {
-    let ground = Ground::prepare_empty(kind)?;
+    Ground::prepare_empty(kind).map(registry_in)
+}
+
+fn registry_in(ground: Ground) -> (Stage, Registry) {
     let registry = Registry::start(&ground, PORT);
     let known = known(&ground, &registry, Some(registry.ca()), PASSWORD);
     let runtime = Containers::new(Settings { registries: known, ..settings(&ground) });
-    Some((Stage { runtime, ground }, registry))
+    (Stage { runtime, ground }, registry)
 }
 
 fn known(ground: &Ground, registry: &Registry, ca: Option<PathBuf>, password: &str) -> Registries {
@@ -144,4 +148,20 @@ async fn a_registry_that_stalls_is_given_up(kind: Kind) {
     let make = stage.script(2, "exit 0");
     stage.run(&make).await;
     stage.end_of(&make).await;
+}
+
+async fn a_full_disk_is_told(kind: Kind) {
+    let Some(ground) = Ground::prepare_small(kind, 24) else { return };
+    let (stage, registry) = registry_in(ground);
+    let _ = registry.fill("shop/web", "3", &Image::tiny("-").heavier(32 << 20));
+    let _ = registry.fill("shop/web", "4", &Image::tiny("-"));
+    let large = format!("{}/shop/web:3", registry.host);
+    let expected = format!("no space left on the disk for `{large}`");
+    assert_eq!(failure(&stage, &large).await, expected);
+    // What failed takes no room from others.
+    let small = format!("{}/shop/web:4", registry.host);
+    let make = stage.make(2, json!({ "image": small, "command": ["echo", "here"] }));
+    stage.runtime.prepare(&make).await.unwrap();
+    stage.run(&make).await;
+    assert_eq!(stage.output(&make).await, "here\n");
 }
