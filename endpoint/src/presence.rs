@@ -69,9 +69,12 @@ impl Presence {
         self.lock().len()
     }
 
-    /// Knows a host from now on, or anew.
+    /// Knows a host from now on.
     pub fn add(&self, host: &Host) {
-        self.lock().insert(host.id, Entry::of(host));
+        let mut entries = self.lock();
+        // One that repeats its enrolment may have a poll that must go on.
+        let entry = entries.entry(host.id).or_insert_with(|| Entry::of(host));
+        entry.heard.certificate_until = host.certificate_until;
     }
 
     /// Knows a host no longer. Its poll ends.
@@ -125,7 +128,7 @@ impl Presence {
     pub fn heard(&self, host: HostId, frozen: Option<Frozen>, hold_s: u64, now: Seconds) {
         if let Some(entry) = self.lock().get_mut(&host) {
             entry.state = if frozen.is_some() { HostState::Ahead } else { HostState::Present };
-            (entry.heard.ever, entry.heard.frozen) = (true, frozen);
+            entry.heard.frozen = frozen;
             entry.seen_at = Some(now);
             entry.extend(hold_s, now);
         }
@@ -228,7 +231,7 @@ impl Presence {
 impl Entry {
     fn of(host: &Host) -> Self {
         let heard = Heard {
-            ever: host.seen.state != HostState::Unseen,
+            before: host.seen.state,
             frozen: host.seen.frozen,
             lease_until: None,
             certificate_until: host.certificate_until,

@@ -11,8 +11,8 @@ pub const GRACE_S: Seconds = 300;
 /// What is known of a host's presence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heard {
-    /// Whether it ever checked in.
-    pub ever: bool,
+    /// How it was when this run began.
+    pub before: HostState,
     /// Why it gets no set, as of its last check-in.
     pub frozen: Option<Frozen>,
     /// When its lease ends; none where it was not heard since the endpoint started.
@@ -24,14 +24,19 @@ pub struct Heard {
 /// How a host is, `now`, to an endpoint that started at `started`.
 #[must_use]
 pub fn state(heard: &Heard, started: Seconds, now: Seconds) -> HostState {
-    if !heard.ever {
-        return HostState::Unseen;
+    let is_silent = match heard.lease_until {
+        // Nobody is lost, and nobody is found again, before it was heard.
+        None if now < started + GRACE_S => return heard.before,
+        None => true,
+        Some(until) => now >= until.max(started + GRACE_S),
+    };
+    match heard.before {
+        HostState::Unseen if heard.lease_until.is_none() => HostState::Unseen,
+        _ if !is_silent && heard.frozen.is_some() => HostState::Ahead,
+        _ if !is_silent => HostState::Present,
+        _ if heard.certificate_until <= now => HostState::CertExpired,
+        _ => HostState::Lost,
     }
-    let until = heard.lease_until.unwrap_or(started).max(started + GRACE_S);
-    if now < until {
-        return if heard.frozen.is_some() { HostState::Ahead } else { HostState::Present };
-    }
-    if heard.certificate_until <= now { HostState::CertExpired } else { HostState::Lost }
 }
 
 #[cfg(test)]
@@ -41,7 +46,8 @@ mod tests {
     use super::*;
 
     fn heard() -> Heard {
-        Heard { ever: true, frozen: None, lease_until: Some(1000), certificate_until: 5000 }
+        let before = HostState::Present;
+        Heard { before, frozen: None, lease_until: Some(1000), certificate_until: 5000 }
     }
 
     #[test]
@@ -64,8 +70,17 @@ mod tests {
 
     #[test]
     fn one_that_never_came_is_not_lost() {
-        let heard = Heard { ever: false, lease_until: None, ..heard() };
+        let heard = Heard { before: HostState::Unseen, lease_until: None, ..heard() };
         assert_eq!(state(&heard, 0, 99_999), HostState::Unseen);
+        let heard = Heard { lease_until: Some(1000), ..heard };
+        assert_eq!(state(&heard, 0, 999), HostState::Present);
+    }
+
+    #[test]
+    fn one_that_was_lost_before_the_start_is_not_found_by_it() {
+        let heard = Heard { before: HostState::Lost, lease_until: None, ..heard() };
+        assert_eq!(state(&heard, 1000, 1001), HostState::Lost);
+        assert_eq!(state(&heard, 1000, 1000 + GRACE_S), HostState::Lost);
     }
 
     proptest! {
