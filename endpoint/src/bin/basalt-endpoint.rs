@@ -12,11 +12,12 @@ use basalt_endpoint::data::Data;
 use basalt_endpoint::duration;
 use basalt_endpoint::names::EndpointUrl;
 use clap::{Parser, Subcommand};
+use rustix::fs::Mode;
 use tracing_subscriber::EnvFilter;
 
 /// Tells Basalt hosts what to run. Without a command, it runs until it is asked to stop
 #[derive(Debug, Parser)]
-#[command(name = "basalt-endpoint", version, args_conflicts_with_subcommands = false)]
+#[command(name = "basalt-endpoint", version)]
 struct Cli {
     /// The folder of everything that it knows; made on the first start
     #[arg(long, value_name = "DIR", global = true, default_value = "/var/lib/basalt-endpoint")]
@@ -62,6 +63,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // Nothing that it writes is for others, whoever made the folder; what is says so itself.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -96,3 +96,15 @@ async fn a_secret_that_is_used_stays_and_versions_go_on_rising() {
     endpoint.ctl_with(&["secret", "set", "db"], b"two").await;
     assert_eq!(endpoint.get("/v1/secrets").await["secrets"][0]["version"], 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_endpoint_writes_is_for_its_owner_but_url_and_fingerprint() {
+    use std::os::unix::fs::PermissionsExt;
+    let endpoint = Endpoint::start();
+    endpoint.apply("web").await;
+    for path in files(endpoint.data().folder()) {
+        let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        let is_public = path == endpoint.data().url() || path == endpoint.data().ca_fingerprint();
+        assert_eq!(mode, if is_public { 0o644 } else { 0o600 }, "{}", path.display());
+    }
+}
