@@ -10,6 +10,7 @@ use basalt_api::capacity::HostFacts;
 use basalt_api::id::WorkloadUid;
 use basalt_api::problem::Problem;
 use basalt_api::status::{EndpointState, EndpointStatus, HostStatus};
+use hostd_core::checkin::Machine;
 use hostd_core::health;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -44,14 +45,18 @@ pub struct Workloads {
     tasks: [JoinHandle<()>; 2],
 }
 
-impl Workloads {
-    /// Starts the loop and the line to the endpoint.
-    #[must_use]
-    pub fn begin(paths: &Paths, config: &Config, boot_id: &str, books: &Arc<Books>) -> Self {
-        let runtimes = crate::runtimes::open(paths, config);
-        let machine = identity::machine(paths);
-        let store = identity::Store::of(paths);
-        let (enrolled, copy_of, standing) = match store.read(&machine) {
+/// Where the state comes from.
+struct Origin {
+    /// Who this host is already.
+    enrolled: Option<Enrolled>,
+    /// The host whose copy it is.
+    copy_of: Option<String>,
+    standing: Standing,
+}
+
+impl Origin {
+    fn read(store: &identity::Store, machine: &Machine) -> Self {
+        let (enrolled, copy_of, standing) = match store.read(machine) {
             Ok(Found::Nothing) => (None, None, Standing::Alone),
             Ok(Found::Enrolled(enrolled)) => {
                 (Some(*enrolled), None, Standing::Away("it was not heard yet".to_owned()))
@@ -59,6 +64,18 @@ impl Workloads {
             Ok(Found::Copy(copy)) => (None, Some(copy.name.to_string()), Standing::Alone),
             Err(error) => (None, None, Standing::Away(format!("{error:#}"))),
         };
+        Self { enrolled, copy_of, standing }
+    }
+}
+
+impl Workloads {
+    /// Starts the loop and the line to the endpoint.
+    #[must_use]
+    pub fn begin(paths: &Paths, config: &Config, boot_id: &str, books: &Arc<Books>) -> Self {
+        let runtimes = crate::runtimes::open(paths, config);
+        let machine = identity::machine(paths);
+        let store = identity::Store::of(paths);
+        let Origin { enrolled, copy_of, standing } = Origin::read(&store, &machine);
         let (join, bad_join) = match join::read(paths) {
             Ok(join) => (join, None),
             Err(reason) => (None, Some(health::join_invalid(&reason))),

@@ -66,7 +66,7 @@ mod tests {
 
     use super::*;
 
-    fn check(policy: &Policy, container: Value, expected: Option<&str>) {
+    fn check(policy: &Policy, container: &Value, expected: Option<&str>) {
         let mut table = json!({ "image": "a" });
         table.as_object_mut().unwrap().extend(container.as_object().unwrap().clone());
         let spec = json!({ "name": "x", "kind": "container", "container": table });
@@ -81,11 +81,11 @@ mod tests {
     #[test]
     fn nothing_of_the_host_is_allowed_unless_its_operator_says_so() {
         let none = Policy::default();
-        check(&none, json!({}), None);
-        check(&none, json!({ "privileged": true }), Some("privileged = true"));
-        check(&none, json!({ "devices": [{ "host": "/dev/kvm" }] }), Some("`/dev/kvm`"));
+        check(&none, &json!({}), None);
+        check(&none, &json!({ "privileged": true }), Some("privileged = true"));
+        check(&none, &json!({ "devices": [{ "host": "/dev/kvm" }] }), Some("`/dev/kvm`"));
         let volume = json!({ "volumes": [{ "host": "/srv/a", "path": "/a" }] });
-        check(&none, volume, Some("host_paths = [\"/srv/a\"]"));
+        check(&none, &volume, Some("host_paths = [\"/srv/a\"]"));
     }
 
     #[test]
@@ -97,11 +97,11 @@ mod tests {
             url_allow: Vec::new(),
         };
         let volume = |path: &str| json!({ "volumes": [{ "host": path, "path": "/a" }] });
-        check(&policy, volume("/srv"), None);
-        check(&policy, volume("/srv/a"), None);
-        check(&policy, volume("/srvother"), Some("`/srvother`"));
-        check(&policy, json!({ "privileged": true }), None);
-        check(&policy, json!({ "devices": [{ "host": "/dev/fuse" }] }), Some("`/dev/fuse`"));
+        check(&policy, &volume("/srv"), None);
+        check(&policy, &volume("/srv/a"), None);
+        check(&policy, &volume("/srvother"), Some("`/srvother`"));
+        check(&policy, &json!({ "privileged": true }), None);
+        check(&policy, &json!({ "devices": [{ "host": "/dev/fuse" }] }), Some("`/dev/fuse`"));
     }
 
     #[test]

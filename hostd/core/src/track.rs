@@ -37,6 +37,8 @@ pub struct Track {
     pub again: bool,
     /// Ends in a row without healthy time between them.
     ends: u32,
+    /// The start that is under way follows an end.
+    is_restart: bool,
     /// Since when it has been seen running.
     running_since: Option<Duration>,
     /// The last end that was counted, as the runtime dates it.
@@ -109,7 +111,11 @@ impl Tracks {
 impl Track {
     fn progress(&mut self, progress: Progress, now: Duration) {
         match progress {
-            Progress::Began(step) => self.busy = Some(step),
+            Progress::Began(step) => {
+                self.busy = Some(step);
+                // Now, for what ends at once is seen to have ended before its start is told.
+                self.is_restart = step == Step::Start && self.counted_end.is_some() && !self.again;
+            }
             Progress::Did(step) => {
                 if step == Step::Start {
                     self.started();
@@ -126,10 +132,8 @@ impl Track {
     }
 
     fn started(&mut self) {
-        if self.counted_end.is_some() && !self.again {
-            self.restarts = self.restarts.saturating_add(1);
-        }
-        (self.again, self.restart_at) = (false, None);
+        self.restarts = self.restarts.saturating_add(u32::from(self.is_restart));
+        (self.again, self.is_restart) = (false, false);
     }
 
     fn observe(&mut self, state: &InstanceState, now: Duration) {
@@ -180,6 +184,7 @@ mod tests {
             track.observe(&ended(number as i64), seconds(now));
             waits.push(track.restart_at.unwrap().as_secs() - now);
             now = track.restart_at.unwrap().as_secs();
+            track.progress(Progress::Began(Step::Start), seconds(now));
             track.progress(Progress::Did(Step::Start), seconds(now));
         }
         assert_eq!(waits, expected);
@@ -195,6 +200,15 @@ mod tests {
     fn ten_healthy_minutes_are_a_new_beginning() {
         check(&[1, 1, 1, 600, 1], &[0, 10, 20, 0, 10]);
         check(&[1, 1, 1, 599, 1], &[0, 10, 20, 40, 80]);
+    }
+
+    #[test]
+    fn what_ends_before_its_start_is_told_was_not_started_again() {
+        let mut track = Track::default();
+        track.progress(Progress::Began(Step::Start), seconds(1));
+        track.observe(&ended(7), seconds(2));
+        track.progress(Progress::Did(Step::Start), seconds(2));
+        assert_eq!((track.restarts, track.restart_at), (0, Some(seconds(2))));
     }
 
     #[test]

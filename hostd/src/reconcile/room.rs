@@ -18,7 +18,7 @@ pub fn for_workloads_mib() -> u64 {
 fn all_mib() -> u64 {
     let info = rustix::system::sysinfo();
     // Both are `unsigned long`, and the product does not pass what a machine can have.
-    (u128::from(info.totalram) * u128::from(info.mem_unit) >> 20).try_into().unwrap_or(u64::MAX)
+    ((u128::from(info.totalram) * u128::from(info.mem_unit)) >> 20).try_into().unwrap_or(u64::MAX)
 }
 
 /// What those that run, or are about to, set aside.

@@ -132,6 +132,7 @@ fn truth(query: &str, key: &str) -> Result<bool, NotAsked> {
 mod tests {
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "the calls read like a table")]
     fn check(line: &str, expected: Result<Asked, NotAsked>) {
         let (method, target) = line.split_once(' ').unwrap();
         let (path, query) = target.split_once('?').unwrap_or((target, ""));

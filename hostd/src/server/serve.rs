@@ -123,8 +123,8 @@ fn find(name: &str, statuses: Vec<WorkloadStatus>) -> Result<WorkloadStatus, Pro
     let mut found = statuses.into_iter().filter(is_it);
     match (found.next(), found.next()) {
         (Some(one), None) => Ok(one),
-        (None, _) => Err(problem_of(Refused::NotThere(name.to_owned()).into())),
-        (Some(_), Some(_)) => Err(problem_of(Refused::Ambiguous(name.to_owned()).into())),
+        (None, _) => Err(problem_of(Refused::NotThere(name.to_owned()))),
+        (Some(_), Some(_)) => Err(problem_of(Refused::Ambiguous(name.to_owned()))),
     }
 }
 
@@ -145,7 +145,7 @@ async fn apply(request: Request<Incoming>, ground: &Ground) -> Result<Answer, Pr
     };
     let results = if dry_run {
         let mut ledger = ground.books.known().as_deref().cloned().unwrap_or_default();
-        apply(&mut ledger).map_err(|refused| problem_of(refused.into()))?
+        apply(&mut ledger).map_err(problem_of)?
     } else {
         ground.books.change(apply).await.map_err(problem_of)?
     };
@@ -233,7 +233,8 @@ async fn read<T: serde::de::DeserializeOwned>(request: Request<Incoming>) -> Res
     serde_json::from_slice(&body).map_err(|error| bad(format!("the body makes no sense: {error}")))
 }
 
-fn problem_of(error: BooksError) -> Problem {
+fn problem_of(error: impl Into<BooksError>) -> Problem {
+    let error = error.into();
     let code = match &error {
         BooksError::Refused(Refused::NotThere(_)) => StatusCode::NOT_FOUND,
         BooksError::Refused(_) => StatusCode::CONFLICT,
