@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use basalt_cmd::{Cmd, Running};
 use rustix::process::{Pid, Signal, kill_process};
@@ -16,6 +16,9 @@ use crate::until::until;
 
 /// On a slow and busy machine.
 const DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long a containerd may take to follow its dockerd.
+const CONTAINERD_ENDS: Duration = Duration::from_secs(5);
 
 /// Which engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +79,7 @@ impl Engine {
         let log = File::options().create(true).append(true).open(self.folder.join("log"));
         let log = log.expect("a log");
         let copy = log.try_clone().expect("a second handle");
-        orphans::reap();
+        self.let_containerd_end();
         // A socket of a killed one would be asked before the new one listens.
         let _ = fs::remove_file(self.socket());
         let running = self.command().spawn(Stdio::null(), log.into(), copy.into());
@@ -89,6 +92,21 @@ impl Engine {
             }
             answer.filter(|answer| answer.status == 200)
         });
+    }
+
+    /// A killed dockerd takes its containerd along, a moment later; until then the next dockerd
+    /// takes it for one that serves, and gives up on it after 15 s. One that goes on does serve.
+    fn let_containerd_end(&self) {
+        let pid = fs::read_to_string(self.folder.join("exec/containerd/containerd.pid"));
+        let end = Instant::now() + CONTAINERD_ENDS;
+        loop {
+            orphans::reap();
+            let process = pid.as_ref().map(|pid| Path::new("/proc").join(pid.trim()));
+            if !process.is_ok_and(|process| process.exists()) || Instant::now() > end {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     fn command(&self) -> Cmd {
