@@ -183,13 +183,13 @@ mod tests {
         let loaded = load_files(&[
             IMAGE,
             ("etc/basalt/hostd.toml", "round_interval_s = 5\n"),
-            ("etc/basalt/hostd.toml.d/20-b.toml", "round_interval_s = 15\n"),
-            ("etc/basalt/hostd.toml.d/10-a.toml", "round_interval_s = 12\n"),
-            ("credentials/basalt.hostd", "[gate]\ndeadline_s = 5\n[registries.\"r:5000\"]\n"),
+            ("etc/basalt/hostd.toml.d/20-b.toml", "round_interval_s = 9\n"),
+            ("etc/basalt/hostd.toml.d/10-a.toml", "round_interval_s = 8\n"),
+            ("credentials/basalt.hostd", "[gate]\ndeadline_s = 5\n"),
         ]);
         assert!(loaded.config.registries.get("r:5000").is_some());
         assert_eq!(loaded.bad, []);
-        assert_eq!(loaded.config.round_interval, Duration::from_secs(15));
+        assert_eq!(loaded.config.round_interval, Duration::from_secs(9));
         assert_eq!(loaded.config.gate_deadline, Duration::from_secs(5));
         assert_eq!(loaded.config.required_units, ["podman.socket"]);
     }

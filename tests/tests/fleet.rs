@@ -69,10 +69,8 @@ impl Fleet {
             fs::create_dir_all(self.path("host").join(folder)).unwrap();
         }
         let socket = self.ground.engine.socket();
-        let config = format!(
-            "[containers]\nsocket = {socket:?}\ncerts_d = {:?}\n",
-            self.path("certs.d")
-        );
+        let config =
+            format!("[containers]\nsocket = {socket:?}\ncerts_d = {:?}\n", self.path("certs.d"));
         self.put("host/usr/lib/basalt/hostd.toml", &config);
         self.put("host/etc/machine-id", "f1ee7");
         self.put("host/bin/systemctl", "#!/bin/sh\necho ActiveState=active\n");
@@ -150,8 +148,12 @@ impl Fleet {
     /// Ids of every container that the engine has, whoever made it.
     fn containers(&self) -> Vec<String> {
         let list = self.ground.engine.ask("GET /containers/json?all=true").json();
-        let mut ids: Vec<String> =
-            list.as_array().unwrap().iter().map(|one| one["Id"].as_str().unwrap().to_owned()).collect();
+        let mut ids: Vec<String> = list
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["Id"].as_str().unwrap().to_owned())
+            .collect();
         ids.sort();
         ids
     }
