@@ -185,7 +185,7 @@ mod tests {
             ("etc/basalt/hostd.toml", "round_interval_s = 5\n"),
             ("etc/basalt/hostd.toml.d/20-b.toml", "round_interval_s = 9\n"),
             ("etc/basalt/hostd.toml.d/10-a.toml", "round_interval_s = 8\n"),
-            ("credentials/basalt.hostd", "[gate]\ndeadline_s = 5\n"),
+            ("credentials/basalt.hostd", "[gate]\ndeadline_s = 5\n[registries.\"r:5000\"]\n"),
         ]);
         assert!(loaded.config.registries.get("r:5000").is_some());
         assert_eq!(loaded.bad, []);
