@@ -75,7 +75,7 @@ fn boot(session: &Session, vm: &mut Vm) -> Result<()> {
         session.go_on()?;
         let console = vm.console();
         if console.contains(UP) {
-            step.finish(&format!("{:.0} s of processor time", vm.cpu_seconds()?));
+            step.finish(&format!("{:.0} s of processor time", vm.processor().seconds()?));
             return Ok(());
         }
         step.note(console.trim_end().lines().next_back().unwrap_or("firmware"));

@@ -1,6 +1,5 @@
 //! A machine that runs.
 
-use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -9,13 +8,10 @@ use basalt_cmd::Running;
 use crate::console::ConsoleLog;
 use crate::deadline::Deadline;
 use crate::error::passed;
-use crate::{Qmp, Shell, VmError};
+use crate::{Processor, Qmp, Shell, VmError};
 
 /// Between two looks at the console.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Ticks in a second of the processor times in `/proc`: Linux shows them in this unit to every
-/// program, whatever its own clock.
-const TICKS_PER_SECOND: f64 = 100.0;
 
 /// A running machine. Dropping it ends it, and what it wrote to a disk that is not kept.
 #[derive(Debug)]
@@ -117,14 +113,10 @@ impl Vm {
         Err(self.waited("end of the machine".to_owned(), passed(time)))
     }
 
-    /// Processor seconds that QEMU has used; steadier than time on a busy host.
-    ///
-    /// # Errors
-    /// The machine has ended.
-    pub fn cpu_seconds(&self) -> Result<f64, VmError> {
-        let path = format!("/proc/{}/stat", self.qemu.id());
-        let stat = fs::read_to_string(&path).map_err(VmError::file("read", &path))?;
-        Ok(cpu_ticks(&stat).unwrap_or_default() / TICKS_PER_SECOND)
+    /// What counts the processor time that it takes.
+    #[must_use]
+    pub fn processor(&self) -> Processor {
+        Processor::new(self.qemu.id())
     }
 
     /// The port on 127.0.0.1 that leads to the guest's port.
@@ -173,25 +165,5 @@ impl Vm {
 
     fn waited(&self, what: String, why: String) -> VmError {
         VmError::Waited { what, why, tail: self.log.tail(), log: self.log.path().to_owned() }
-    }
-}
-
-/// User and system time in `/proc/PID/stat` (proc_pid_stat(5), fields 14 and 15), in ticks.
-fn cpu_ticks(stat: &str) -> Option<f64> {
-    // The second field is the program's name, which may hold blanks and brackets.
-    let (_, fields) = stat.rsplit_once(") ")?;
-    let mut fields = fields.split(' ').skip(11).map(str::parse::<f64>);
-    Some(fields.next()?.ok()? + fields.next()?.ok()?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn processor_time_is_found_behind_any_program_name() {
-        let stat = "42 (a) b) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20";
-        assert_eq!(cpu_ticks(stat), Some(300.0));
-        assert_eq!(cpu_ticks("42"), None);
     }
 }

@@ -37,6 +37,11 @@ impl Measure {
         Self { at_most: Some(limit), ..self }
     }
 
+    #[cfg(test)]
+    pub(super) fn value(&self) -> f64 {
+        self.value
+    }
+
     fn verdict(&self) -> String {
         let Some(limit) = self.at_most else { return String::new() };
         let unit = &self.unit;
