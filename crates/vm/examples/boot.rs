@@ -29,7 +29,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn visit(vm: &mut Vm, began: Instant) -> Result<(), basalt_vm::VmError> {
     let say = |vm: &Vm, what: &str| {
-        let (wall, cpu) = (began.elapsed().as_secs_f64(), vm.cpu_seconds().unwrap_or_default());
+        let (wall, cpu) =
+            (began.elapsed().as_secs_f64(), vm.processor().seconds().unwrap_or_default());
         println!("== {what} after {wall:.1} s, {cpu:.1} processor seconds");
     };
     println!("port 22 is at 127.0.0.1:{}", vm.forwarded(22)?);

@@ -112,7 +112,7 @@ mod tests {
             Console::Folder,
             "\
 -machine q35,smm=off,smbios-entry-point-type=64
--accel tcg,thread=multi
+-accel tcg,thread=multi,tb-size=256
 -cpu max
 -smp 2
 -m 2048
@@ -146,7 +146,7 @@ mod tests {
             "\
 -machine q35,smm=on,smbios-entry-point-type=64
 -global driver=cfi.pflash01,property=secure,value=on
--accel tcg,thread=multi
+-accel tcg,thread=multi,tb-size=256
 -cpu max
 -smp 1
 -m 1024
