@@ -84,7 +84,7 @@ async fn open(options: &Options, listening: SocketAddr) -> Result<Shared> {
         ca: Ca::open(data, now)?,
         vault: Vault::open(data)?,
         operator: OperatorToken::open(data)?,
-        presence: Presence::new(&all, now),
+        presence: Presence::new(&all, clock::up()),
         logs: LogRequests::default(),
         metrics: Metrics::default(),
         urls: names::advertised(&options.advertise, listening, &machine),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use basalt_api::id::{HostId, WorkloadUid};
 use basalt_api::operator::HostState;
-use basalt_endpoint_core::{Seconds, disconnect};
+use basalt_endpoint_core::{Moment, UpSeconds, disconnect};
 use tokio::time::MissedTickBehavior;
 
 use crate::app::{App, Shared};
@@ -33,14 +33,14 @@ pub async fn run(app: Shared, identity: Arc<Identity>) {
             // Cancel-safe: a tick that was not taken stays due.
             _ = ticks.tick() => (),
         }
-        if let Err(error) = round(&app, &identity, clock::now()).await {
+        if let Err(error) = round(&app, &identity, clock::moment()).await {
             tracing::error!("a round failed: {}", basalt_explain::explain(&error));
         }
     }
 }
 
-async fn round(app: &App, identity: &Identity, now: Seconds) -> Result<()> {
-    identity.renew(&app.ca, now)?;
+async fn round(app: &App, identity: &Identity, now: Moment) -> Result<()> {
+    identity.renew(&app.ca, now.date)?;
     let transitions = app.presence.transitions(now);
     let silent = app.presence.silent();
     if transitions.is_empty() && silent.is_empty() {
@@ -50,12 +50,12 @@ async fn round(app: &App, identity: &Identity, now: Seconds) -> Result<()> {
         BTreeSet::new()
     } else {
         let all = workloads::all(&mut *app.store.read().await?).await?;
-        abandoned(app, &all, &silent, now)
+        abandoned(app, &all, &silent, now.up)
     };
     if transitions.is_empty() && abandoned.is_empty() {
         return Ok(());
     }
-    write(app, &transitions, abandoned, now).await
+    write(app).await
 }
 
 /// Workloads whose host has stopped its own copy by now.
@@ -63,7 +63,7 @@ fn abandoned(
     app: &App,
     all: &[workloads::Stored],
     silent: &BTreeSet<HostId>,
-    now: Seconds,
+    now: UpSeconds,
 ) -> BTreeSet<WorkloadUid> {
     let is_due = |stored: &&workloads::Stored| {
         let Some(host) = stored.host.filter(|host| silent.contains(host)) else { return false };
@@ -73,14 +73,14 @@ fn abandoned(
     all.iter().filter(is_due).map(workloads::Stored::uid).collect()
 }
 
-async fn write(
-    app: &App,
-    transitions: &[(HostId, HostState)],
-    abandoned: BTreeSet<WorkloadUid>,
-    now: Seconds,
-) -> Result<()> {
+/// Asks again once nobody else can write: a host may have checked in meanwhile.
+async fn write(app: &App) -> Result<()> {
     let mut write = app.store.write().await?;
-    for (id, state) in transitions {
+    let moment = clock::moment();
+    let (transitions, now) = (app.presence.transitions(moment), moment.date);
+    let all = workloads::all(&mut write).await?;
+    let abandoned = abandoned(app, &all, &app.presence.silent(), moment.up);
+    for (id, state) in &transitions {
         let Some(host) = hosts::get(&mut write, *id).await?.filter(|host| !host.is_revoked) else {
             continue;
         };
@@ -93,7 +93,7 @@ async fn write(
     let replanned = replan::replan(&mut write, &cause, now).await?;
     write.commit().await?;
     for (host, state) in transitions {
-        app.presence.stored(*host, *state);
+        app.presence.stored(host, state);
     }
     app.publish(&replanned);
     Ok(())

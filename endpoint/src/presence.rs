@@ -8,7 +8,7 @@ use basalt_api::id::HostId;
 use basalt_api::operator::HostState;
 use basalt_endpoint_core::checkin::Frozen;
 use basalt_endpoint_core::presence::{self, Heard};
-use basalt_endpoint_core::{Seconds, pace};
+use basalt_endpoint_core::{Moment, Seconds, UpSeconds, pace};
 use tokio::sync::watch;
 
 use crate::store::hosts::Host;
@@ -21,7 +21,7 @@ const DUPLICATE_TOLD_S: Seconds = 600;
 /// Every host, as this run of the endpoint knows it.
 #[derive(Debug)]
 pub struct Presence {
-    started: Seconds,
+    started: UpSeconds,
     hosts: Mutex<HashMap<HostId, Entry>>,
 }
 
@@ -31,7 +31,8 @@ struct Entry {
     /// What the database says.
     state: HostState,
     seen_at: Option<Seconds>,
-    answered_at: Option<Seconds>,
+    /// By the clock that nobody sets.
+    answered_at: Option<UpSeconds>,
     /// How long the next poll is held, as it was told.
     wait_s: Option<u64>,
     duplicate_at: Option<Seconds>,
@@ -54,7 +55,7 @@ pub struct Poll {
 impl Presence {
     /// Knows these hosts, as the database does.
     #[must_use]
-    pub fn new(hosts: &[Host], started: Seconds) -> Self {
+    pub fn new(hosts: &[Host], started: UpSeconds) -> Self {
         let entries = hosts.iter().map(|host| (host.id, Entry::of(host))).collect();
         Self { started, hosts: Mutex::new(entries) }
     }
@@ -99,7 +100,7 @@ impl Presence {
 
     /// Seconds that a host shall wait with its first check-in of this run.
     #[must_use]
-    pub fn too_early_s(&self, host: HostId, now: Seconds) -> Option<u64> {
+    pub fn too_early_s(&self, host: HostId, now: UpSeconds) -> Option<u64> {
         let entries = self.lock();
         let is_first = entries.get(&host).is_some_and(|entry| entry.wait_s.is_none());
         let up = u64::try_from(now - self.started).unwrap_or(0);
@@ -125,17 +126,17 @@ impl Presence {
     }
 
     /// A host was heard, and may be silent as long as its poll is held and then some.
-    pub fn heard(&self, host: HostId, frozen: Option<Frozen>, hold_s: u64, now: Seconds) {
+    pub fn heard(&self, host: HostId, frozen: Option<Frozen>, hold_s: u64, now: Moment) {
         if let Some(entry) = self.lock().get_mut(&host) {
             entry.state = if frozen.is_some() { HostState::Ahead } else { HostState::Present };
             entry.heard.frozen = frozen;
-            entry.seen_at = Some(now);
-            entry.extend(hold_s, now);
+            entry.seen_at = Some(now.date);
+            entry.extend(hold_s, now.up);
         }
     }
 
     /// A host was answered, and told how long its next poll is held.
-    pub fn answered(&self, host: HostId, wait_s: u64, now: Seconds) {
+    pub fn answered(&self, host: HostId, wait_s: u64, now: UpSeconds) {
         if let Some(entry) = self.lock().get_mut(&host) {
             (entry.wait_s, entry.answered_at) = (Some(wait_s), Some(now));
             entry.extend(wait_s, now);
@@ -144,7 +145,7 @@ impl Presence {
 
     /// When a host was answered last; before this run, it counts as its beginning.
     #[must_use]
-    pub fn answered_at(&self, host: HostId) -> Seconds {
+    pub fn answered_at(&self, host: HostId) -> UpSeconds {
         self.lock().get(&host).and_then(|entry| entry.answered_at).unwrap_or(self.started)
     }
 
@@ -193,7 +194,7 @@ impl Presence {
 
     /// Hosts that are other than the database says.
     #[must_use]
-    pub fn transitions(&self, now: Seconds) -> Vec<(HostId, HostState)> {
+    pub fn transitions(&self, now: Moment) -> Vec<(HostId, HostState)> {
         let entries = self.lock();
         let states = entries.iter().map(|(host, entry)| {
             (*host, entry.state, presence::state(&entry.heard, self.started, now))
@@ -201,11 +202,14 @@ impl Presence {
         states.filter(|(_, was, is)| was != is).map(|(host, _, is)| (host, is)).collect()
     }
 
-    /// Hosts that are lost, or silent with an expired certificate.
+    /// Hosts that are lost, or silent with an expired certificate. A frozen one is not among them:
+    /// it would go on with what it has when it returns, whatever ran elsewhere by then.
     #[must_use]
     pub fn silent(&self) -> BTreeSet<HostId> {
-        let is_silent =
-            |entry: &Entry| matches!(entry.state, HostState::Lost | HostState::CertExpired);
+        let is_silent = |entry: &Entry| {
+            matches!(entry.state, HostState::Lost | HostState::CertExpired)
+                && entry.heard.frozen.is_none()
+        };
         let entries = self.lock();
         entries.iter().filter(|(_, entry)| is_silent(entry)).map(|(host, _)| *host).collect()
     }
@@ -249,7 +253,7 @@ impl Entry {
         }
     }
 
-    fn extend(&mut self, wait_s: u64, now: Seconds) {
+    fn extend(&mut self, wait_s: u64, now: UpSeconds) {
         self.heard.lease_until = Some(now.saturating_add_unsigned(pace::lease_s(wait_s)));
     }
 }

@@ -9,6 +9,11 @@ use crate::canonical;
 use crate::id::{Name, WorkloadUid};
 use crate::workload::WorkloadSpec;
 
+/// Workloads that a host has at most, its own and the endpoint's.
+pub const MAX_WORKLOADS: usize = 1000;
+/// Bytes that a set may have: the answer that carries it has a few more around it.
+pub const MAX_SET_BYTES: usize = crate::checkin::MAX_ANSWER_BYTES - (64 << 10);
+
 /// Everything that a host shall run. The empty set is a value like any other.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HostSet {

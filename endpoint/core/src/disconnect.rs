@@ -2,10 +2,10 @@
 
 use basalt_api::workload::{Body, DisconnectPolicy, WorkloadSpec};
 
-use crate::Seconds;
+use crate::UpSeconds;
 
 /// What is added to the host's own time to stop.
-const MARGIN_S: Seconds = 10;
+const MARGIN_S: UpSeconds = 10;
 /// The grace that a container has which does not say.
 const CONTAINER_GRACE_S: u32 = 10;
 /// The grace that a virtual machine has which does not say.
@@ -15,12 +15,12 @@ const VM_GRACE_S: u32 = 120;
 /// counts from when it sent the request of that answer, so its own copy has stopped by then. None
 /// where the policy leaves the workload where it is.
 #[must_use]
-pub fn replace_at(spec: &WorkloadSpec, answered: Seconds) -> Option<Seconds> {
+pub fn replace_at(spec: &WorkloadSpec, answered: UpSeconds) -> Option<UpSeconds> {
     let after = match spec.disconnect.policy {
         DisconnectPolicy::ReplaceAfter => spec.disconnect.after_s?,
         DisconnectPolicy::Keep | DisconnectPolicy::StopAfter => return None,
     };
-    Some(answered + Seconds::from(after) + Seconds::from(stop_grace_s(spec)) + MARGIN_S)
+    Some(answered + UpSeconds::from(after) + UpSeconds::from(stop_grace_s(spec)) + MARGIN_S)
 }
 
 fn stop_grace_s(spec: &WorkloadSpec) -> u32 {
@@ -35,7 +35,7 @@ fn stop_grace_s(spec: &WorkloadSpec) -> u32 {
 mod tests {
     use super::*;
 
-    fn check(disconnect: serde_json::Value, grace: Option<u32>, expected: Option<Seconds>) {
+    fn check(disconnect: serde_json::Value, grace: Option<u32>, expected: Option<UpSeconds>) {
         let text = include_str!("../../../crates/api/examples/workload-container.json");
         let mut spec: WorkloadSpec = serde_json::from_str(text).unwrap();
         spec.disconnect = serde_json::from_value(disconnect).unwrap();

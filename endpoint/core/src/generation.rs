@@ -6,6 +6,8 @@ use basalt_api::id::{Name, WorkloadUid};
 use basalt_api::set::{Assigned, HostSet};
 use basalt_api::workload::WorkloadSpec;
 
+use crate::Seconds;
+
 /// A set and its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generation {
@@ -48,15 +50,19 @@ pub fn assigned(workload: &Workload, secrets: &BTreeMap<Name, u64>) -> Assigned 
     Assigned { uid: workload.uid, spec: workload.spec.clone(), secret_versions }
 }
 
-/// The version of a secret's next value: above every one that any host may have.
+/// The version of a secret's next value: above every one that any host may have. A host may have
+/// versions that a restored database knows nothing of; the clock is above those, for a secret is
+/// not set once a second for long.
 #[must_use]
 pub fn next_version<'a>(
     name: &Name,
     known: Option<u64>,
     workloads: impl IntoIterator<Item = &'a Workload>,
+    now: Seconds,
 ) -> u64 {
     let pinned = workloads.into_iter().filter_map(|workload| workload.pins.get(name).copied());
-    pinned.chain(known).max().unwrap_or(0) + 1
+    let clock = u64::try_from(now).unwrap_or(0);
+    pinned.chain(known).max().unwrap_or(0).max(clock) + 1
 }
 
 /// The generation after `set` was computed; none where it is the same set as before.
@@ -98,8 +104,9 @@ mod tests {
         assert_eq!(version(Some(5), secrets(6)), [6]);
         assert_eq!(version(None, BTreeMap::new()), [0_u64; 0]);
         let name = "db-password".parse().unwrap();
-        assert_eq!(next_version(&name, Some(2), &[workload(1, Some(5))]), 6);
-        assert_eq!(next_version(&name, None, &[]), 1);
+        assert_eq!(next_version(&name, Some(2), &[workload(1, Some(5))], 0), 6);
+        assert_eq!(next_version(&name, None, &[], 0), 1);
+        assert_eq!(next_version(&name, Some(7), &[], 1_000_000), 1_000_001);
     }
 
     proptest! {

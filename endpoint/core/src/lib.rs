@@ -17,3 +17,16 @@ pub mod resync;
 
 /// Seconds since 1970.
 pub type Seconds = i64;
+/// Seconds by a clock that nobody sets and that goes on in a suspended machine: `CLOCK_BOOTTIME`.
+/// What passes between two moments is measured by it, so that a step of the other clock neither
+/// loses a host nor starts a second copy of what it runs.
+pub type UpSeconds = i64;
+
+/// A moment, by both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// For what a certificate or a person says.
+    pub date: Seconds,
+    /// For how long ago something was.
+    pub up: UpSeconds,
+}

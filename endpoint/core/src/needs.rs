@@ -6,6 +6,11 @@ use std::net::IpAddr;
 use basalt_api::capacity::feature;
 use basalt_api::workload::{Body, Network, Port, Protocol, WorkloadSpec};
 
+/// Bytes around a spec in a set, without secrets: its uid and names of fields, rounded up.
+const AROUND: usize = 128;
+/// Bytes of a secret's name and version: the longest of each, and what is around them.
+const SECRET: usize = 96;
+
 /// A port of a host that a workload takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HostPort {
@@ -28,6 +33,8 @@ pub struct Needs {
     pub devices: BTreeSet<String>,
     /// Ports.
     pub ports: Vec<HostPort>,
+    /// Bytes that it takes in its host's set, not less.
+    pub bytes: usize,
 }
 
 impl Needs {
@@ -37,6 +44,7 @@ impl Needs {
         let mut needs = Self {
             milli_cpus: spec.resources.cpus.unwrap_or_default().milli().into(),
             memory_mib: spec.resources.memory_mib.unwrap_or(0),
+            bytes: bytes(spec),
             ..Self::default()
         };
         match spec.body() {
@@ -58,6 +66,13 @@ impl Needs {
         }
         needs
     }
+}
+
+/// The spec, and around it a uid and the versions of its secrets.
+fn bytes(spec: &WorkloadSpec) -> usize {
+    // What cannot be written cannot be sent either, so it fits nowhere.
+    let spec_bytes = serde_json::to_vec(spec).map_or(usize::MAX >> 1, |text| text.len());
+    spec_bytes + AROUND + spec.secrets().len() * SECRET
 }
 
 impl HostPort {

@@ -1,8 +1,12 @@
 //! Which host runs what.
 //!
-//! A workload stays where it is while it fits there; nothing moves to make room for another. What
-//! is new, or has to go elsewhere, goes to the emptiest host that may have it. What no host may
-//! have says why.
+//! What runs stays where it runs while its conditions hold there, even where its host became
+//! smaller, and comes before everything else; nothing moves to make room for another. What has
+//! another spec stays while its host can run it. What is new, or has to go elsewhere, goes to the
+//! emptiest host that may have it. What no host may have says why.
+//!
+//! A host that does not hear the endpoint, because it is lost or frozen, goes on with what it has:
+//! only what it was given up for may run elsewhere.
 
 mod room;
 
@@ -83,16 +87,18 @@ pub type Decision = Result<HostId, String>;
 pub fn place(hosts: &[Host], wanted: &[Wanted]) -> BTreeMap<WorkloadUid, Decision> {
     let mut rooms: Vec<Room> = hosts.iter().map(Room::of).collect();
     let mut decisions = BTreeMap::new();
-    let mut homeless = Vec::new();
-    for wanted in in_turn(wanted) {
-        let needs = Needs::of(wanted.spec);
-        match rooms.iter_mut().find(|room| wanted.may_stay(room) && room.fits(&needs).is_ok()) {
-            Some(room) => {
-                room.take(&needs);
-                decisions.insert(wanted.uid, Ok(room.host.id));
-            }
-            None => homeless.push((wanted, needs)),
-        }
+    let mut homeless: Vec<(&Wanted, Needs)> =
+        in_turn(wanted).into_iter().map(|wanted| (wanted, Needs::of(wanted.spec))).collect();
+    // All that runs first, whatever its priority: what changes must not push it out.
+    for stays in [Wanted::is_bound_to, Wanted::can_change_on] {
+        homeless.retain(|(wanted, needs)| {
+            let Some(room) = rooms.iter_mut().find(|room| stays(wanted, room, needs)) else {
+                return true;
+            };
+            room.take(needs);
+            decisions.insert(wanted.uid, Ok(room.host.id));
+            false
+        });
     }
     let mut unplaced = Vec::new();
     for (wanted, needs) in homeless {
@@ -120,27 +126,28 @@ fn in_turn<'a, 'b>(wanted: &'a [Wanted<'b>]) -> Vec<&'a Wanted<'b>> {
 /// Finds a host for what cannot stay where it is.
 fn house(rooms: &mut [Room], wanted: &Wanted, needs: &Needs) -> Option<HostId> {
     let is_open = |room: &&mut Room| wanted.refusal(room, needs).is_none();
-    let best = rooms.iter_mut().filter(is_open).min_by_key(|room| room.rank(needs));
-    let room = match best {
-        Some(room) => room,
-        // What runs is not stopped because its host became smaller.
-        None => {
-            rooms.iter_mut().find(|room| wanted.is_settled_on(room) && wanted.may_stay(room))?
-        }
-    };
+    let room = rooms.iter_mut().filter(is_open).min_by_key(|room| room.rank(needs))?;
     room.take(needs);
     Some(room.host.id)
 }
 
 impl Wanted<'_> {
-    fn is_settled_on(&self, room: &Room) -> bool {
-        self.place == Place::Settled(room.host.id)
+    /// Whether it stays on its host whether it fits there or not: it runs there and its conditions
+    /// hold, or the host would not hear that it shall go.
+    fn is_bound_to(&self, room: &Room, _: &Needs) -> bool {
+        let is_there = [Place::Settled(room.host.id), Place::Changed(room.host.id)];
+        let is_settled = self.place == is_there[0];
+        let is_deaf = matches!(room.host.closed, Some(Closed::Frozen | Closed::Lost));
+        let may_be_there = mismatch(&self.spec.placement, room.host).is_none();
+        is_there.contains(&self.place) && (is_deaf || (is_settled && may_be_there))
     }
 
-    /// Whether it is there and its conditions still hold.
-    fn may_stay(&self, room: &Room) -> bool {
-        let is_there = self.is_settled_on(room) || self.place == Place::Changed(room.host.id);
-        is_there && mismatch(&self.spec.placement, room.host).is_none()
+    /// Whether its host can run it with its other spec, too.
+    fn can_change_on(&self, room: &Room, needs: &Needs) -> bool {
+        self.place == Place::Changed(room.host.id)
+            && mismatch(&self.spec.placement, room.host).is_none()
+            && room.lacks(needs).is_none()
+            && room.fits(needs).is_ok()
     }
 
     /// Why it cannot go to a host.

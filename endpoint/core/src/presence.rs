@@ -2,11 +2,11 @@
 
 use basalt_api::operator::HostState;
 
-use crate::Seconds;
 use crate::checkin::Frozen;
+use crate::{Moment, Seconds, UpSeconds};
 
 /// Nobody is lost so soon after a start: the silence was the endpoint's own.
-pub const GRACE_S: Seconds = 300;
+pub const GRACE_S: UpSeconds = 300;
 
 /// What is known of a host's presence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,25 +16,25 @@ pub struct Heard {
     /// Why it gets no set, as of its last check-in.
     pub frozen: Option<Frozen>,
     /// When its lease ends; none where it was not heard since the endpoint started.
-    pub lease_until: Option<Seconds>,
+    pub lease_until: Option<UpSeconds>,
     /// When its certificate expires.
     pub certificate_until: Seconds,
 }
 
 /// How a host is, `now`, to an endpoint that started at `started`.
 #[must_use]
-pub fn state(heard: &Heard, started: Seconds, now: Seconds) -> HostState {
+pub fn state(heard: &Heard, started: UpSeconds, now: Moment) -> HostState {
     let is_silent = match heard.lease_until {
         // Nobody is lost, and nobody is found again, before it was heard.
-        None if now < started + GRACE_S => return heard.before,
+        None if now.up < started + GRACE_S => return heard.before,
         None => true,
-        Some(until) => now >= until.max(started + GRACE_S),
+        Some(until) => now.up >= until.max(started + GRACE_S),
     };
     match heard.before {
         HostState::Unseen if heard.lease_until.is_none() => HostState::Unseen,
         _ if !is_silent && heard.frozen.is_some() => HostState::Ahead,
         _ if !is_silent => HostState::Present,
-        _ if heard.certificate_until <= now => HostState::CertExpired,
+        _ if heard.certificate_until <= now.date => HostState::CertExpired,
         _ => HostState::Lost,
     }
 }
@@ -45,6 +45,11 @@ mod tests {
 
     use super::*;
 
+    /// By both clocks, which show the same.
+    fn at(seconds: i64) -> Moment {
+        Moment { date: seconds, up: seconds }
+    }
+
     fn heard() -> Heard {
         let before = HostState::Present;
         Heard { before, frozen: None, lease_until: Some(1000), certificate_until: 5000 }
@@ -52,35 +57,43 @@ mod tests {
 
     #[test]
     fn a_host_is_lost_when_its_lease_is_over() {
-        assert_eq!(state(&heard(), 0, 999), HostState::Present);
-        assert_eq!(state(&heard(), 0, 1000), HostState::Lost);
+        assert_eq!(state(&heard(), 0, at(999)), HostState::Present);
+        assert_eq!(state(&heard(), 0, at(1000)), HostState::Lost);
+    }
+
+    #[test]
+    fn a_step_of_the_date_loses_nobody() {
+        for date in [-1_000_000, 1_000_000] {
+            let heard = Heard { certificate_until: i64::MAX, ..heard() };
+            assert_eq!(state(&heard, 0, Moment { date, up: 999 }), HostState::Present);
+        }
     }
 
     #[test]
     fn a_silent_host_whose_certificate_expired_is_not_lost() {
-        assert_eq!(state(&heard(), 0, 5000), HostState::CertExpired);
+        assert_eq!(state(&heard(), 0, at(5000)), HostState::CertExpired);
     }
 
     #[test]
     fn a_frozen_host_is_ahead_while_it_is_there() {
         let heard = Heard { frozen: Some(Frozen::Ahead), ..heard() };
-        assert_eq!(state(&heard, 0, 999), HostState::Ahead);
-        assert_eq!(state(&heard, 0, 1000), HostState::Lost);
+        assert_eq!(state(&heard, 0, at(999)), HostState::Ahead);
+        assert_eq!(state(&heard, 0, at(1000)), HostState::Lost);
     }
 
     #[test]
     fn one_that_never_came_is_not_lost() {
         let heard = Heard { before: HostState::Unseen, lease_until: None, ..heard() };
-        assert_eq!(state(&heard, 0, 99_999), HostState::Unseen);
+        assert_eq!(state(&heard, 0, at(99_999)), HostState::Unseen);
         let heard = Heard { lease_until: Some(1000), ..heard };
-        assert_eq!(state(&heard, 0, 999), HostState::Present);
+        assert_eq!(state(&heard, 0, at(999)), HostState::Present);
     }
 
     #[test]
     fn one_that_was_lost_before_the_start_is_not_found_by_it() {
         let heard = Heard { before: HostState::Lost, lease_until: None, ..heard() };
-        assert_eq!(state(&heard, 1000, 1001), HostState::Lost);
-        assert_eq!(state(&heard, 1000, 1000 + GRACE_S), HostState::Lost);
+        assert_eq!(state(&heard, 1000, at(1001)), HostState::Lost);
+        assert_eq!(state(&heard, 1000, at(1000 + GRACE_S)), HostState::Lost);
     }
 
     proptest! {
@@ -91,7 +104,7 @@ mod tests {
             after in 0_i64..GRACE_S,
         ) {
             let heard = Heard { lease_until: lease, certificate_until: 0, ..heard() };
-            prop_assert_eq!(state(&heard, started, started + after), HostState::Present);
+            prop_assert_eq!(state(&heard, started, at(started + after)), HostState::Present);
         }
     }
 }

@@ -4,15 +4,31 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use basalt_api::capacity::Taken;
 use basalt_api::checkin::CheckinRequest;
-use basalt_api::id::WorkloadUid;
+use basalt_api::id::{Name, WorkloadUid};
 use basalt_api::report::{Source, WorkloadStatus};
-use basalt_api::workload::{Cpus, Resources};
+use basalt_api::set::HostSet;
+use basalt_api::workload::{Cpus, Kind, Resources};
 
 /// Workloads that one host may report.
 pub const MAX_STATUSES: usize = 4096;
+/// Bytes of a reason that are kept: a person reads it.
+const MAX_REASON: usize = 2 << 10;
+/// Addresses of a workload that are kept, and bytes of each: an IPv6 address with its zone.
+const MAX_ADDRESSES: (usize, usize) = (16, 64);
+/// Bytes of a hash that are kept; ours has 64.
+const MAX_HASH: usize = 128;
 
 /// What is known of a host's workloads.
 pub type Statuses = BTreeMap<WorkloadUid, WorkloadStatus>;
+/// What the workloads of a host's set are called, and what they are.
+pub type Assigned = BTreeMap<WorkloadUid, (Name, Kind)>;
+
+/// The workloads of this set.
+#[must_use]
+pub fn assigned(set: &HostSet) -> Assigned {
+    let named = set.workloads.iter();
+    named.map(|it| (it.uid, (it.spec.name.clone(), it.spec.kind))).collect()
+}
 
 /// What a report changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,11 +44,7 @@ pub struct Difference {
 /// What a report changes. `assigned` are the workloads of the host's set. One that has left the
 /// set is still the host's to tell about while it is known there: it is being stopped.
 #[must_use]
-pub fn difference(
-    known: &Statuses,
-    assigned: &BTreeSet<WorkloadUid>,
-    request: &CheckinRequest,
-) -> Difference {
+pub fn difference(known: &Statuses, assigned: &Assigned, request: &CheckinRequest) -> Difference {
     let mut difference = Difference::default();
     let said: BTreeSet<WorkloadUid> = request.changes.iter().map(|status| status.uid).collect();
     let is_gone =
@@ -44,17 +56,54 @@ pub fn difference(
         request.changes.iter().map(|status| (status.uid, status)).collect();
     for status in changes.into_values() {
         let before = known.get(&status.uid);
-        let is_its_own = status.source != Source::Assigned
-            || assigned.contains(&status.uid)
-            || before.is_some_and(|before| before.source == Source::Assigned);
-        if !is_its_own || (before.is_none() && kept >= MAX_STATUSES) {
+        if !is_its_own(status, assigned, before) || (before.is_none() && kept >= MAX_STATUSES) {
             difference.refused.push(status.uid);
-        } else if before != Some(status) {
+            continue;
+        }
+        let status = bounded(status);
+        if before != Some(&status) {
             kept += usize::from(before.is_none());
-            difference.put.push(status.clone());
+            difference.put.push(status);
         }
     }
     difference
+}
+
+/// Whether a host may tell this: an assigned workload must be one that it was assigned, and be
+/// called as it was.
+fn is_its_own(
+    status: &WorkloadStatus,
+    assigned: &Assigned,
+    before: Option<&WorkloadStatus>,
+) -> bool {
+    let said = (&status.name, status.kind);
+    if status.source != Source::Assigned {
+        return !assigned.contains_key(&status.uid);
+    }
+    let known = assigned.get(&status.uid).map(|(name, kind)| (name, *kind));
+    let left = before.filter(|before| before.source == Source::Assigned);
+    known.or(left.map(|before| (&before.name, before.kind))) == Some(said)
+}
+
+/// No more of it than is kept.
+fn bounded(status: &WorkloadStatus) -> WorkloadStatus {
+    let mut status = status.clone();
+    if let Some(reason) = &mut status.reason {
+        cut(reason, MAX_REASON);
+    }
+    let (count, bytes) = MAX_ADDRESSES;
+    status.addresses.truncate(count);
+    status.addresses.retain(|address| address.len() <= bytes);
+    cut(&mut status.hash, MAX_HASH);
+    status
+}
+
+/// Cuts a text to so many bytes, between two characters.
+fn cut(text: &mut String, bytes: usize) {
+    if text.len() > bytes {
+        let end = (0..=bytes).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or(0));
+    }
 }
 
 /// What the host's own local workloads take: what it says is taken, less what the endpoint
@@ -110,6 +159,11 @@ mod tests {
         request
     }
 
+    fn set(numbers: &[u8]) -> Assigned {
+        let called = ("x".parse().unwrap(), Kind::Container);
+        numbers.iter().map(|number| (uid(*number), called.clone())).collect()
+    }
+
     fn keyed(statuses: Vec<WorkloadStatus>) -> Statuses {
         statuses.into_iter().map(|status| (status.uid, status)).collect()
     }
@@ -117,7 +171,7 @@ mod tests {
     /// Workload 1 is in the host's set.
     fn check(known: &str, changes: &str, is_full: bool, expected: &str) {
         let request = request(statuses(changes), vec![], is_full);
-        let found = difference(&keyed(statuses(known)), &BTreeSet::from([uid(1)]), &request);
+        let found = difference(&keyed(statuses(known)), &set(&[1]), &request);
         let put: Vec<u128> = found.put.iter().map(|status| status.uid.0.as_u128()).collect();
         let numbers = |uids: &[WorkloadUid]| -> Vec<u128> {
             uids.iter().map(|uid| uid.0.as_u128()).collect()
@@ -147,13 +201,44 @@ mod tests {
     }
 
     #[test]
+    fn a_host_cannot_speak_of_a_workload_under_another_name() {
+        let told = |change: fn(&mut WorkloadStatus), known: &str| {
+            let mut status = status("a1r");
+            change(&mut status);
+            let request = request(vec![status], vec![], false);
+            difference(&keyed(statuses(known)), &set(&[1]), &request).refused
+        };
+        let renamed = |status: &mut WorkloadStatus| status.name = "y".parse().unwrap();
+        assert_eq!(told(|_| (), ""), []);
+        assert_eq!(told(renamed, ""), [uid(1)]);
+        assert_eq!(told(renamed, "a1r"), [uid(1)]);
+        assert_eq!(told(|status| status.kind = Kind::Vm, ""), [uid(1)]);
+        assert_eq!(told(|status| status.source = Source::Local, ""), [uid(1)]);
+    }
+
+    #[test]
+    fn a_report_is_kept_as_far_as_a_person_reads() {
+        let mut long = status("a1r");
+        long.reason = Some("ü".repeat(1 << 20));
+        long.addresses = vec!["x".repeat(65); 3];
+        long.addresses.extend(vec!["10.0.0.1".to_owned(); 99]);
+        long.hash = "h".repeat(1 << 20);
+        let request = request(vec![long], vec![], false);
+        let first = difference(&Statuses::new(), &set(&[1]), &request).put;
+        assert!(serde_json::to_vec(&first).unwrap().len() < 4 << 10);
+        assert_eq!(first[0].addresses.len(), 13);
+        let again = difference(&keyed(first), &set(&[1]), &request);
+        assert_eq!(again.put, [], "it is taken for news each time");
+    }
+
+    #[test]
     fn a_host_cannot_fill_the_database() {
         let many = (0..MAX_STATUSES as u128 + 5).map(|number| WorkloadStatus {
             uid: WorkloadUid(Uuid::from_u128(number)),
             ..status("l0r")
         });
         let found =
-            difference(&Statuses::new(), &BTreeSet::new(), &request(many.collect(), vec![], false));
+            difference(&Statuses::new(), &set(&[]), &request(many.collect(), vec![], false));
         assert_eq!((found.put.len(), found.refused.len()), (MAX_STATUSES, 5));
     }
 
@@ -167,7 +252,7 @@ mod tests {
         ) {
             let mut known = keyed(statuses(&known));
             let request = request(statuses(&changes), gone.into_iter().map(uid).collect(), is_full);
-            let assigned = BTreeSet::from([uid(1), uid(2)]);
+            let assigned = set(&[1, 2]);
             let first = difference(&known, &assigned, &request);
             known.retain(|uid, _| !first.gone.contains(uid));
             known.extend(keyed(first.put));

@@ -31,8 +31,7 @@ pub(crate) async fn check_in(
     JsonBody(request): JsonBody<CheckinRequest>,
 ) -> Answer<Json<CheckinAnswer>> {
     check(&request)?;
-    let now = clock::now();
-    if let Some(after_s) = app.presence.too_early_s(caller.id, now) {
+    if let Some(after_s) = app.presence.too_early_s(caller.id, clock::up()) {
         return Err(Refusal::come_again("hosts come one after the other after a start", after_s));
     }
     let mut poll = subscribe(&app, caller)?;
@@ -107,9 +106,11 @@ async fn hold(
     let hold_s = hold_s(poll, caller, request, clock::now());
     let until = Instant::now() + Duration::from_secs(hold_s);
     let mut stopping = app.stopping.subscribe();
-    app.presence.heard(caller.id, frozen(&outcome), hold_s, clock::now());
+    app.presence.heard(caller.id, frozen(&outcome), hold_s, clock::moment());
     loop {
-        if outcome.verdict == Verdict::Behind || app.is_stopping() {
+        // What was asked for before this poll came woke nobody.
+        let has_answer = outcome.verdict == Verdict::Behind || app.presence.has_actions(caller.id);
+        if has_answer || app.is_stopping() {
             return Ok(outcome);
         }
         tokio::select! {
@@ -126,17 +127,18 @@ async fn hold(
             () = tokio::time::sleep_until(until) => return Ok(outcome),
         }
         outcome = take(app, caller, request).await?;
-        if app.presence.has_actions(caller.id) {
-            return Ok(outcome);
-        }
     }
 }
 
 /// The first poll of this run is answered at once: the host does not know yet how long it may wait.
-/// So is the first of a host's own run, which reports everything: the host counts the endpoint's
-/// silence from its first answer. None outlasts the certificate.
+/// So is one that brings news: until it is answered the host does not know that they arrived, and
+/// it counts the endpoint's silence from the sending of the last poll that was answered. None
+/// outlasts the certificate.
 fn hold_s(poll: &Poll, caller: HostCaller, request: &CheckinRequest, now: Seconds) -> u64 {
-    if request.is_full {
+    let has_news = request.is_full
+        || request.facts.is_some()
+        || !(request.changes.is_empty() && request.gone.is_empty());
+    if has_news {
         return 0;
     }
     let left = u64::try_from(caller.certificate.until - now).unwrap_or(0);
@@ -158,8 +160,8 @@ fn answer(
     outcome: Outcome,
 ) -> Answer<CheckinAnswer> {
     let now = clock::now();
-    let wait_s = wait_s(app, caller, now);
-    app.presence.answered(caller.id, wait_s, now);
+    let wait_s = wait_s(app, caller, &outcome, now)?;
+    app.presence.answered(caller.id, wait_s, clock::up());
     let mut actions = app.presence.take_actions(caller.id);
     if frozen(&outcome).is_some() {
         actions.push(Action::Frozen);
@@ -186,11 +188,13 @@ fn answer(
     })
 }
 
-/// How long the next poll is held: not beyond the time to renew the certificate.
-fn wait_s(app: &App, caller: HostCaller, now: Seconds) -> u64 {
+/// How long the next poll is held: not beyond the time to renew the certificate, nor so long that
+/// a workload which may not be out of contact for longer would stop on a host that is in contact.
+fn wait_s(app: &App, caller: HostCaller, outcome: &Outcome, now: Seconds) -> anyhow::Result<u64> {
     let wait_s = pace::wait_s(app.presence.count(), chance::fraction());
     let left = u64::try_from(caller.certificate.until - now).unwrap_or(0);
-    wait_s.min((left / 3).max(1))
+    let patience = outcome.set.shortest_period_s()?.map_or(u64::MAX, u64::from);
+    Ok(wait_s.min(left.min(patience) / 3).max(1))
 }
 
 /// Counts a poll while it is held.

@@ -50,11 +50,11 @@ async fn redeem(app: Shared, request: EnrolRequest, csr: SigningRequest) -> Resu
         name: taken.as_ref().map(|host| (host.id, &host.name)),
     };
     let redeemed = token.redeem(&request.name, there, now).map_err(|refused| fault(&refused))?;
-    let (host, certificate, replanned) = match redeemed {
+    let (host, certificate, replaced, replanned) = match redeemed {
         Redeemed::Again(id) => {
             let certificate = app.ca.sign_host(id, &csr, app.certificate_life, now)?;
             hosts::set_certificate_until(&mut write, id, certificate.until).await?;
-            (get(&mut write, id).await?, certificate, Vec::new())
+            (get(&mut write, id).await?, certificate, None, Vec::new())
         }
         Redeemed::New { name, replaces } => {
             let id = HostId(Uuid::new_v4());
@@ -65,12 +65,12 @@ async fn redeem(app: Shared, request: EnrolRequest, csr: SigningRequest) -> Resu
             insert(&mut write, id, &name, &token, &certificate).await?;
             tokens::redeem(&mut write, token_id, &key, id).await?;
             let replanned = replan::replan(&mut write, &Cause::default(), now).await?;
-            (get(&mut write, id).await?, certificate, replanned)
+            (get(&mut write, id).await?, certificate, replaces, replanned)
         }
     };
     write.commit().await?;
-    if let Some(old) = taken.filter(|taken| taken.id != host.id) {
-        app.presence.remove(old.id);
+    if let Some(old) = replaced {
+        app.presence.remove(old);
     }
     app.presence.add(&host);
     app.publish(&replanned);

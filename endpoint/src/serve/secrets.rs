@@ -44,7 +44,7 @@ pub(crate) async fn set(
     let known = secrets::get(&mut write, &name).await?.map(|stored| stored.version);
     let workloads = workloads::all(&mut write).await?;
     let all = workloads.iter().map(|stored| &stored.workload);
-    let version = generation::next_version(&name, known, all);
+    let version = generation::next_version(&name, known, all, now);
     let locked = Some(app.vault.lock(&label(&name, version), &value)?);
     let stored = Stored { name, version, locked, set_at: now };
     secrets::put(&mut write, &stored).await?;

@@ -1,7 +1,5 @@
 //! What a check-in leaves behind. One that says nothing new writes nothing.
 
-use std::collections::BTreeSet;
-
 use anyhow::{Context, Result};
 use basalt_api::capacity::HostFacts;
 use basalt_api::checkin::CheckinRequest;
@@ -98,11 +96,7 @@ async fn judge(
     let verdict = checkin::judge(&known, request);
     let is_silent = request.changes.is_empty() && request.gone.is_empty() && !request.is_full;
     let known = if is_silent { Statuses::new() } else { statuses::of_host(db, id).await? };
-    let assigned: BTreeSet<WorkloadUid> = if is_silent && request.facts.is_none() {
-        BTreeSet::new()
-    } else {
-        set.set()?.workloads.iter().map(|assigned| assigned.uid).collect()
-    };
+    let assigned = if is_silent { report::Assigned::new() } else { report::assigned(&set.set()?) };
     let difference = report::difference(&known, &assigned, request);
     let seen = seen(&host, &set, &verdict, request)?;
     let reported_set = reported_set(&verdict, request)?;
@@ -120,7 +114,8 @@ fn seen(host: &Host, set: &Stored, verdict: &Verdict, request: &CheckinRequest) 
     let is_settled = request.observed_generation == set.generation.number
         && request.applied_generation == set.generation.number
         && *verdict == Verdict::Current;
-    let local = match &request.facts {
+    let facts = request.facts.as_ref().or(before.facts.as_ref());
+    let local = match facts {
         Some(facts) if is_settled => local_share(facts, set)?,
         _ => before.local,
     };
@@ -130,7 +125,7 @@ fn seen(host: &Host, set: &Stored, verdict: &Verdict, request: &CheckinRequest) 
         session: request.session,
         boot_id: request.boot_id.clone(),
         features: request.features.clone(),
-        facts: request.facts.clone().or_else(|| before.facts.clone()),
+        facts: facts.cloned(),
         local,
         reported: checkin::mark(request),
         applied_generation: request.applied_generation,

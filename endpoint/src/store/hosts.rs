@@ -59,11 +59,13 @@ pub struct Seen {
 }
 
 impl Host {
-    /// Labels of its token and of its own configuration; its own count.
+    /// Labels of its token and of its own configuration; the token's count, for a host must not
+    /// give itself what an operator gave it otherwise.
     #[must_use]
     pub fn labels(&self) -> BTreeMap<String, String> {
-        let mut labels = self.token_labels.clone();
-        labels.extend(self.seen.facts.iter().flat_map(|facts| facts.labels.clone()));
+        let own = self.seen.facts.as_ref().map(|facts| facts.labels.clone());
+        let mut labels = own.unwrap_or_default();
+        labels.extend(self.token_labels.clone());
         labels
     }
 }

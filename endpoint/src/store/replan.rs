@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use basalt_api::checkin::MAX_ANSWER_BYTES;
 use basalt_api::fault::FaultKind;
 use basalt_api::id::{HostId, Name, WorkloadUid};
 use basalt_api::operator::HostState;
+use basalt_api::set::MAX_SET_BYTES;
 use basalt_endpoint_core::Seconds;
 use basalt_endpoint_core::generation::{self, Generation, Workload};
 use basalt_endpoint_core::placement::{self, Closed, Decision, Place, Wanted};
@@ -15,9 +15,6 @@ use super::events::{self, Happened};
 use super::hosts::Host;
 use super::workloads::Stored;
 use super::{Db, hosts, secrets, sets, to_json, workloads};
-
-/// Bytes that a set may have: its answer has a few more around it.
-const MAX_SET_BYTES: usize = MAX_ANSWER_BYTES - (64 << 10);
 
 /// What is other than at the last replan.
 #[derive(Debug, Clone, Default)]

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use basalt_api::fault::FaultKind;
 use basalt_api::id::HostId;
-use basalt_api::operator::Keep;
+use basalt_api::operator::{HostState, Keep};
 use basalt_api::set::HostSet;
 use basalt_endpoint_core::Seconds;
 use basalt_endpoint_core::generation::{Generation, Workload};
@@ -30,7 +30,10 @@ pub async fn resync(db: &mut Db, host: &Host, keep: Keep, now: Seconds) -> Resul
         take_over(db, host, now).await?;
     }
     hosts::set_pardon(db, host.id, &host.seen.reported).await?;
-    hosts::set_state(db, host.id, basalt_api::operator::HostState::Present).await?;
+    // One that is silent stays lost until it checks in.
+    if host.seen.state == HostState::Ahead {
+        hosts::set_state(db, host.id, HostState::Present).await?;
+    }
     let message = match keep {
         Keep::Host => "resynced: what it runs is kept",
         Keep::Endpoint => "resynced: it gets what the endpoint's database says",

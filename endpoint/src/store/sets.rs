@@ -28,6 +28,20 @@ impl Stored {
     pub fn set(&self) -> Result<HostSet> {
         from_json(&self.body)
     }
+
+    /// The shortest time without contact after which something of it stops, in seconds.
+    ///
+    /// # Errors
+    /// The database holds something else.
+    pub fn shortest_period_s(&self) -> Result<Option<u32>> {
+        // Most sets have none, and every answer asks.
+        if !self.body.contains("\"after_s\"") {
+            return Ok(None);
+        }
+        let set = self.set()?;
+        let periods = set.workloads.iter().map(|assigned| assigned.spec.disconnect.after_s);
+        Ok(periods.flatten().min())
+    }
 }
 
 /// A host's set. A new host has none until its first replan.

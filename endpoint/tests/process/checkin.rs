@@ -37,6 +37,17 @@ async fn a_poll_is_answered_the_moment_that_something_is_applied() {
     assert!(late < Duration::from_secs(5), "{late:?} after the apply");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_with_news_is_answered_at_once() {
+    let endpoint = Endpoint::start();
+    let mut host = TestHost::ready(&endpoint, "a").await;
+    // The second poll of a run would be held, for it brings nothing.
+    host.is_known = false;
+    let began = Instant::now();
+    host.check_in(&endpoint).await;
+    assert!(began.elapsed() < Duration::from_secs(15), "it was held: {:?}", began.elapsed());
+}
+
 /// Waits until so many polls are held.
 async fn held(endpoint: &Endpoint, polls: u64) {
     let line = format!("basalt_polls {polls}");

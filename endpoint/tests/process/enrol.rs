@@ -20,6 +20,20 @@ async fn a_lost_enrolment_reply_costs_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_enrolment_throws_nobody_out() {
+    let endpoint = Endpoint::start();
+    let holder = TestHost::ready(&endpoint, "a").await;
+    let join = endpoint.token(TokenCreate::default()).await;
+    let key = KeyPair::generate().unwrap();
+    redeem(&endpoint, &join, "b", &key).await.unwrap();
+    let again = redeem(&endpoint, &join, "a", &key).await.unwrap();
+    assert_eq!(again.name.as_str(), "b", "it keeps its own name");
+    endpoint.apply("web").await;
+    let mut known = holder;
+    known.check_in(&endpoint).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_join_string_has_all_that_a_host_needs() {
     let endpoint = Endpoint::start();
     let created = endpoint.ctl(&["token", "create", "--label", "rack=4"]).await;

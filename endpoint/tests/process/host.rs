@@ -33,6 +33,8 @@ pub(crate) struct TestHost {
     /// What it reports with the next check-in.
     pub(crate) changes: Vec<WorkloadStatus>,
     pub(crate) sends_set: bool,
+    /// Whether an answer has told it that the endpoint knows what it is.
+    pub(crate) is_known: bool,
 }
 
 impl TestHost {
@@ -63,6 +65,7 @@ impl TestHost {
             set: None,
             changes: Vec::new(),
             sends_set: false,
+            is_known: false,
         }
     }
 
@@ -90,7 +93,7 @@ impl TestHost {
             changes: self.changes.clone(),
             gone: Vec::new(),
             is_full: false,
-            facts: Some(HostFacts { capacity, ..HostFacts::default() }),
+            facts: (!self.is_known).then(|| HostFacts { capacity, ..HostFacts::default() }),
             set: self.set.clone().filter(|_| self.sends_set),
         }
     }
@@ -104,6 +107,7 @@ impl TestHost {
     pub(crate) async fn check_in(&mut self, endpoint: &Endpoint) -> CheckinAnswer {
         let answer = self.try_check_in(endpoint).await.unwrap();
         self.changes.clear();
+        self.is_known = true;
         self.take(&answer);
         answer
     }

@@ -62,6 +62,8 @@ fn web() -> Value {
 struct Scene {
     endpoint: Endpoint,
     token: String,
+    /// Of the secret that the host's set names.
+    secret_version: u64,
     askers: [Client; 5],
 }
 
@@ -69,7 +71,7 @@ impl Scene {
     fn path(&self, path: &str) -> String {
         path.replace("{host}", "own")
             .replace("/v1/secrets/{name}", "/v1/secrets/db")
-            .replace("secrets/{name}/{version}", "secrets/db/1")
+            .replace("secrets/{name}/{version}", &format!("secrets/db/{}", self.secret_version))
             .replace("{name}", "web")
             .replace("{ticket}", "00000000-0000-0000-0000-000000000000")
             .replace("{id}", &self.token)
@@ -98,15 +100,19 @@ async fn every_route_is_open_to_whom_the_table_says_and_to_nobody_else() {
     endpoint.ctl_with(&["secret", "set", "db"], b"x").await;
     endpoint.apply_spec(web()).await;
     own.settle(&endpoint).await;
+    let secrets = endpoint.get("/v1/secrets").await;
+    let secret_version = secrets["secrets"][0]["version"].as_u64().unwrap();
     // A second one, so that its answer comes at once: it is behind.
     endpoint.apply("more").await;
     let renew = json!({ "csr": csr(&own.key), "certificate": own.certificate });
+    own.is_known = false;
+    let facts = own.request().facts;
     let checkin = json!({
         "protocol": 1, "boot_id": own.boot_id, "session": own.session,
         "observed_generation": 0, "applied_generation": 0,
         // Not logs: nobody here would answer when it is asked for one.
         "features": ["container", "secrets"],
-        "facts": own.request().facts,
+        "facts": facts,
     });
     endpoint.token(TokenCreate::default()).await;
     let token = endpoint.get("/v1/tokens").await["tokens"][0]["id"].as_str().unwrap().to_owned();
@@ -117,7 +123,7 @@ async fn every_route_is_open_to_whom_the_table_says_and_to_nobody_else() {
         removed.client(&endpoint),
         endpoint.operator(),
     ];
-    let scene = Scene { endpoint, token, askers };
+    let scene = Scene { endpoint, token, secret_version, askers };
 
     let rows = rows(renew, checkin);
     for route in table() {

@@ -2,14 +2,11 @@
 
 use basalt_api::id::{HostId, Lineage, Name, WorkloadUid};
 use basalt_api::ledger::{Generation, Ledger};
-use basalt_api::set::{Assigned, HostSet};
+use basalt_api::set::{Assigned, HostSet, MAX_WORKLOADS};
 use basalt_api::workload::WorkloadSpec;
 
 use crate::instance::Owner;
 use crate::wanted::Wanted;
-
-/// Workloads that a host has at most, its own and the endpoint's.
-pub const MAX_WORKLOADS: usize = 1000;
 
 /// What an application of a spec came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! What is left on a host while workloads are given out.
 
+use basalt_api::set::{MAX_SET_BYTES, MAX_WORKLOADS};
+
 use super::Host;
 use crate::needs::{HostPort, Needs};
 
@@ -11,6 +13,8 @@ pub(super) struct Room<'a> {
     memory_mib: u64,
     ports: Vec<HostPort>,
     workloads: usize,
+    /// Of the host's set.
+    bytes: usize,
 }
 
 impl<'a> Room<'a> {
@@ -21,6 +25,7 @@ impl<'a> Room<'a> {
             memory_mib: host.local.memory_mib,
             ports: Vec::new(),
             workloads: 0,
+            bytes: 0,
         }
     }
 
@@ -29,6 +34,7 @@ impl<'a> Room<'a> {
         self.memory_mib += needs.memory_mib;
         self.ports.extend(&needs.ports);
         self.workloads += 1;
+        self.bytes += needs.bytes;
     }
 
     /// What the host does not have at all, however empty it is.
@@ -48,6 +54,14 @@ impl<'a> Room<'a> {
         let clashes = |port: &&HostPort| self.ports.iter().any(|taken| taken.clashes(port));
         if let Some(port) = needs.ports.iter().find(clashes) {
             return Err(format!("port {port} is taken"));
+        }
+        if self.workloads >= MAX_WORKLOADS {
+            return Err(format!("it has {MAX_WORKLOADS} workloads, and no host takes more"));
+        }
+        if self.bytes + needs.bytes > MAX_SET_BYTES {
+            return Err(format!(
+                "all its workloads' specs together would pass {MAX_SET_BYTES} bytes"
+            ));
         }
         let Some((cpus, memory)) = self.capacity() else { return Ok(()) };
         let free = memory.saturating_sub(self.memory_mib);

@@ -136,16 +136,64 @@ fn priority_goes_first_but_stops_nothing_that_runs() {
     let urgent = WorkloadSpec { priority: 5, ..spec("z", 100) };
     let new = [(spec("a", 100), Place::Nowhere), (urgent.clone(), Place::Nowhere)];
     assert_eq!(decide(&[host(1, 100)], &new)[1], "h1");
-    let running = [(spec("a", 100), Place::Settled(id(1))), (urgent, Place::Nowhere)];
-    assert_eq!(decide(&[host(1, 100)], &running)[0], "h1");
+    let running = [(spec("a", 100), Place::Settled(id(1))), (urgent.clone(), Place::Nowhere)];
+    let short = "no host can run it: `h1`: 0 MiB of memory are free, 100 wanted";
+    assert_eq!(decide(&[host(1, 100)], &running), ["h1", short]);
 }
 
 #[test]
-fn a_changed_one_moves_when_its_host_is_too_small_and_a_settled_one_is_not_stopped() {
+fn what_changes_pushes_nothing_out_that_runs() {
+    let grown = WorkloadSpec { priority: 5, ..spec("a", 900) };
+    let two = [(grown, Place::Changed(id(1))), (spec("b", 500), Place::Settled(id(1)))];
+    assert_eq!(decide(&[host(1, 1000), host(2, 1000)], &two), ["h2", "h1"]);
+    let short = "no host can run it: `h1`: 500 MiB of memory are free, 900 wanted";
+    assert_eq!(decide(&[host(1, 1000)], &two), [short, "h1"]);
+}
+
+#[test]
+fn what_changes_leaves_a_host_that_cannot_run_it() {
+    let mut with_secret = spec("a", 1);
+    let secret = serde_json::json!([{ "name": "db", "file": "/run/db" }]);
+    with_secret.container.as_mut().unwrap().secrets = serde_json::from_value(secret).unwrap();
+    let able = Host { features: vec!["container".to_owned(), "secrets".to_owned()], ..host(2, 10) };
+    let changed = [(with_secret, Place::Changed(id(1)))];
+    assert_eq!(decide(&[host(1, 1000), able], &changed), ["h2"]);
+}
+
+#[test]
+fn nothing_leaves_a_host_that_would_not_hear_of_it() {
+    let elsewhere = |spec: &mut WorkloadSpec| spec.placement.host = Some(name("h2"));
+    for closed in [Closed::Lost, Closed::Frozen] {
+        let deaf = Host { closed: Some(closed), ..host(1, 50) };
+        for place in [Place::Settled(id(1)), Place::Changed(id(1))] {
+            let mut spec = spec("a", 100);
+            assert_eq!(decide(&[deaf.clone(), host(2, 1000)], &[(spec.clone(), place)]), ["h1"]);
+            elsewhere(&mut spec);
+            assert_eq!(decide(&[deaf.clone(), host(2, 1000)], &[(spec, place)]), ["h1"]);
+        }
+    }
+}
+
+#[test]
+fn a_host_gets_no_more_than_it_can_be_told() {
+    let mut large = spec("large", 0);
+    let container = large.container.as_mut().unwrap();
+    container.environment.insert("X".to_owned(), "x".repeat(3 << 20));
+    let two = [(large.clone(), Place::Nowhere), (large, Place::Nowhere)];
+    let reasons = decide(&[host(1, 1000)], &two);
+    assert_eq!(reasons[0], "h1");
+    assert!(reasons[1].contains("specs together would pass"), "{reasons:?}");
+    let many: Vec<_> =
+        (0..=1000).map(|number| (spec(&format!("w{number:04}"), 0), Place::Nowhere)).collect();
+    let reasons = decide(&[host(1, 1000)], &many);
+    assert!(reasons[1000].contains("1000 workloads"), "{}", reasons[1000]);
+}
+
+#[test]
+fn a_changed_one_moves_when_its_host_is_too_small_and_a_settled_one_stays() {
     let hosts = [host(1, 50), host(2, 1000)];
     assert_eq!(decide(&hosts, &[(spec("a", 100), Place::Changed(id(1)))]), ["h2"]);
-    assert_eq!(decide(&hosts, &[(spec("a", 100), Place::Settled(id(1)))]), ["h2"]);
-    assert_eq!(decide(&hosts[..1], &[(spec("a", 100), Place::Settled(id(1)))]), ["h1"]);
+    assert_eq!(decide(&hosts, &[(spec("a", 100), Place::Settled(id(1)))]), ["h1"]);
     let reason = decide(&hosts[..1], &[(spec("a", 100), Place::Changed(id(1)))]);
     assert!(reason[0].contains("50 MiB of memory are free"), "{reason:?}");
 }
@@ -192,12 +240,20 @@ proptest! {
         let mut backwards = wanted(&places);
         backwards.reverse();
         prop_assert_eq!(&place(&hosts, &backwards), &first);
+        for (number, (_, decision)) in first.iter().enumerate() {
+            if let Place::Settled(host) = places[number] && hosts.iter().any(|known| known.id == host) {
+                prop_assert_eq!(decision, &Ok(host), "what runs was moved");
+            }
+        }
         for host in &hosts {
             let newcomers = first.iter().enumerate().filter(|(number, (_, decision))| {
                 decision.as_ref().ok() == Some(&host.id) && places[*number] != Place::Settled(host.id)
             });
-            let new: u64 = newcomers.map(|(number, _)| workloads[number].0).sum();
-            prop_assert!(new <= host.capacity.as_ref().unwrap().memory_mib, "overfull");
+            let new: Vec<u64> = newcomers.map(|(number, _)| workloads[number].0).collect();
+            let settled: u64 = places.iter().zip(&workloads).filter(|(place, _)| **place == Place::Settled(host.id)).map(|(_, (memory, _))| *memory).sum();
+            let memory = host.capacity.as_ref().unwrap().memory_mib;
+            let new_memory: u64 = new.iter().sum();
+            prop_assert!(new_memory == 0 || settled + new_memory <= memory, "overfull");
         }
     }
 }
