@@ -1,9 +1,10 @@
 //! The local socket: HTTP over a Unix socket, for who is in the group that owns it.
 //!
 //! Whoever may connect may read how the host is; what workloads write, and every change, is for
-//! root. Bounded: so many connections, so much time for each, so many bytes.
+//! root. Bounded: so many connections for each user, so much time for each, so many bytes.
 
 mod answer;
+mod places;
 mod request;
 mod serve;
 
@@ -23,14 +24,21 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::books::Books;
 use crate::events::Events;
 use crate::reconcile::{Picture, Runtimes};
+use places::{Limits, Place, Places};
 
-/// Connections at a time; more wait.
-const CONNECTIONS: usize = 64;
+/// Connections at a time; more are told so.
+const CONNECTIONS: Limits = Limits { each: 16, others: 64, root: 64 };
+/// Of them, those that follow something: they stay, and must leave room for who only asks.
+const FOLLOWERS: Limits = Limits { each: 8, others: 32, root: 32 };
+/// Connections at a time that are only told that there is no place; more are closed.
+const TURNED_AWAY: usize = 16;
+/// Who it is when the kernel does not tell.
+const NOBODY: u32 = u32::MAX;
 /// How long somebody may take to ask.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -67,18 +75,40 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
+/// Who asks.
+#[derive(Clone)]
+struct Peer {
+    uid: u32,
+    /// Places for those who follow something.
+    followers: Places,
+}
+
+impl Peer {
+    fn is_root(&self) -> bool {
+        self.uid == 0
+    }
+
+    /// A place for an answer that goes on.
+    fn follow(&self) -> Option<Place> {
+        self.followers.take(self.uid)
+    }
+}
+
 /// Answers until it is cancelled.
 pub async fn serve(listener: UnixListener, ground: Ground) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let (places, followers) = (Places::new(CONNECTIONS), Places::new(FOLLOWERS));
+    let turned_away = Arc::new(Semaphore::new(TURNED_AWAY));
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let ground = ground.clone();
-                tokio::spawn(async move {
-                    connection(stream, ground).await;
-                    drop(place);
-                });
+                // Told by the kernel; without it nobody is root.
+                let uid = stream.peer_cred().map_or(NOBODY, |peer| peer.uid());
+                if let Some(place) = places.take(uid) {
+                    let peer = Peer { uid, followers: followers.clone() };
+                    tokio::spawn(connection(stream, place, peer, ground.clone()));
+                } else if let Ok(permit) = Arc::clone(&turned_away).try_acquire_owned() {
+                    tokio::spawn(turn_away(stream, permit));
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -89,18 +119,27 @@ pub async fn serve(listener: UnixListener, ground: Ground) {
     }
 }
 
-async fn connection(stream: UnixStream, ground: Ground) {
-    // Told by the kernel; without it nobody is root.
-    let is_root = stream.peer_cred().is_ok_and(|peer| peer.uid() == 0);
+/// Answers one after the other, and gives the place back at the end.
+async fn connection(stream: UnixStream, place: Place, peer: Peer, ground: Ground) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let ground = ground.clone();
-        async move { Ok::<_, Infallible>(serve::answer(request, is_root, ground).await) }
+        let (ground, peer) = (ground.clone(), peer.clone());
+        async move { Ok::<_, Infallible>(serve::answer(request, &peer, ground).await) }
     });
-    let server = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = server.await {
+    if let Err(error) = http().serve_connection(TokioIo::new(stream), service).await {
         tracing::debug!(%error, "a connection ended badly");
     }
+    drop(place);
+}
+
+/// Says to the first question that there is no place, and closes.
+async fn turn_away(stream: UnixStream, permit: OwnedSemaphorePermit) {
+    let service = service_fn(|_| async { Ok::<_, Infallible>(serve::no_place()) });
+    let _ = http().keep_alive(false).serve_connection(TokioIo::new(stream), service).await;
+    drop(permit);
+}
+
+fn http() -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    http
 }

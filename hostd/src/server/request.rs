@@ -97,6 +97,15 @@ impl Asked {
         }
     }
 
+    /// Whether the answer goes on until somebody ends it.
+    pub(super) fn follows(&self) -> bool {
+        match self {
+            Self::Events { follow, .. } => *follow,
+            Self::Logs(_, wanted) => wanted.follow,
+            _ => false,
+        }
+    }
+
     /// Whether only root may: whatever changes something, and what workloads write.
     pub(super) fn needs_root(&self) -> bool {
         match self {

@@ -17,7 +17,7 @@ use hyper::{Request, Response, StatusCode};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::Ground;
+use super::{Ground, Peer};
 use super::answer::{self, Body};
 use super::request::{Asked, NotAsked};
 use crate::books::BooksError;
@@ -28,23 +28,39 @@ use crate::runtime::{Failure, LogsWanted};
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long somebody who follows may take to read what was written.
 const READER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the first look at the host may take; `hostctl` waits longer for its answer.
+const FIRST_LOOK: Duration = Duration::from_secs(20);
 
 type Answer = Response<Body>;
 type Problem = (StatusCode, String);
 
-pub(super) async fn answer(request: Request<Incoming>, is_root: bool, ground: Ground) -> Answer {
+pub(super) async fn answer(request: Request<Incoming>, peer: &Peer, ground: Ground) -> Answer {
     let query = request.uri().query().unwrap_or_default();
     let asked = match Asked::parse(request.method(), request.uri().path(), query) {
         Ok(asked) => asked,
         Err(not_asked) => return refuse(not_asked),
     };
-    if asked.needs_root() && !is_root {
+    if asked.needs_root() && !peer.is_root() {
         return answer::problem(StatusCode::FORBIDDEN, "only root may do that\nhint: use `sudo`");
     }
+    let place = if asked.follows() { peer.follow().map(Some) } else { Some(None) };
+    let Some(place) = place else {
+        let text = "you follow as much already as one user may\nhint: end another `hostctl … -f`";
+        return answer::problem(StatusCode::SERVICE_UNAVAILABLE, text);
+    };
     match carry_out(asked, request, &ground).await {
-        Ok(answer) => answer,
+        Ok(answer) => match place {
+            Some(place) => answer::holding(answer, place),
+            None => answer,
+        },
         Err((code, text)) => answer::problem(code, &text),
     }
+}
+
+/// What somebody hears who has as many connections as one may.
+pub(super) fn no_place() -> Answer {
+    let text = "there are too many connections to hostd\nhint: end some of yours, as `hostctl … -f`";
+    answer::problem(StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
 fn refuse(not_asked: NotAsked) -> Answer {
@@ -90,7 +106,8 @@ async fn carry_out(
 async fn status(ground: &Ground) -> Result<Answer, Problem> {
     // The first round ends within seconds; an answer before it would be a guess.
     let mut status = ground.status.clone();
-    let known = status.wait_for(Option::is_some).await;
+    let known = tokio::time::timeout(FIRST_LOOK, status.wait_for(Option::is_some)).await;
+    let known = known.map_err(|_| not_looked("the host"))?;
     let now = known.ok().and_then(|status| status.clone());
     let Some(mut status) = now else { return Err(stopping()) };
     status.uptime_s = clock::uptime().as_secs();
@@ -99,8 +116,18 @@ async fn status(ground: &Ground) -> Result<Answer, Problem> {
 
 async fn known_picture(ground: &Ground) -> Result<Vec<WorkloadStatus>, Problem> {
     let mut picture = ground.picture.clone();
-    let known = picture.wait_for(|picture| picture.is_known).await.map_err(|_| stopping())?;
-    Ok(known.statuses.clone())
+    let known = tokio::time::timeout(FIRST_LOOK, picture.wait_for(|picture| picture.is_known));
+    let known = known.await.map_err(|_| not_looked("the workloads"))?;
+    Ok(known.map_err(|_| stopping())?.statuses.clone())
+}
+
+fn not_looked(at: &str) -> Problem {
+    let seconds = FIRST_LOOK.as_secs();
+    let text = format!(
+        "hostd has not finished its first look at {at} within {seconds} s\nhint: `journalctl -u \
+         hostd` says what it waits for"
+    );
+    (StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
 async fn describe(name: &str, ground: &Ground) -> Result<Answer, Problem> {
@@ -249,4 +276,38 @@ fn problem_of(error: impl Into<BooksError>) -> Problem {
 
 fn stopping() -> Problem {
     (StatusCode::SERVICE_UNAVAILABLE, "hostd is stopping".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::ledger::Store;
+    use crate::paths::Paths;
+    use crate::{books, runtimes};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_first_look_that_does_not_end_is_told() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = Paths::under(root.path());
+        let (_tell_status, status) = watch::channel(None);
+        let (_tell_picture, picture) = watch::channel(Arc::default());
+        let ground = Ground {
+            status,
+            picture,
+            books: books::Books::new(Store::open(&paths.state()).unwrap()),
+            events: Arc::default(),
+            runtimes: runtimes::open(&paths, &Config::default()),
+            again: mpsc::channel(1).0,
+        };
+        let (code, text) = super::status(&ground).await.unwrap_err();
+        assert_eq!(code, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(text.starts_with("hostd has not finished its first look at the host"), "{text}");
+        let (_, text) = known_picture(&ground).await.unwrap_err();
+        assert!(text.contains("at the workloads within 20 s\nhint: `journalctl -u hostd`"), "{text}");
+    }
 }
