@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use basalt_api::enrol::JoinString;
 use basalt_cmd::{Cmd, Running};
 use basalt_tests::engine::Kind;
 use basalt_tests::ground::{Ground, TINY};
@@ -19,6 +20,9 @@ use serde_json::Value;
 const DEADLINE: Duration = Duration::from_secs(60);
 /// Runs until it is asked to end, and says so at its beginning.
 const LOOP: &str = "echo here; trap 'exit 0' TERM; while :; do sleep 0.1; done";
+
+/// Says what its secret is, and runs on.
+const SECRET_LOOP: &str = "cat /run/secrets/db; trap 'exit 0' TERM; while :; do sleep 0.1; done";
 
 /// One endpoint and one host, which are enrolled at each other.
 struct Fleet {
@@ -40,12 +44,17 @@ fn program(name: &str) -> PathBuf {
 
 impl Fleet {
     fn new(kind: Kind) -> Option<Self> {
+        Self::with_join(kind, str::to_owned)
+    }
+
+    /// One whose join string is changed first.
+    fn with_join(kind: Kind, change: impl FnOnce(&str) -> String) -> Option<Self> {
         let mut fleet = Self { ground: Ground::prepare(kind)?, endpoint: None, hostd: None };
         fleet.start_endpoint();
         fleet.lay_out_host();
         let join = fleet.basaltctl(&["token", "create"]);
         // The string is all of stdout; how long it is good goes to stderr.
-        fleet.put("host/etc/basalt/join", join.text.lines().next().unwrap());
+        fleet.put("host/etc/basalt/join", &change(join.text.lines().next().unwrap()));
         fleet.start_hostd();
         until(DEADLINE, "the host is enrolled", || {
             let hosts = fleet.basaltctl(&["hosts", "--json"]);
@@ -248,6 +257,32 @@ fn what_the_policy_denies_is_told_and_harms_no_other(kind: Kind) {
     assert!(told.contains("this host does not allow privileged containers"), "{told}");
 }
 
+fn a_secret_comes_from_whichever_url_answers(kind: Kind) {
+    let with_a_dead_url_first = |join: &str| {
+        let mut join: JoinString = join.parse().unwrap();
+        join.urls.insert(0, "https://127.0.0.1:9".to_owned());
+        join.reveal()
+    };
+    let Some(fleet) = Fleet::with_join(kind, with_a_dead_url_first) else { return };
+    fleet.put("value", "canary");
+    let value = fleet.path("value");
+    let set = fleet.basaltctl(&["secret", "set", "db", "--file", value.to_str().unwrap()]);
+    assert!(set.ok, "{}", set.text);
+    fleet.put(
+        "web.toml",
+        &format!(
+            "name = \"web\"\nkind = \"container\"\n[container]\nimage = {TINY:?}\n\
+             network = \"none\"\ncommand = [\"sh\", \"-c\", {SECRET_LOOP:?}]\n\
+             secrets = [{{ name = \"db\" }}]\n"
+        ),
+    );
+    let applied = fleet.basaltctl(&["apply", fleet.path("web.toml").to_str().unwrap(), "--wait"]);
+    assert!(applied.ok, "{}", applied.text);
+    until(DEADLINE, "it has its secret", || {
+        fleet.hostctl(&["logs", "web"]).text.contains("canary").then_some(())
+    });
+}
+
 /// Runs each test on both engines, each on a thread of its own.
 macro_rules! on_both {
     ($($name:ident),* $(,)?) => {
@@ -271,4 +306,5 @@ on_both!(
     a_container_that_is_killed_comes_back,
     a_hold_of_the_hosts_operator_outlives_hostd,
     what_the_policy_denies_is_told_and_harms_no_other,
+    a_secret_comes_from_whichever_url_answers,
 );
