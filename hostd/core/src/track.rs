@@ -117,8 +117,10 @@ impl Track {
                 self.is_restart = step == Step::Start && self.counted_end.is_some() && !self.again;
             }
             Progress::Did(step) => {
-                if step == Step::Start {
-                    self.started();
+                match step {
+                    Step::Start => self.started(),
+                    Step::Resume => self.again = false,
+                    _ => (),
                 }
                 (self.error, self.failures, self.retry_at) = (None, 0, None);
             }
@@ -144,7 +146,11 @@ impl Track {
                     self.ends = 0;
                 }
             }
-            InstanceState::Ended { at, .. } if self.counted_end != Some(*at) => {
+            // One that stands still is let go on as one that ended is started: at once, then after
+            // longer and longer waits.
+            InstanceState::Ended { at, .. } | InstanceState::Paused { at, .. }
+                if self.counted_end != Some(*at) =>
+            {
                 self.counted_end = Some(*at);
                 self.running_since = None;
                 self.restart_wait =
@@ -152,7 +158,10 @@ impl Track {
                 self.restart_at = Some(now + self.restart_wait);
                 self.ends = self.ends.saturating_add(1);
             }
-            InstanceState::Ended { .. } | InstanceState::Made | InstanceState::Broken { .. } => (),
+            InstanceState::Ended { .. }
+            | InstanceState::Paused { .. }
+            | InstanceState::Made
+            | InstanceState::Broken { .. } => (),
         }
     }
 }

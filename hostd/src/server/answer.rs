@@ -19,6 +19,10 @@ pub(super) fn json<T: Serialize>(value: &T) -> Response<Body> {
     response(StatusCode::OK, "application/json", body)
 }
 
+pub(super) fn text(kind: &'static str, text: String) -> Response<Body> {
+    response(StatusCode::OK, kind, text.into_bytes())
+}
+
 /// An error as RFC 9457 has it; what follows `hint: ` in the text becomes the hint.
 pub(super) fn problem(code: StatusCode, text: &str) -> Response<Body> {
     let title = code.canonical_reason().unwrap_or_default();

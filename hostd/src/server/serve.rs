@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use basalt_api::id::WorkloadUid;
 use basalt_api::local::{
-    ApplyAnswer, ApplyRequest, ApplyResult, MAX_REQUEST_BYTES, PlanAnswer, WorkloadDescription,
-    WorkloadList,
+    AdoptRequest, ApplyAnswer, ApplyRequest, ApplyResult, MAX_REQUEST_BYTES, PlanAnswer,
+    WorkloadDescription, WorkloadList,
 };
-use basalt_api::report::WorkloadStatus;
+use basalt_api::report::{Source, WorkloadStatus};
+use basalt_api::status::HostStatus;
 use basalt_api::validate;
-use hostd_core::books::{self, Applied, Hold, Refused};
+use hostd_core::books::{self, Applied, Hold, Orphan, Refused};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, HeaderValue};
@@ -17,11 +18,12 @@ use hyper::{Request, Response, StatusCode};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::{Ground, Peer};
 use super::answer::{self, Body};
 use super::request::{Asked, NotAsked};
+use super::{Ground, Peer};
 use crate::books::BooksError;
 use crate::clock;
+use crate::metrics;
 use crate::runtime::{Failure, LogsWanted};
 
 /// How long a body may take to arrive.
@@ -30,6 +32,9 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const READER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the first look at the host may take; `hostctl` waits longer for its answer.
 const FIRST_LOOK: Duration = Duration::from_secs(20);
+
+/// Prometheus' text format.
+const METRICS_KIND: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 type Answer = Response<Body>;
 type Problem = (StatusCode, String);
@@ -40,8 +45,8 @@ pub(super) async fn answer(request: Request<Incoming>, peer: &Peer, ground: Grou
         Ok(asked) => asked,
         Err(not_asked) => return refuse(not_asked),
     };
-    if asked.needs_root() && !peer.is_root() {
-        return answer::problem(StatusCode::FORBIDDEN, "only root may do that\nhint: use `sudo`");
+    if let Some(refusal) = peer.refusal().filter(|_| asked.needs_root()) {
+        return answer::problem(StatusCode::FORBIDDEN, refusal);
     }
     let place = if asked.follows() { peer.follow().map(Some) } else { Some(None) };
     let Some(place) = place else {
@@ -59,7 +64,8 @@ pub(super) async fn answer(request: Request<Incoming>, peer: &Peer, ground: Grou
 
 /// What somebody hears who has as many connections as one may.
 pub(super) fn no_place() -> Answer {
-    let text = "there are too many connections to hostd\nhint: end some of yours, as `hostctl … -f`";
+    let text =
+        "there are too many connections to hostd\nhint: end some of yours, as `hostctl … -f`";
     answer::problem(StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
@@ -78,7 +84,11 @@ async fn carry_out(
     ground: &Ground,
 ) -> Result<Answer, Problem> {
     match asked {
-        Asked::Status => status(ground).await,
+        Asked::Status => Ok(answer::json(&status(ground).await?)),
+        Asked::Metrics => {
+            let status = status(ground).await?;
+            Ok(answer::text(METRICS_KIND, ground.metrics(&status)))
+        }
         Asked::Workloads => {
             let workloads = known_picture(ground).await?;
             Ok(answer::json(&WorkloadList { workloads }))
@@ -99,11 +109,13 @@ async fn carry_out(
         }
         Asked::Start(name) => hold(name, Hold::LetGo, ground).await,
         Asked::Stop(name) => hold(name, Hold::Keep, ground).await,
+        Asked::Adopt(name) => adopt(&name, request, ground).await,
+        Asked::Purge(name) => purge(&name, ground).await,
         Asked::Logs(name, wanted) => logs(&name, wanted, ground).await,
     }
 }
 
-async fn status(ground: &Ground) -> Result<Answer, Problem> {
+async fn status(ground: &Ground) -> Result<HostStatus, Problem> {
     // The first round ends within seconds; an answer before it would be a guess.
     let mut status = ground.status.clone();
     let known = tokio::time::timeout(FIRST_LOOK, status.wait_for(Option::is_some)).await;
@@ -111,7 +123,22 @@ async fn status(ground: &Ground) -> Result<Answer, Problem> {
     let now = known.ok().and_then(|status| status.clone());
     let Some(mut status) = now else { return Err(stopping()) };
     status.uptime_s = clock::uptime().as_secs();
-    Ok(answer::json(&status))
+    Ok(status)
+}
+
+impl Ground {
+    fn metrics(&self, status: &HostStatus) -> String {
+        let ledger = self.books.known();
+        let assigned = ledger.as_ref().and_then(|ledger| ledger.assigned.as_ref());
+        let heard = *self.heard.borrow();
+        self.metrics.text(&metrics::Seen {
+            status,
+            picture: &self.picture.borrow(),
+            facts: &self.facts.borrow(),
+            silence: heard.map(|at| clock::uptime().saturating_sub(at)),
+            generation: assigned.map_or(0, |assigned| assigned.generation),
+        })
+    }
 }
 
 async fn known_picture(ground: &Ground) -> Result<Vec<WorkloadStatus>, Problem> {
@@ -136,7 +163,7 @@ async fn describe(name: &str, ground: &Ground) -> Result<Answer, Problem> {
     let ledger = ground.books.known();
     let spec = ledger.iter().find_map(|ledger| {
         let set = ledger.assigned.iter().flat_map(|generation| &generation.set.workloads);
-        let all = ledger.local.iter().chain(set);
+        let all = ledger.local.iter().chain(set).chain(&ledger.forgotten);
         all.into_iter().find(|one| one.uid == status.uid).map(|one| one.spec.clone())
     });
     let mut events = ground.events.after(0);
@@ -201,6 +228,43 @@ async fn hold(name: String, hold: Hold, ground: &Ground) -> Result<Answer, Probl
         let _ = ground.again.send(uid).await;
     }
     Ok(answer::json(&uid))
+}
+
+async fn adopt(name: &str, request: Request<Incoming>, ground: &Ground) -> Result<Answer, Problem> {
+    let AdoptRequest { spec } = read(request).await?;
+    if let Some(mistake) =
+        spec.as_ref().and_then(|spec| validate::mistakes(spec).into_iter().next())
+    {
+        return Err((StatusCode::BAD_REQUEST, format!("{name}: {mistake}")));
+    }
+    let orphan = orphan(name, ground).await?;
+    let uid = orphan.uid;
+    let adopt = move |ledger: &mut _| books::adopt(ledger, &orphan, spec);
+    ground.books.change(adopt).await.map_err(problem_of)?;
+    Ok(answer::json(&uid))
+}
+
+async fn purge(name: &str, ground: &Ground) -> Result<Answer, Problem> {
+    let orphan = orphan(name, ground).await?;
+    let uid = orphan.uid;
+    let purge = move |ledger: &mut _| books::purge(ledger, &orphan);
+    ground.books.change(purge).await.map_err(problem_of)?;
+    Ok(answer::json(&uid))
+}
+
+/// The orphan of this name or uid. One that is called like a workload that is wanted is meant all
+/// the same: only orphans are looked at.
+async fn orphan(name: &str, ground: &Ground) -> Result<Orphan, Problem> {
+    let statuses = known_picture(ground).await?;
+    let (orphans, others): (Vec<_>, Vec<_>) =
+        statuses.into_iter().partition(|status| status.source == Source::Orphaned);
+    match find(name, orphans) {
+        Ok(WorkloadStatus { uid, name, kind, .. }) => Ok(Orphan { uid, name, kind }),
+        Err((StatusCode::NOT_FOUND, _)) if find(name, others).is_ok() => {
+            Err(problem_of(Refused::NoOrphan(name.to_owned())))
+        }
+        Err(problem) => Err(problem),
+    }
 }
 
 async fn logs(name: &str, wanted: LogsWanted, ground: &Ground) -> Result<Answer, Problem> {
@@ -280,34 +344,23 @@ fn stopping() -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use tokio::sync::watch;
-
+    use super::super::tests::unknown;
     use super::*;
-    use crate::config::Config;
-    use crate::ledger::Store;
-    use crate::paths::Paths;
-    use crate::{books, runtimes};
 
     #[tokio::test(start_paused = true)]
     async fn a_first_look_that_does_not_end_is_told() {
         let root = tempfile::tempdir().unwrap();
-        let paths = Paths::under(root.path());
-        let (_tell_status, status) = watch::channel(None);
-        let (_tell_picture, picture) = watch::channel(Arc::default());
-        let ground = Ground {
-            status,
-            picture,
-            books: books::Books::new(Store::open(&paths.state()).unwrap()),
-            events: Arc::default(),
-            runtimes: runtimes::open(&paths, &Config::default()),
-            again: mpsc::channel(1).0,
-        };
+        let (tell_status, status) = tokio::sync::watch::channel(None);
+        let (tell_picture, picture) = tokio::sync::watch::channel(std::sync::Arc::default());
+        let ground = Ground { status, picture, ..unknown(root.path()) };
         let (code, text) = super::status(&ground).await.unwrap_err();
         assert_eq!(code, StatusCode::SERVICE_UNAVAILABLE);
         assert!(text.starts_with("hostd has not finished its first look at the host"), "{text}");
         let (_, text) = known_picture(&ground).await.unwrap_err();
-        assert!(text.contains("at the workloads within 20 s\nhint: `journalctl -u hostd`"), "{text}");
+        assert!(
+            text.contains("at the workloads within 20 s\nhint: `journalctl -u hostd`"),
+            "{text}"
+        );
+        drop((tell_status, tell_picture));
     }
 }
