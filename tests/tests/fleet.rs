@@ -100,10 +100,14 @@ impl Fleet {
     }
 
     fn start_hostd(&mut self) {
+        self.spawn_hostd();
+        until(DEADLINE, "hostd answers", || self.hostctl(&["status", "--json"]).ok.then_some(()));
+    }
+
+    fn spawn_hostd(&mut self) {
         let path = format!("{}:/usr/bin:/bin:/usr/sbin:/sbin", self.path("host/bin").display());
         let cmd = Cmd::new(program("hostd")).arg("--root").arg(self.path("host")).env("PATH", path);
         self.hostd = Some(self.spawn(cmd, "hostd.log"));
-        until(DEADLINE, "hostd answers", || self.hostctl(&["status", "--json"]).ok.then_some(()));
     }
 
     fn spawn(&self, cmd: Cmd, log: &str) -> Running {
@@ -128,13 +132,19 @@ impl Fleet {
     }
 
     fn apply(&self, name: &str, rest: &str) -> Said {
+        let file = self.spec(name, rest);
+        self.basaltctl(&["apply", file.to_str().unwrap(), "--wait"])
+    }
+
+    /// Writes the file of a workload.
+    fn spec(&self, name: &str, rest: &str) -> PathBuf {
         let file = format!("{name}.toml");
         let text = format!(
             "name = {name:?}\nkind = \"container\"\n{rest}\n[container]\nimage = {TINY:?}\n\
              network = \"none\"\ncommand = [\"sh\", \"-c\", {LOOP:?}]\n"
         );
         self.put(&file, &text);
-        self.basaltctl(&["apply", self.path(&file).to_str().unwrap(), "--wait"])
+        self.path(&file)
     }
 
     /// Waits until `hostctl workloads` has these: name and state, by name.
@@ -283,6 +293,80 @@ fn a_secret_comes_from_whichever_url_answers(kind: Kind) {
     });
 }
 
+fn what_no_ledger_knows_is_adopted_or_purged_and_left_alone_before(kind: Kind) {
+    let Some(mut fleet) = Fleet::new(kind) else { return };
+    let [a, b] = ["a", "b"].map(|name| fleet.spec(name, ""));
+    for file in [&a, &b] {
+        assert!(fleet.hostctl(&["apply", file.to_str().unwrap()]).ok);
+    }
+    fleet.becomes(&[("a", "running"), ("b", "running")]);
+    let before = fleet.containers();
+    kill(&mut fleet.hostd);
+    for name in ["ledger.a", "ledger.b", "ledger.mark"] {
+        fs::remove_file(fleet.path("host/var/lib/hostd").join(name)).unwrap();
+    }
+    fleet.start_hostd();
+    fleet.becomes(&[("a", "running"), ("b", "running")]);
+    let listed = fleet.hostctl(&["workloads"]).text;
+    assert!(listed.contains("orphaned") && listed.contains("no ledger knows it"), "{listed}");
+    assert_eq!(fleet.containers(), before);
+    let asked = fleet.hostctl(&["purge", "a", "b"]);
+    assert!(
+        !asked.ok && asked.text.contains("hint: `--yes` purges without asking"),
+        "{}",
+        asked.text
+    );
+    let unknown = fleet.hostctl(&["adopt", "a"]);
+    assert!(!unknown.ok && unknown.text.contains("`--spec FILE`"), "{}", unknown.text);
+    let adopted = fleet.hostctl(&["adopt", "a", "--spec", a.to_str().unwrap()]);
+    assert!(adopted.ok, "{}", adopted.text);
+    assert!(fleet.hostctl(&["purge", "--all", "--yes"]).ok);
+    fleet.becomes(&[("a", "running")]);
+    let after = fleet.containers();
+    assert!(after.len() == 1 && before.contains(&after[0]), "{before:?} became {after:?}");
+    assert!(!fleet.hostctl(&["purge", "a", "--yes"]).ok, "it is no orphan any more");
+    assert!(fleet.hostctl(&["delete", "a"]).ok);
+    fleet.becomes(&[]);
+    assert_eq!(fleet.containers(), Vec::<String>::new());
+}
+
+fn the_gate_waits_for_what_ran_before_the_boot(kind: Kind) {
+    let Some(mut fleet) = Fleet::new(kind) else { return };
+    fleet.put("host/etc/basalt/hostd.toml", "round_interval_s = 1\n");
+    assert!(fleet.apply("web", "").ok);
+    let list: Value =
+        serde_json::from_str(fleet.hostctl(&["workloads", "--json"]).text.trim()).unwrap();
+    let uid = list["workloads"][0]["uid"].as_str().unwrap().to_owned();
+    // As if it had run long enough in the boot before, and this were another one.
+    let boot = |fleet: &mut Fleet, images: &[&str]| {
+        kill(&mut fleet.hostd);
+        let text = format!(r#"{{"boot_id":"another","is_good":true,"ran":["{uid}"],"before":[]}}"#);
+        fleet.put("host/var/lib/hostd/ran.json", &text);
+        for id in fleet.containers() {
+            let gone = fleet.ground.engine.ask(&format!("DELETE /containers/{id}?force=true"));
+            assert!(gone.status < 300, "{}", gone.status);
+        }
+        for image in images {
+            let gone = fleet.ground.engine.ask(&format!("DELETE /images/{image}?force=true"));
+            assert!(gone.status < 300, "{}", gone.status);
+        }
+        fleet.spawn_hostd();
+    };
+    boot(&mut fleet, &[]);
+    let gate = fleet.hostctl(&["gate", "--deadline", "50"]);
+    assert!(gate.ok, "{}", gate.text);
+    fleet.becomes(&[("web", "running")]);
+    // A boot in which it cannot come back.
+    boot(&mut fleet, &[TINY]);
+    let gate = fleet.hostctl(&["gate", "--deadline", "10"]);
+    let expected = "web: it ran before the host booted, and is ";
+    assert!(!gate.ok && gate.text.contains(expected), "{}", gate.text);
+    assert!(fleet.hostctl(&["status"]).text.contains(expected));
+    // Held by somebody, it does not have to come back.
+    assert!(fleet.hostctl(&["stop", "web"]).ok);
+    assert!(fleet.hostctl(&["gate", "--deadline", "20"]).ok);
+}
+
 /// Runs each test on both engines, each on a thread of its own.
 macro_rules! on_both {
     ($($name:ident),* $(,)?) => {
@@ -307,4 +391,6 @@ on_both!(
     a_hold_of_the_hosts_operator_outlives_hostd,
     what_the_policy_denies_is_told_and_harms_no_other,
     a_secret_comes_from_whichever_url_answers,
+    what_no_ledger_knows_is_adopted_or_purged_and_left_alone_before,
+    the_gate_waits_for_what_ran_before_the_boot,
 );

@@ -39,6 +39,8 @@ pub struct Track {
     ends: u32,
     /// The start that is under way follows an end.
     is_restart: bool,
+    /// It was asked to end, so that its end is none of its own.
+    was_stopped: bool,
     /// Since when it has been seen running.
     running_since: Option<Duration>,
     /// The last end that was counted, as the runtime dates it.
@@ -114,7 +116,9 @@ impl Track {
             Progress::Began(step) => {
                 self.busy = Some(step);
                 // Now, for what ends at once is seen to have ended before its start is told.
-                self.is_restart = step == Step::Start && self.counted_end.is_some() && !self.again;
+                let has_ended = self.counted_end.is_some() && !self.was_stopped;
+                self.is_restart = step == Step::Start && has_ended && !self.again;
+                self.was_stopped |= matches!(step, Step::Stop(_));
             }
             Progress::Did(step) => {
                 match step {
@@ -124,7 +128,8 @@ impl Track {
                 }
                 (self.error, self.failures, self.retry_at) = (None, 0, None);
             }
-            Progress::Failed(_, reason) => {
+            Progress::Failed(step, reason) => {
+                self.was_stopped &= !matches!(step, Step::Stop(_));
                 self.retry_at = Some(now + wait(self.failures));
                 self.failures = self.failures.saturating_add(1);
                 self.error = Some(reason);
@@ -135,7 +140,7 @@ impl Track {
 
     fn started(&mut self) {
         self.restarts = self.restarts.saturating_add(u32::from(self.is_restart));
-        (self.again, self.is_restart) = (false, false);
+        (self.again, self.is_restart, self.was_stopped) = (false, false, false);
     }
 
     fn observe(&mut self, state: &InstanceState, now: Duration) {
@@ -153,6 +158,9 @@ impl Track {
             {
                 self.counted_end = Some(*at);
                 self.running_since = None;
+                if self.was_stopped {
+                    return;
+                }
                 self.restart_wait =
                     if self.ends == 0 { Duration::ZERO } else { wait(self.ends - 1) };
                 self.restart_at = Some(now + self.restart_wait);
@@ -218,6 +226,20 @@ mod tests {
         track.observe(&ended(7), seconds(2));
         track.progress(Progress::Did(Step::Start), seconds(2));
         assert_eq!((track.restarts, track.restart_at), (0, Some(seconds(2))));
+    }
+
+    #[test]
+    fn an_end_that_somebody_asked_for_is_no_reason_to_wait_and_no_restart() {
+        let mut track = Track::default();
+        for at in 1..5_u32 {
+            track.progress(Progress::Began(Step::Start), seconds(at.into()));
+            track.progress(Progress::Did(Step::Start), seconds(at.into()));
+            let stop = Step::Stop(Duration::ZERO);
+            track.progress(Progress::Began(stop), seconds(at.into()));
+            track.observe(&ended(at.into()), seconds(at.into()));
+            track.progress(Progress::Did(stop), seconds(at.into()));
+        }
+        assert_eq!((track.restarts, track.restart_at), (0, None));
     }
 
     #[test]

@@ -299,14 +299,13 @@ fn events(after: u64, follow: bool, ground: &Ground) -> Answer {
                     return;
                 }
             }
-            tokio::select! {
-                // Cancel-safe: a change that was not awaited is still one.
-                changed = watch.changed(), if follow => if changed.is_err() { return },
-                () = send.closed() => return,
-                else => return,
-            }
             if !follow {
                 return;
+            }
+            tokio::select! {
+                // Cancel-safe, both: a change that was not awaited is still one.
+                changed = watch.changed() => if changed.is_err() { return },
+                () = send.closed() => return,
             }
         }
     });

@@ -162,6 +162,14 @@ fn a_client_that_talks_nonsense_harms_nobody() {
 }
 
 #[test]
+fn events_end_where_nobody_follows() {
+    let host = Host::new();
+    let _hostd = host.start();
+    let events = host.hostctl(&["events"]);
+    assert_eq!((events.code, events.stdout.as_str()), (0, ""), "{}", events.stderr);
+}
+
+#[test]
 fn clients_that_say_nothing_leave_room_for_others() {
     let host = Host::new();
     let _hostd = host.start();

@@ -132,7 +132,7 @@ async fn a_machine_is_applied_speaks_comes_back_and_goes_with_its_disk() {
     let daemon = Daemon::start().await;
     let whole = Whole::start(&daemon);
     let spec = whole.spec();
-    assert_eq!(whole.must(&["apply", spec.to_str().unwrap()]), "guest: created\n");
+    assert_eq!(whole.must(&["apply", spec.to_str().unwrap()]), "guest: created");
     let uid = whole.is("running")["uid"].as_str().unwrap().to_owned();
     let up = |times| {
         let log = whole.hostctl(&["logs", "guest"]);

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser};
-use hostd::client::Client;
+use hostd::client::{Client, ClientError};
 use hostd::paths::Paths;
 
 use cli::{Cli, Command};
@@ -26,10 +26,17 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(code) => code,
         Err(error) => {
+            let code = exit_code(&error);
             eprintln!("error: {}", basalt_explain::explain(&error));
-            ExitCode::FAILURE
+            code
         }
     }
+}
+
+/// 2 where hostd is at fault, 1 where the user can mend it.
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let is_ours = error.downcast_ref::<ClientError>().is_some_and(ClientError::is_hostds_fault);
+    if is_ours { ExitCode::from(2) } else { ExitCode::FAILURE }
 }
 
 #[tokio::main(flavor = "current_thread")]

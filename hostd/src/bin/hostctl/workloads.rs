@@ -98,7 +98,13 @@ impl Wish {
     }
 }
 
-/// What came of a wish, as JSON has it.
+/// What came of a wish for each, as JSON has it.
+#[derive(serde::Serialize)]
+struct Outcomes<'a> {
+    results: &'a [Outcome],
+}
+
+/// What came of a wish.
 #[derive(serde::Serialize)]
 struct Outcome {
     name: String,
@@ -124,6 +130,7 @@ pub(crate) async fn each(
             Err(error) => (None, "failed", Some(basalt_explain::explain(&error))),
         };
         match &error {
+            Some(error) if error.contains(name) => eprintln!("error: {error}"),
             Some(error) => eprintln!("error: {name}: {error}"),
             None if !json => print(format!("{name}: {result}\n").as_bytes())?,
             None => (),
@@ -131,7 +138,7 @@ pub(crate) async fn each(
         results.push(Outcome { name: name.clone(), uid, result: result.to_owned(), error });
     }
     if json {
-        print_json(&serde_json::json!({ "results": results }))?;
+        print_json(&Outcomes { results: &results })?;
     }
     let is_good = results.iter().all(|result| result.error.is_none());
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
