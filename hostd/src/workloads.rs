@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use basalt_api::capacity::HostFacts;
+use basalt_api::enrol::JoinString;
 use basalt_api::id::WorkloadUid;
 use basalt_api::problem::Problem;
 use basalt_api::status::{Boot, EndpointState, EndpointStatus, HostStatus};
@@ -76,6 +77,14 @@ impl Origin {
     }
 }
 
+/// The join string, or what is wrong with it.
+fn read_join(paths: &Paths) -> (Option<JoinString>, Option<Problem>) {
+    match join::read(paths) {
+        Ok(join) => (join, None),
+        Err(reason) => (None, Some(health::join_invalid(&reason))),
+    }
+}
+
 impl Workloads {
     /// Starts the loop and the line to the endpoint.
     #[must_use]
@@ -84,10 +93,7 @@ impl Workloads {
         let machine = identity::machine(paths);
         let store = identity::Store::of(paths);
         let Origin { enrolled, copy_of, standing } = Origin::read(&store, &machine);
-        let (join, bad_join) = match join::read(paths) {
-            Ok(join) => (join, None),
-            Err(reason) => (None, Some(health::join_invalid(&reason))),
-        };
+        let (join, bad_join) = read_join(paths);
         let events = Arc::new(Events::default());
         let metrics = Arc::new(Metrics::default());
         let secrets = Arc::new(EndpointSecrets::new(paths.secrets()));

@@ -67,8 +67,7 @@ impl Comeback {
         let runs_for = |uid: &WorkloadUid, least: Duration| {
             runs.get(uid).is_some_and(|(_, since)| now.saturating_sub(*since) >= least)
         };
-        let must_return =
-            |uid: &WorkloadUid| find(statuses, *uid).is_some_and(|status| must_run(status));
+        let must_return = |uid: &WorkloadUid| find(statuses, *uid).is_some_and(must_run);
         self.missing.retain(|uid| must_return(uid) && !runs_for(uid, BACK));
         kept.ran.extend(runs.keys().filter(|uid| runs_for(uid, SETTLED)));
         let ended = &self.ended;

@@ -126,7 +126,11 @@ impl Track {
                     Step::Resume => self.again = false,
                     _ => (),
                 }
-                (self.error, self.failures, self.retry_at) = (None, 0, None);
+                (self.error, self.retry_at) = (None, None);
+                // What comes before the step that fails succeeds every time.
+                if !matches!(step, Step::Prepare | Step::Create) {
+                    self.failures = 0;
+                }
             }
             Progress::Failed(step, reason) => {
                 self.was_stopped &= !matches!(step, Step::Stop(_));
@@ -258,8 +262,20 @@ mod tests {
             track.progress(fail.clone(), seconds(0));
             assert_eq!(track.retry_at, Some(seconds(expected)));
         }
-        track.progress(Progress::Did(Step::Prepare), seconds(1));
+        track.progress(Progress::Did(Step::Start), seconds(1));
         assert_eq!((track.retry_at, track.failures, track.error), (None, 0, None));
+    }
+
+    #[test]
+    fn a_later_step_that_fails_waits_longer_each_time_too() {
+        let mut track = Track::default();
+        for expected in [10, 20, 40] {
+            track.progress(Progress::Did(Step::Prepare), seconds(0));
+            track.progress(Progress::Did(Step::Create), seconds(0));
+            let failed = Progress::Failed(Step::Start, "its port is taken".to_owned());
+            track.progress(failed, seconds(0));
+            assert_eq!(track.retry_at, Some(seconds(expected)));
+        }
     }
 
     #[test]
