@@ -111,6 +111,10 @@ fn download(wanted: &Wanted, mut to: File) -> Result<(), Failure> {
             Ok(0) => return Ok(()),
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                let why = format!("nothing came from {url} for {} s", wanted.idle_s);
+                return Err(Failure::Broke(why));
+            }
             Err(error) => {
                 let why = format!("{url} broke off after {done} bytes: {error}");
                 return Err(Failure::Broke(why));
