@@ -111,7 +111,7 @@ fn download(wanted: &Wanted, mut to: File) -> Result<(), Failure> {
             Ok(0) => return Ok(()),
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            Err(error) if is_timeout(&error) => {
                 let why = format!("nothing came from {url} for {} s", wanted.idle_s);
                 return Err(Failure::Broke(why));
             }
@@ -161,6 +161,12 @@ fn rest(agent: &Agent, wanted: &Wanted) -> Result<Option<Response<Body>>, Failur
     let begins = range.and_then(|range| range.strip_prefix("bytes ")?.split('-').next());
     let is_it = begins.is_some_and(|begins| begins.parse() == Ok(from));
     Ok((answer.status() == PARTIAL && is_it).then_some(answer))
+}
+
+/// Whether nothing came for too long; `ureq` hides its own error in one of the system's.
+fn is_timeout(error: &io::Error) -> bool {
+    let own = error.get_ref().and_then(|error| error.downcast_ref::<ureq::Error>());
+    matches!(own, Some(ureq::Error::Timeout(_))) || error.kind() == io::ErrorKind::TimedOut
 }
 
 fn cannot_write(error: &io::Error) -> String {
