@@ -50,6 +50,18 @@ pub enum ClientError {
     Unreadable(String),
 }
 
+impl ClientError {
+    /// Whether hostd is at fault, and not what was asked of it.
+    #[must_use]
+    pub fn is_hostds_fault(&self) -> bool {
+        match self {
+            Self::Unreadable(_) => true,
+            Self::Refused { status, .. } => *status == StatusCode::INTERNAL_SERVER_ERROR,
+            Self::NotThere { .. } | Self::Forbidden { .. } | Self::Silent(_) => false,
+        }
+    }
+}
+
 /// `hostd` at a socket.
 #[derive(Debug, Clone)]
 pub struct Client {

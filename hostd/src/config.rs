@@ -17,6 +17,7 @@ use hostd_core::policy::Policy;
 
 use crate::paths::Paths;
 use crate::registries::Registries;
+use crate::server::remote::Listen;
 use layer::Layer;
 
 /// The credential that is laid over everything else.
@@ -47,6 +48,8 @@ pub struct Config {
     pub machines: Machines,
     /// What is known of registries of images.
     pub registries: Registries,
+    /// A port for who reads from elsewhere; none unless somebody asks for it.
+    pub listen: Option<Listen>,
 }
 
 /// How virtual machines are run.
@@ -80,6 +83,7 @@ impl Default for Config {
             containers_certs_d: PathBuf::from("/etc/containers/certs.d"),
             machines: Machines::default(),
             registries: Registries::default(),
+            listen: None,
         }
     }
 }

@@ -13,6 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
 use crate::books::Books;
@@ -103,7 +104,10 @@ async fn serve(paths: &Paths, mut round: Round, books: Arc<Books>) -> Result<()>
         .with_context(|| format!("cannot listen on `{}`", socket.display()))?;
     let (publish, status) = watch::channel(None);
     let mut workloads = Workloads::begin(paths, &round.config, &round.facts.boot_id, &books);
-    let server = tokio::spawn(server::serve(listener, workloads.shown(status, books.clone())));
+    let shown = workloads.shown(status, books.clone());
+    let remote = round.config.listen.clone();
+    let remote = remote.map(|listen| tokio::spawn(server::remote::serve(listen, shown.clone())));
+    let server = tokio::spawn(server::serve(listener, shown));
     let mut hurried = 0;
     loop {
         let mut status;
@@ -114,7 +118,7 @@ async fn serve(paths: &Paths, mut round: Round, books: Arc<Books>) -> Result<()>
         })
         .await
         .context("a round panicked")?;
-        workloads.add_to(&mut status);
+        workloads.add_to(&mut status).await;
         let (path, shown) = (paths.issue(), status.clone());
         tokio::task::spawn_blocking(move || issue::show(&path, &shown)).await.ok();
         let is_first = publish.borrow().is_none();
@@ -134,6 +138,7 @@ async fn serve(paths: &Paths, mut round: Round, books: Arc<Books>) -> Result<()>
     tracing::info!("stopping");
     let _ = sd_notify::notify(false, &[NotifyState::Stopping]);
     server.abort();
+    remote.iter().for_each(JoinHandle::abort);
     workloads.end();
     basalt_durable::remove(&socket).context("cannot remove the socket")
 }

@@ -53,7 +53,7 @@ impl Store {
         let before = match &self.found {
             Found::Lost(_) => return Ok(()),
             Found::Fresh => Ledger::default(),
-            Found::Read(ledger, _) => ledger.clone(),
+            Found::Read(ledger, _) => (**ledger).clone(),
         };
         let session = now.max(before.session + 1);
         self.replace(Ledger { boot_id: boot_id.to_owned(), session, ..before })
@@ -80,7 +80,7 @@ impl Store {
         if !mark.try_exists()? {
             basalt_durable::write(&mark, b"", PRIVATE)?;
         }
-        self.found = Found::Read(ledger, None);
+        self.found = Found::Read(Box::new(ledger), None);
         Ok(())
     }
 }

@@ -15,6 +15,7 @@ pub mod identity;
 pub mod issue;
 pub mod ledger;
 pub mod machines;
+pub mod metrics;
 pub mod paths;
 pub mod reconcile;
 pub mod registries;

@@ -46,6 +46,12 @@ impl Paths {
         self.at("/var/lib/hostd")
     }
 
+    /// What ran, for the next boot to miss.
+    #[must_use]
+    pub fn ran(&self) -> PathBuf {
+        self.at("/var/lib/hostd/ran.json")
+    }
+
     /// On tmpfs: secrets as files, in a folder for each workload.
     #[must_use]
     pub fn private(&self) -> PathBuf {

@@ -10,30 +10,37 @@ mod room;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use basalt_api::capacity::Taken;
 use basalt_api::id::{HostId, WorkloadUid};
+use basalt_api::ledger::Ledger;
 use basalt_api::report::WorkloadStatus;
 use basalt_api::workload::Kind;
 use hostd_core::books;
+use hostd_core::leaving;
 use hostd_core::plan::{self, Observed, Plan, Seen, Situation, Work};
 use hostd_core::policy::Policy;
 use hostd_core::track::{Progress, Tracks};
 use hostd_core::wanted::{Contact, Wanted};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use crate::books::{Books, Known};
 use crate::clock;
 use crate::events::Events;
 use crate::identity::Enrolled;
+use crate::metrics::Metrics;
 use crate::secrets::Secrets;
 pub use kinds::{Kinds, Runtimes};
 pub use room::for_workloads_mib as memory_for_workloads_mib;
 
 /// Whatever wakes the loop or not, it looks at everything so often: events can get lost.
 const RELIST: Duration = Duration::from_secs(60);
+/// What was not seen for so long is gone.
+const UNSEEN: Duration = Duration::from_secs(30);
 
 /// How the workloads are.
 #[derive(Debug, Clone, Default)]
@@ -70,6 +77,8 @@ pub struct Ground {
     pub heard: watch::Receiver<Option<Duration>>,
     /// Where events go.
     pub events: Arc<Events>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Where the picture goes.
     pub picture: watch::Sender<Arc<Picture>>,
     /// Workloads that somebody wants to run once more.
@@ -81,6 +90,8 @@ struct Loop {
     ground: Ground,
     known: watch::Receiver<Known>,
     tracks: Tracks,
+    /// Since when nothing has been seen of what the ledger keeps until it is gone.
+    unseen: BTreeMap<WorkloadUid, Instant>,
     observed: Observed,
     /// Kinds that may be other than `observed` says.
     stale: Kinds,
@@ -111,6 +122,7 @@ impl Loop {
             ground,
             known,
             tracks: Tracks::default(),
+            unseen: BTreeMap::new(),
             observed: Observed::nothing(),
             stale: Kinds::ALL,
             used,
@@ -120,7 +132,8 @@ impl Loop {
         }
     }
 
-    async fn round(&mut self, woken_by: &str) {
+    async fn round(&mut self, woken_by: &'static str) {
+        self.ground.metrics.round(woken_by);
         let is_copy = *self.ground.copy.borrow_and_update();
         let known = self.known.borrow_and_update().clone().filter(|_| !is_copy);
         let us = self.ground.us.borrow_and_update().as_ref().map(|us| us.host_id);
@@ -131,15 +144,44 @@ impl Loop {
         let now = clock::uptime();
         let uids: Vec<WorkloadUid> = wanted.iter().flatten().map(Wanted::uid).collect();
         self.tracks.observe(&self.observed.instances().collect::<Vec<_>>(), &uids, now);
-        let plan = self.plan(wanted.as_deref(), us, now);
+        let nothing = Ledger::default();
+        let ledger = known.as_deref().unwrap_or(&nothing);
+        let plan = self.plan(ledger, wanted.as_deref(), us, now);
         tracing::debug!(woken_by, work = plan.work.len(), "round");
         for work in &plan.work {
             self.begin_work(work, wanted.as_deref().unwrap_or_default(), now);
         }
         // What was begun just now shows in the statuses.
-        let after = self.plan(wanted.as_deref(), us, now);
-        let generation = known.and_then(|ledger| Some(ledger.assigned.as_ref()?.generation));
-        self.publish(&plan, after, generation.unwrap_or(0), wanted.as_deref().unwrap_or_default());
+        let after = self.plan(ledger, wanted.as_deref(), us, now);
+        let generation = ledger.assigned.as_ref().map_or(0, |known| known.generation);
+        let wanted = wanted.unwrap_or_default();
+        self.publish(&plan, after, generation, &wanted);
+        self.forget_gone(ledger, &wanted).await;
+    }
+
+    /// Lets the ledger forget what it had to keep until an instance was gone. Not at once: an
+    /// engine that answered too late may still make one that was given up.
+    async fn forget_gone(&mut self, ledger: &Ledger, wanted: &[Wanted]) {
+        let gone = leaving::gone(ledger, wanted, &self.observed, &self.tracks);
+        let now = Instant::now();
+        self.unseen.retain(|uid, _| gone.contains(uid));
+        gone.iter().for_each(|uid| {
+            self.unseen.entry(*uid).or_insert(now);
+        });
+        let is_over = |since: &Instant| now.duration_since(*since) >= UNSEEN;
+        let over = self.unseen.iter().filter(|(_, since)| is_over(since));
+        let over: Vec<WorkloadUid> = over.map(|(uid, _)| *uid).collect();
+        if over.is_empty() {
+            return;
+        }
+        let forget = move |ledger: &mut Ledger| {
+            leaving::forget(ledger, &over);
+            Ok(())
+        };
+        if let Err(error) = self.ground.books.change(forget).await {
+            // It is kept for nothing, which harms nobody.
+            tracing::debug!(%error, "cannot forget what is gone");
+        }
     }
 
     /// Which runtimes there is a reason to speak to. Podman's service and libvirt's may rest until
@@ -170,10 +212,18 @@ impl Loop {
         }
     }
 
-    fn plan(&self, wanted: Option<&[Wanted]>, us: Option<HostId>, now: Duration) -> Plan {
+    fn plan(
+        &self,
+        ledger: &Ledger,
+        wanted: Option<&[Wanted]>,
+        us: Option<HostId>,
+        now: Duration,
+    ) -> Plan {
         let heard = *self.ground.heard.borrow();
         plan::plan(&Situation {
             wanted,
+            leaving: &ledger.leaving,
+            forgotten: &ledger.forgotten,
             observed: &self.observed,
             tracks: &self.tracks,
             us,
@@ -278,6 +328,14 @@ impl Loop {
             // Its kind is not known here; a look at both costs one call more.
             self.stale = Kinds::ALL;
         }
+        match &progress {
+            Progress::Did(step) => self.ground.metrics.step_done(*step),
+            Progress::Failed(step, _) => self.ground.metrics.step_failed(*step),
+            Progress::Began(_) | Progress::Over => (),
+        }
+        let before = self.tracks.of(uid).restarts;
         self.tracks.progress(uid, progress, clock::uptime());
+        let more = self.tracks.of(uid).restarts.saturating_sub(before);
+        self.ground.metrics.restarts(more);
     }
 }

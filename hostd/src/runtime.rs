@@ -28,7 +28,7 @@ pub trait Runtime: Send + Sync {
     /// is a success.
     async fn create(&self, make: &Make) -> Result<(), RuntimeError>;
 
-    /// Starts what was made or has ended. One that runs is a success.
+    /// Starts what was made or has ended, and lets go on what is paused. One that runs is a success.
     async fn start(&self, uid: WorkloadUid) -> Result<(), RuntimeError>;
 
     /// Asks it to end and, once `grace` is over, ends it. One that does not run is a success.

@@ -43,6 +43,16 @@ fn slot(status: &HostStatus) -> String {
     }
 }
 
+/// How a boot is, in the word that programs read.
+#[must_use]
+pub fn boot_word(boot: Boot) -> &'static str {
+    match boot {
+        Boot::Blessed => "blessed",
+        Boot::Trial => "trial",
+        Boot::Unknown => "unknown",
+    }
+}
+
 fn endpoint(endpoint: &EndpointStatus) -> String {
     let mut text = endpoint.state.to_string();
     if let Some(name) = &endpoint.name {

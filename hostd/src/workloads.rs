@@ -1,25 +1,30 @@
 //! The part of `hostd` that is about workloads, put together: runtimes, loop, endpoint, and what
 //! the socket shows of them.
 
+mod comeback;
 mod facts;
 mod join;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use basalt_api::capacity::HostFacts;
+use basalt_api::enrol::JoinString;
 use basalt_api::id::WorkloadUid;
 use basalt_api::problem::Problem;
-use basalt_api::status::{EndpointState, EndpointStatus, HostStatus};
+use basalt_api::status::{Boot, EndpointState, EndpointStatus, HostStatus};
 use hostd_core::checkin::Machine;
 use hostd_core::health;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::books::Books;
+use crate::clock;
 use crate::config::Config;
 use crate::endpoint::{self, EndpointSecrets, Standing};
 use crate::events::Events;
 use crate::identity::{self, Enrolled, Found};
+use crate::metrics::Metrics;
 use crate::paths::Paths;
 use crate::reconcile::{self, Picture, Runtimes};
 use crate::server;
@@ -31,6 +36,8 @@ const WISHES: usize = 16;
 pub struct Workloads {
     runtimes: Runtimes,
     events: Arc<Events>,
+    metrics: Arc<Metrics>,
+    heard: watch::Receiver<Option<Duration>>,
     picture: watch::Receiver<Arc<Picture>>,
     again: mpsc::Sender<WorkloadUid>,
     facts: watch::Sender<HostFacts>,
@@ -40,6 +47,8 @@ pub struct Workloads {
     copy: watch::Receiver<bool>,
     /// Whose copy the state was when `hostd` started.
     copy_of: String,
+    /// What ran before the host booted.
+    comeback: comeback::Keeper,
     /// What is wrong with the join string.
     bad_join: Option<Problem>,
     tasks: [JoinHandle<()>; 2],
@@ -68,6 +77,14 @@ impl Origin {
     }
 }
 
+/// The join string, or what is wrong with it.
+fn read_join(paths: &Paths) -> (Option<JoinString>, Option<Problem>) {
+    match join::read(paths) {
+        Ok(join) => (join, None),
+        Err(reason) => (None, Some(health::join_invalid(&reason))),
+    }
+}
+
 impl Workloads {
     /// Starts the loop and the line to the endpoint.
     #[must_use]
@@ -76,11 +93,9 @@ impl Workloads {
         let machine = identity::machine(paths);
         let store = identity::Store::of(paths);
         let Origin { enrolled, copy_of, standing } = Origin::read(&store, &machine);
-        let (join, bad_join) = match join::read(paths) {
-            Ok(join) => (join, None),
-            Err(reason) => (None, Some(health::join_invalid(&reason))),
-        };
+        let (join, bad_join) = read_join(paths);
         let events = Arc::new(Events::default());
+        let metrics = Arc::new(Metrics::default());
         let secrets = Arc::new(EndpointSecrets::new(paths.secrets()));
         let (show, picture) = watch::channel(Arc::default());
         let (again, wishes) = mpsc::channel(WISHES);
@@ -115,8 +130,9 @@ impl Workloads {
             policy: config.policy.clone(),
             us: us.clone(),
             copy: copy.clone(),
-            heard,
+            heard: heard.clone(),
             events: Arc::clone(&events),
+            metrics: Arc::clone(&metrics),
             picture: show,
             again: wishes,
         };
@@ -129,6 +145,8 @@ impl Workloads {
         Self {
             runtimes,
             events,
+            metrics,
+            heard,
             picture,
             again,
             facts,
@@ -137,6 +155,7 @@ impl Workloads {
             us,
             copy,
             copy_of,
+            comeback: comeback::Keeper::open(paths.ran(), boot_id),
             bad_join,
             tasks,
         }
@@ -156,16 +175,24 @@ impl Workloads {
             events: Arc::clone(&self.events),
             runtimes: self.runtimes.clone(),
             again: self.again.clone(),
+            metrics: Arc::clone(&self.metrics),
+            facts: self.facts.subscribe(),
+            heard: self.heard.clone(),
         }
     }
 
     /// Adds to the host's status what is known here.
-    pub fn add_to(&self, status: &mut HostStatus) {
+    pub async fn add_to(&mut self, status: &mut HostStatus) {
         status.endpoint = self.endpoint();
         if *self.copy.borrow() {
             status.problems.push(health::state_copied(&self.copy_of));
         }
         status.problems.extend(self.bad_join.clone());
+        let picture = self.picture.borrow().clone();
+        let statuses = picture.is_known.then_some(picture.statuses.as_slice());
+        let is_good = status.boot != Boot::Trial;
+        let missing = self.comeback.see(statuses, is_good, clock::uptime()).await;
+        status.problems.extend(missing);
         status.state = health::state(&status.problems);
         let facts = self.capacity.facts(status, self.picture.borrow().taken);
         self.facts.send_if_modified(|known| {

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::engine::{Engine, Kind};
 use crate::image::Image;
 
-pub use rooms::{ADDRESS, HOST};
+pub use rooms::{ADDRESS, HOST, own_small_disk};
 
 /// The image that is there from the beginning.
 pub const TINY: &str = "example.test/tiny:1";

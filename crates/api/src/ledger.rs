@@ -4,7 +4,7 @@
 //! follows, then JSON. There are two copies, written in turns, so that a damaged one leaves the
 //! other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::id::{Lineage, WorkloadUid};
 use crate::set::{Assigned, HostSet};
-use crate::workload::is_default;
+use crate::workload::{Kind, is_default};
 
 /// The form that this release writes.
 pub const FORM: u32 = 1;
@@ -39,6 +39,14 @@ pub struct Ledger {
     /// What an operator of the host keeps stopped.
     #[serde(default, skip_serializing_if = "is_default")]
     pub held: BTreeSet<WorkloadUid>,
+    /// What was wanted and is so no more, or is made from another spec now: kept until its instance
+    /// is gone, for only its spec said how it ends and what it takes.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub leaving: BTreeMap<WorkloadUid, Leaving>,
+    /// What this host ran under another identity. Its instances are left alone until somebody
+    /// adopts or purges them.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub forgotten: Vec<Assigned>,
     /// What a later release wrote and this one does not know: kept, so that a fallback loses
     /// nothing.
     #[serde(flatten)]
@@ -57,6 +65,18 @@ pub struct Generation {
     pub hash: String,
     /// What shall run.
     pub set: HostSet,
+}
+
+/// What must be known of an instance whose spec is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaving {
+    /// What it is.
+    pub kind: Kind,
+    /// Seconds that it has to end.
+    pub stop_grace_s: u32,
+    /// Memory that was set aside for it, in MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_mib: Option<u64>,
 }
 
 /// Why a copy cannot be used.
@@ -121,8 +141,6 @@ fn checksum(body: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -140,6 +158,8 @@ mod tests {
         };
         let container = assigned(1, include_str!("../examples/workload-container.json"));
         let vm = assigned(2, include_str!("../examples/workload-vm.json"));
+        let leaving = Leaving { kind: Kind::Vm, stop_grace_s: 300, memory_mib: Some(2048) };
+        let forgotten = assigned(5, include_str!("../examples/workload-container.json"));
         Ledger {
             session: 1_764_000_000,
             assigned: Some(Generation {
@@ -150,6 +170,8 @@ mod tests {
             }),
             held: BTreeSet::from([vm.uid]),
             local: vec![vm],
+            leaving: BTreeMap::from([(WorkloadUid(uuid::Uuid::from_u128(4)), leaving)]),
+            forgotten: vec![forgotten],
             later: Map::from_iter([("later".to_owned(), Value::from("kept"))]),
             ..ledger()
         }
@@ -160,6 +182,13 @@ mod tests {
         let text = include_str!("../examples/ledger-full");
         assert_eq!(String::from_utf8(full().encode()).unwrap(), text);
         assert_eq!(Ledger::decode(text.as_bytes()), Ok(full()));
+    }
+
+    #[test]
+    fn a_ledger_of_the_release_before_is_read() {
+        let text = include_str!("../examples/ledger-0.1");
+        let before = Ledger { leaving: BTreeMap::new(), forgotten: Vec::new(), ..full() };
+        assert_eq!(Ledger::decode(text.as_bytes()), Ok(before));
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod ledger;
 pub mod local;
 pub mod operator;
 pub mod problem;
+pub mod ran;
 pub mod report;
 pub mod secret;
 pub mod set;

@@ -8,6 +8,8 @@ use crate::workload::WorkloadSpec;
 
 /// Lists the workloads (GET), or applies some (POST).
 pub const WORKLOADS_PATH: &str = "/v1/workloads";
+/// Numbers for Prometheus.
+pub const METRICS_PATH: &str = "/v1/metrics";
 /// Tells what would be done now.
 pub const PLAN_PATH: &str = "/v1/plan";
 /// Tells what happened; `?after=N` after that event, `&follow=true` and what happens from now on.
@@ -62,6 +64,14 @@ pub struct ApplyResult {
     pub uid: Option<WorkloadUid>,
     /// `created`, `changed` or `unchanged`.
     pub result: String,
+}
+
+/// An orphan becomes one of the host's own workloads.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdoptRequest {
+    /// What it shall be; none for what it was, where that is still known.
+    #[serde(default)]
+    pub spec: Option<WorkloadSpec>,
 }
 
 /// What would be done now.

@@ -24,6 +24,8 @@ pub enum Code {
     StateCopied,
     /// The join string cannot be used.
     JoinInvalid,
+    /// A workload that ran before the host booted does not run yet.
+    WorkloadNotBack,
     /// One that this release does not know.
     #[serde(other)]
     Other,

@@ -54,7 +54,8 @@ pub enum Source {
     Assigned,
     /// Somebody on the host (`hostctl apply`).
     Local,
-    /// Nobody any more: it carries the id of another host, as after a new enrolment.
+    /// Nobody any more: it carries the id of another host, as after a new enrolment, or no ledger
+    /// knows it. It is left alone until somebody adopts or purges it.
     Orphaned,
 }
 

@@ -37,7 +37,7 @@ pub enum Ask {
     Prepare(Machine),
     /// Makes a machine and does not start it.
     Create(Machine),
-    /// Starts one that does not run.
+    /// Starts one that does not run, or lets one go on that is paused.
     Start(WorkloadUid),
     /// Asks it to shut down, and switches it off when the grace is over.
     Stop {
@@ -178,6 +178,15 @@ pub enum SeenState {
     Running {
         /// Since when, in seconds since 1970.
         since: i64,
+    },
+    /// It has power, and its guest stands still until somebody lets it go on.
+    Paused {
+        /// Since when, in seconds since 1970.
+        at: i64,
+        /// Why, for a person.
+        reason: String,
+        /// Whether to let it go on may help.
+        may_resume: bool,
     },
     /// It does not run any more.
     Ended {

@@ -3,9 +3,10 @@
 use basalt_api::id::{HostId, Lineage, Name, WorkloadUid};
 use basalt_api::ledger::{Generation, Ledger};
 use basalt_api::set::{Assigned, HostSet, MAX_WORKLOADS};
-use basalt_api::workload::WorkloadSpec;
+use basalt_api::workload::{Kind, WorkloadSpec};
 
 use crate::instance::Owner;
+use crate::leaving;
 use crate::wanted::Wanted;
 
 /// What an application of a spec came to.
@@ -42,6 +43,25 @@ pub enum Refused {
     /// Several have this name.
     #[error("several workloads are called `{0}`\nhint: give the uid instead of the name")]
     Ambiguous(String),
+    /// It is wanted here, and nobody has to decide about it.
+    #[error("`{0}` is no orphan: it is wanted here\nhint: `hostctl describe {0}` says by whom")]
+    NoOrphan(String),
+    /// Nobody knows what it is made from.
+    #[error(
+        "the spec of `{0}` is not known any more\nhint: give it with `--spec FILE`, or purge it"
+    )]
+    SpecUnknown(String),
+    /// Another workload has this name.
+    #[error("there is another workload `{0}` of this host's own\nhint: delete that one first")]
+    NameTaken(String),
+    /// The spec is for something else.
+    #[error("the spec is that of `{given}`, and the orphan is `{orphan}`")]
+    OtherSpec {
+        /// What it names.
+        given: String,
+        /// What was meant.
+        orphan: String,
+    },
     /// It is the endpoint's.
     #[error(
         "`{0}` comes from the endpoint and would come back\nhint: `basaltctl delete {0}` deletes it \
@@ -85,6 +105,7 @@ pub fn take_set(
             return if is_same { Ok(false) } else { Err(Refused::OtherContent(generation)) };
         }
     }
+    note_departures(ledger, &set);
     // A hold outlives the generation, not the workload.
     let stays = |uid: &WorkloadUid| {
         set.workloads.iter().chain(&ledger.local).any(|workload| workload.uid == *uid)
@@ -93,6 +114,17 @@ pub fn take_set(
     ledger.held = held;
     ledger.assigned = Some(Generation { lineage, generation, hash: hash.to_owned(), set });
     Ok(true)
+}
+
+/// Keeps what must be known of workloads that the set has no more, or has another spec for.
+fn note_departures(ledger: &mut Ledger, set: &HostSet) {
+    let before = ledger.assigned.as_ref().map(|known| known.set.workloads.clone());
+    for before in before.into_iter().flatten() {
+        match set.workloads.iter().find(|after| after.uid == before.uid) {
+            Some(after) => leaving::note_change(ledger, &before, &after.spec),
+            None => leaving::note(ledger, &before),
+        }
+    }
 }
 
 fn sensible(set: &HostSet) -> Result<(), Refused> {
@@ -117,9 +149,13 @@ pub fn apply_local(
     new: WorkloadUid,
 ) -> Result<(WorkloadUid, Applied), Refused> {
     if let Some(known) = ledger.local.iter_mut().find(|known| known.spec.name == spec.name) {
-        let applied = if known.spec == spec { Applied::Unchanged } else { Applied::Changed };
-        known.spec = spec;
-        return Ok((known.uid, applied));
+        if known.spec == spec {
+            return Ok((known.uid, Applied::Unchanged));
+        }
+        let before = known.clone();
+        known.spec = spec.clone();
+        leaving::note_change(ledger, &before, &spec);
+        return Ok((before.uid, Applied::Changed));
     }
     if ledger.local.len() >= MAX_WORKLOADS {
         return Err(Refused::Senseless(format!("over {MAX_WORKLOADS} workloads")));
@@ -135,14 +171,95 @@ pub fn apply_local(
 /// There is none of this name or uid, or it is the endpoint's.
 pub fn delete_local(ledger: &mut Ledger, name: &str) -> Result<WorkloadUid, Refused> {
     let mut local = ledger.local.iter();
-    let Some(uid) = local.find(|local| is_called(local, name)).map(|local| local.uid) else {
+    let Some(before) = local.find(|local| is_called(local, name)).cloned() else {
         // Says which of the two it is.
         find(ledger, name)?;
         return Err(Refused::IsAssigned(name.to_owned()));
     };
+    let uid = before.uid;
+    leaving::note(ledger, &before);
     ledger.local.retain(|local| local.uid != uid);
     ledger.held.remove(&uid);
     Ok(uid)
+}
+
+/// Makes an orphan one of the host's own workloads, from the spec that is given or the one that
+/// is still known. Its instance and data stay.
+///
+/// # Errors
+/// It is wanted already, its spec is not known or is another's, its name is taken, or there are too
+/// many.
+pub fn adopt(
+    ledger: &mut Ledger,
+    orphan: &Orphan,
+    spec: Option<WorkloadSpec>,
+) -> Result<(), Refused> {
+    let Orphan { uid, name, kind } = orphan;
+    must_be_orphan(ledger, orphan)?;
+    let known = ledger.forgotten.iter().find(|one| one.uid == *uid).cloned();
+    let secret_versions =
+        known.as_ref().map(|known| known.secret_versions.clone()).unwrap_or_default();
+    let spec = spec.or_else(|| known.map(|known| known.spec));
+    let spec = spec.ok_or_else(|| Refused::SpecUnknown(name.to_string()))?;
+    if (&spec.name, spec.kind) != (name, *kind) {
+        let given = format!("{} ({})", spec.name, spec.kind);
+        return Err(Refused::OtherSpec { given, orphan: format!("{name} ({kind})") });
+    }
+    if ledger.local.iter().any(|local| local.spec.name == *name) {
+        return Err(Refused::NameTaken(name.to_string()));
+    }
+    if ledger.local.len() >= MAX_WORKLOADS {
+        return Err(Refused::Senseless(format!("over {MAX_WORKLOADS} workloads")));
+    }
+    ledger.local.push(Assigned { uid: *uid, spec, secret_versions });
+    ledger.local.sort_by(|one, other| one.spec.name.cmp(&other.spec.name));
+    leaving::forget(ledger, &[*uid]);
+    Ok(())
+}
+
+/// Has an orphan stopped and removed with its data.
+///
+/// # Errors
+/// It is wanted.
+pub fn purge(ledger: &mut Ledger, orphan: &Orphan) -> Result<(), Refused> {
+    must_be_orphan(ledger, orphan)?;
+    let known = ledger.forgotten.iter().find(|one| one.uid == orphan.uid);
+    let leaving =
+        known.map_or_else(|| leaving::of_unknown(orphan.kind), |known| leaving::of(&known.spec));
+    ledger.forgotten.retain(|one| one.uid != orphan.uid);
+    ledger.leaving.insert(orphan.uid, leaving);
+    Ok(())
+}
+
+/// An instance that nobody wants and nobody knows of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Orphan {
+    /// The workload that it was made for.
+    pub uid: WorkloadUid,
+    /// That workload's name.
+    pub name: Name,
+    /// What it is.
+    pub kind: Kind,
+}
+
+fn must_be_orphan(ledger: &Ledger, orphan: &Orphan) -> Result<(), Refused> {
+    match find(ledger, &orphan.uid.to_string()) {
+        Err(Refused::NotThere(_)) => Ok(()),
+        _ => Err(Refused::NoOrphan(orphan.name.to_string())),
+    }
+}
+
+/// Forgets what was wanted here under another identity, but for what must be known to adopt it.
+/// Nothing of it is stopped or removed.
+pub fn begin_anew(ledger: &mut Ledger) {
+    let assigned = ledger.assigned.take().into_iter().flat_map(|known| known.set.workloads);
+    let before: Vec<Assigned> = assigned.chain(std::mem::take(&mut ledger.local)).collect();
+    for one in before {
+        ledger.forgotten.retain(|known| known.uid != one.uid);
+        ledger.forgotten.push(one);
+    }
+    ledger.held.clear();
+    ledger.leaving.clear();
 }
 
 /// Keeps a workload stopped, or lets go of it.
@@ -264,6 +381,64 @@ mod tests {
         assert_eq!((held, ledger.held.len()), (vec![true], 1));
         hold(&mut ledger, "w1", Hold::LetGo).unwrap();
         assert!(ledger.held.is_empty());
+    }
+
+    fn with_grace(name: &str, grace_s: u32) -> WorkloadSpec {
+        let mut spec = spec(name);
+        spec.container.as_mut().unwrap().stop_grace_s = Some(grace_s);
+        spec
+    }
+
+    #[test]
+    fn what_goes_leaves_its_grace_in_the_ledger() {
+        let mut ledger = Ledger::default();
+        apply_local(&mut ledger, with_grace("own", 77), uid(9)).unwrap();
+        delete_local(&mut ledger, "own").unwrap();
+        take(&mut ledger, 1, &[1, 2]).unwrap();
+        take(&mut ledger, 2, &[1]).unwrap();
+        let kept: Vec<_> =
+            ledger.leaving.iter().map(|(uid, leaving)| (*uid, leaving.stop_grace_s)).collect();
+        assert_eq!(kept, [(uid(2), 10), (uid(9), 77)]);
+    }
+
+    fn orphan(name: &str, number: u128) -> Orphan {
+        Orphan { uid: uid(number), name: name.parse().unwrap(), kind: Kind::Container }
+    }
+
+    #[test]
+    fn an_orphan_is_adopted_with_the_spec_that_is_known_or_given() {
+        let mut ledger = Ledger::default();
+        apply_local(&mut ledger, with_grace("own", 77), uid(9)).unwrap();
+        take(&mut ledger, 1, &[1]).unwrap();
+        begin_anew(&mut ledger);
+        assert!(wanted(&ledger, Some(HostId(Uuid::nil()))).is_empty());
+        adopt(&mut ledger, &orphan("own", 9), None).unwrap();
+        assert_eq!(ledger.local[0].spec, with_grace("own", 77));
+        let stranger = orphan("stranger", 5);
+        let unknown = Err(Refused::SpecUnknown("stranger".to_owned()));
+        assert_eq!(adopt(&mut ledger, &stranger, None), unknown);
+        let other = adopt(&mut ledger, &stranger, Some(spec("other")));
+        assert!(matches!(other, Err(Refused::OtherSpec { .. })), "{other:?}");
+        adopt(&mut ledger, &stranger, Some(spec("stranger"))).unwrap();
+        let again = adopt(&mut ledger, &stranger, None);
+        assert_eq!(again, Err(Refused::NoOrphan("stranger".to_owned())));
+        let taken = adopt(&mut ledger, &orphan("own", 6), Some(spec("own")));
+        assert_eq!(taken, Err(Refused::NameTaken("own".to_owned())));
+        assert_eq!(ledger.forgotten.len(), 1);
+    }
+
+    #[test]
+    fn an_orphan_is_purged_and_what_is_wanted_is_not() {
+        let mut ledger = Ledger::default();
+        apply_local(&mut ledger, with_grace("own", 77), uid(9)).unwrap();
+        let refused = purge(&mut ledger, &orphan("own", 9));
+        assert_eq!(refused, Err(Refused::NoOrphan("own".to_owned())));
+        begin_anew(&mut ledger);
+        purge(&mut ledger, &orphan("own", 9)).unwrap();
+        purge(&mut ledger, &orphan("stranger", 5)).unwrap();
+        let graces = ledger.leaving.values().map(|leaving| leaving.stop_grace_s);
+        assert_eq!(graces.collect::<Vec<_>>(), [10, 77]);
+        assert!(ledger.forgotten.is_empty());
     }
 
     #[test]

@@ -157,8 +157,6 @@ fn inactive(unit: &Unit, is_required: bool) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use basalt_api::ledger::Ledger;
-
     use super::*;
 
     fn check(units: &[(&str, &str)], expected: &[&str]) {
@@ -192,7 +190,7 @@ mod tests {
         assert!(of_ledger(&Found::Lost("x".to_owned()))[0].fails_gate);
         assert!(of_units(&Err("x".to_owned()), &[])[0].fails_gate);
         assert!(ledger_unwritable("x").fails_gate);
-        assert_eq!(of_ledger(&Found::Read(Ledger::default(), None)), []);
+        assert_eq!(of_ledger(&Found::Read(Box::default(), None)), []);
     }
 
     #[test]

@@ -41,6 +41,15 @@ pub enum InstanceState {
         /// Since when, in seconds since 1970.
         since: i64,
     },
+    /// It has its memory and stands still, as a guest whose disk cannot be written to.
+    Paused {
+        /// Since when, in seconds since 1970.
+        at: i64,
+        /// Why, as `the host's disk is full`.
+        reason: String,
+        /// Whether to let it go on may help.
+        may_resume: bool,
+    },
     /// It ran and ended, by itself or because it was asked to.
     Ended {
         /// The exit code of a container; a virtual machine has 0 when its guest shut down.

@@ -17,7 +17,7 @@ pub enum Found {
     /// Nothing: this host never had a ledger.
     Fresh,
     /// A ledger, and what is wrong with the other copy.
-    Read(Ledger, Option<(Place, BadCopy)>),
+    Read(Box<Ledger>, Option<(Place, BadCopy)>),
     /// There was a ledger, and no copy can be read. This is never an empty ledger.
     Lost(String),
 }
@@ -54,11 +54,11 @@ pub fn choose(
     }
     match (a, b) {
         (Some(Ok(a)), Some(Ok(b))) => {
-            Found::Read(if a.sequence > b.sequence { a } else { b }, None)
+            Found::Read(Box::new(if a.sequence > b.sequence { a } else { b }), None)
         }
-        (Some(Ok(good)), Some(Err(bad))) => Found::Read(good, Some((Place::B, bad))),
-        (Some(Err(bad)), Some(Ok(good))) => Found::Read(good, Some((Place::A, bad))),
-        (Some(Ok(only)), None) | (None, Some(Ok(only))) => Found::Read(only, None),
+        (Some(Ok(good)), Some(Err(bad))) => Found::Read(Box::new(good), Some((Place::B, bad))),
+        (Some(Err(bad)), Some(Ok(good))) => Found::Read(Box::new(good), Some((Place::A, bad))),
+        (Some(Ok(only)), None) | (None, Some(Ok(only))) => Found::Read(Box::new(only), None),
         (Some(Err(a)), Some(Err(b))) => Found::Lost(format!("`ledger.a`: {a}; `ledger.b`: {b}")),
         (Some(Err(bad)), None) => Found::Lost(format!("`ledger.a`: {bad}")),
         (None, Some(Err(bad))) => Found::Lost(format!("`ledger.b`: {bad}")),

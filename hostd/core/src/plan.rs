@@ -15,7 +15,9 @@ use std::fmt;
 use std::time::Duration;
 
 use basalt_api::id::{HostId, Name, WorkloadUid};
+use basalt_api::ledger::Leaving;
 use basalt_api::report::{Source, WorkloadStatus};
+use basalt_api::set::Assigned;
 use basalt_api::workload::Kind;
 
 use crate::instance::{Instance, Owner};
@@ -32,6 +34,10 @@ pub struct Situation<'a> {
     /// What shall run; none where that is not known, as with a lost ledger, and then nothing is
     /// touched.
     pub wanted: Option<&'a [Wanted]>,
+    /// What was wanted, and is on its way out.
+    pub leaving: &'a BTreeMap<WorkloadUid, Leaving>,
+    /// What was wanted under another identity.
+    pub forgotten: &'a [Assigned],
     /// What is there.
     pub observed: &'a Observed,
     /// What is remembered.

@@ -12,6 +12,8 @@ pub enum Step {
     Create,
     /// Start it.
     Start,
+    /// Let it go on that stands still.
+    Resume,
     /// Ask it to end, and end it once this is over.
     Stop(Duration),
     /// Remove it.
@@ -41,6 +43,7 @@ impl fmt::Display for Step {
             Self::Prepare => "prepare",
             Self::Create => "create",
             Self::Start => "start",
+            Self::Resume => "resume",
             Self::Stop(_) => "stop",
             Self::Remove(Data::Keep) => "remove",
             Self::Remove(Data::Delete) => "remove with its data",

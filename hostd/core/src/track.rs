@@ -39,6 +39,8 @@ pub struct Track {
     ends: u32,
     /// The start that is under way follows an end.
     is_restart: bool,
+    /// It was asked to end, so that its end is none of its own.
+    was_stopped: bool,
     /// Since when it has been seen running.
     running_since: Option<Duration>,
     /// The last end that was counted, as the runtime dates it.
@@ -114,15 +116,24 @@ impl Track {
             Progress::Began(step) => {
                 self.busy = Some(step);
                 // Now, for what ends at once is seen to have ended before its start is told.
-                self.is_restart = step == Step::Start && self.counted_end.is_some() && !self.again;
+                let has_ended = self.counted_end.is_some() && !self.was_stopped;
+                self.is_restart = step == Step::Start && has_ended && !self.again;
+                self.was_stopped |= matches!(step, Step::Stop(_));
             }
             Progress::Did(step) => {
-                if step == Step::Start {
-                    self.started();
+                match step {
+                    Step::Start => self.started(),
+                    Step::Resume => self.again = false,
+                    _ => (),
                 }
-                (self.error, self.failures, self.retry_at) = (None, 0, None);
+                (self.error, self.retry_at) = (None, None);
+                // What comes before the step that fails succeeds every time.
+                if !matches!(step, Step::Prepare | Step::Create) {
+                    self.failures = 0;
+                }
             }
-            Progress::Failed(_, reason) => {
+            Progress::Failed(step, reason) => {
+                self.was_stopped &= !matches!(step, Step::Stop(_));
                 self.retry_at = Some(now + wait(self.failures));
                 self.failures = self.failures.saturating_add(1);
                 self.error = Some(reason);
@@ -133,7 +144,7 @@ impl Track {
 
     fn started(&mut self) {
         self.restarts = self.restarts.saturating_add(u32::from(self.is_restart));
-        (self.again, self.is_restart) = (false, false);
+        (self.again, self.is_restart, self.was_stopped) = (false, false, false);
     }
 
     fn observe(&mut self, state: &InstanceState, now: Duration) {
@@ -144,15 +155,25 @@ impl Track {
                     self.ends = 0;
                 }
             }
-            InstanceState::Ended { at, .. } if self.counted_end != Some(*at) => {
+            // One that stands still is let go on as one that ended is started: at once, then after
+            // longer and longer waits.
+            InstanceState::Ended { at, .. } | InstanceState::Paused { at, .. }
+                if self.counted_end != Some(*at) =>
+            {
                 self.counted_end = Some(*at);
                 self.running_since = None;
+                if self.was_stopped {
+                    return;
+                }
                 self.restart_wait =
                     if self.ends == 0 { Duration::ZERO } else { wait(self.ends - 1) };
                 self.restart_at = Some(now + self.restart_wait);
                 self.ends = self.ends.saturating_add(1);
             }
-            InstanceState::Ended { .. } | InstanceState::Made | InstanceState::Broken { .. } => (),
+            InstanceState::Ended { .. }
+            | InstanceState::Paused { .. }
+            | InstanceState::Made
+            | InstanceState::Broken { .. } => (),
         }
     }
 }
@@ -212,6 +233,20 @@ mod tests {
     }
 
     #[test]
+    fn an_end_that_somebody_asked_for_is_no_reason_to_wait_and_no_restart() {
+        let mut track = Track::default();
+        for at in 1..5_u32 {
+            track.progress(Progress::Began(Step::Start), seconds(at.into()));
+            track.progress(Progress::Did(Step::Start), seconds(at.into()));
+            let stop = Step::Stop(Duration::ZERO);
+            track.progress(Progress::Began(stop), seconds(at.into()));
+            track.observe(&ended(at.into()), seconds(at.into()));
+            track.progress(Progress::Did(stop), seconds(at.into()));
+        }
+        assert_eq!((track.restarts, track.restart_at), (0, None));
+    }
+
+    #[test]
     fn an_end_that_is_seen_twice_counts_once() {
         let mut track = Track::default();
         track.observe(&ended(7), seconds(1));
@@ -227,8 +262,20 @@ mod tests {
             track.progress(fail.clone(), seconds(0));
             assert_eq!(track.retry_at, Some(seconds(expected)));
         }
-        track.progress(Progress::Did(Step::Prepare), seconds(1));
+        track.progress(Progress::Did(Step::Start), seconds(1));
         assert_eq!((track.retry_at, track.failures, track.error), (None, 0, None));
+    }
+
+    #[test]
+    fn a_later_step_that_fails_waits_longer_each_time_too() {
+        let mut track = Track::default();
+        for expected in [10, 20, 40] {
+            track.progress(Progress::Did(Step::Prepare), seconds(0));
+            track.progress(Progress::Did(Step::Create), seconds(0));
+            let failed = Progress::Failed(Step::Start, "its port is taken".to_owned());
+            track.progress(failed, seconds(0));
+            assert_eq!(track.retry_at, Some(seconds(expected)));
+        }
     }
 
     #[test]

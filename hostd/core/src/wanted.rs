@@ -79,12 +79,7 @@ impl Wanted {
     /// How long it may take to end.
     #[must_use]
     pub fn grace(&self) -> Duration {
-        let seconds = match self.assigned.spec.body() {
-            Some(Body::Container(container)) => container.stop_grace_s.unwrap_or(CONTAINER_GRACE_S),
-            Some(Body::Vm(vm)) => vm.stop_grace_s.unwrap_or(VM_GRACE_S),
-            None => CONTAINER_GRACE_S,
-        };
-        Duration::from_secs(seconds.into())
+        grace(&self.assigned.spec)
     }
 
     /// Whether it takes something of the host's of which there is only one, as a port.
@@ -115,9 +110,20 @@ impl Wanted {
     }
 }
 
-/// How long an instance that nobody wants any more has to end.
+/// How long a workload may take to end.
 #[must_use]
-pub fn unwanted_grace(kind: Kind) -> Duration {
+pub fn grace(spec: &WorkloadSpec) -> Duration {
+    let seconds = match spec.body() {
+        Some(Body::Container(container)) => container.stop_grace_s,
+        Some(Body::Vm(vm)) => vm.stop_grace_s,
+        None => None,
+    };
+    seconds.map_or_else(|| default_grace(spec.kind), |seconds| Duration::from_secs(seconds.into()))
+}
+
+/// How long an instance may take to end when nothing says how long.
+#[must_use]
+pub fn default_grace(kind: Kind) -> Duration {
     let seconds = if kind == Kind::Vm { VM_GRACE_S } else { CONTAINER_GRACE_S };
     Duration::from_secs(seconds.into())
 }

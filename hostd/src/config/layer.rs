@@ -1,6 +1,7 @@
 //! One file of the configuration, as a person writes it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{Config, Machines};
 use crate::registries;
+use crate::server::remote::Listen;
 
 /// systemd's watchdog ends a `hostd` that is silent for 30 s, and a round itself may take 15 s:
 /// `systemctl` 10, `agetty` 5.
@@ -38,6 +40,17 @@ pub(super) struct Layer {
     machines: MachinesTable,
     #[serde(default)]
     registries: registries::Written,
+    listen: Option<ListenTable>,
+}
+
+/// All of it or nothing: half of it would be a port without a lock.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListenTable {
+    address: SocketAddr,
+    certificate: Spanned<PathBuf>,
+    key: Spanned<PathBuf>,
+    client_ca: Spanned<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -109,6 +122,14 @@ impl Layer {
         self.machines.lay_over(&mut config.machines);
         self.policy.lay_over(&mut config.policy);
         config.registries.lay_over(self.registries);
+        if let Some(ListenTable { address, certificate, key, client_ca }) = self.listen {
+            config.listen = Some(Listen {
+                address,
+                certificate: certificate.into_inner(),
+                key: key.into_inner(),
+                client_ca: client_ca.into_inner(),
+            });
+        }
     }
 
     fn mistakes(&self, source: Source<'_>) -> Vec<Mistake> {
@@ -128,8 +149,12 @@ impl Layer {
             found.push(source.mistake(unit.span(), "this is not the name of a unit", hint));
         }
         found.extend(self.policy.mistakes(source));
-        let paths = [&self.containers.socket, &self.containers.certs_d];
-        for path in paths.into_iter().flatten().filter(|path| !path.as_ref().is_absolute()) {
+        let files = self
+            .listen
+            .iter()
+            .flat_map(|listen| [&listen.certificate, &listen.key, &listen.client_ca].into_iter());
+        let paths = [&self.containers.socket, &self.containers.certs_d].into_iter().flatten();
+        for path in paths.chain(files).filter(|path| !path.as_ref().is_absolute()) {
             found.push(source.mistake(path.span(), "this is no absolute path", ""));
         }
         found.extend(self.registries.mistakes(source));
@@ -233,6 +258,15 @@ mod tests {
         check("[policy]\nhost_paths = [\"srv\"]", "it begins with `/`");
         check("[policy]\ndevices = [\"/etc/passwd\"]", "it begins with `/dev/`");
         check("[policy]\nraw_xml = true", "unknown key `raw_xml`");
+    }
+
+    #[test]
+    fn a_port_comes_with_its_certificates_or_not_at_all() {
+        check("[listen]\naddress = \"0.0.0.0:9443\"\n", "the key `certificate` is missing");
+        let files = "certificate = \"c\"\nkey = \"/k\"\nclient_ca = \"/a\"\n";
+        let text = format!("[listen]\naddress = \"[::]:9443\"\n{files}");
+        check(&text, "hostd.toml:3:15: this is no absolute path");
+        check(&text.replace("[::]:9443", "9443"), "socket address");
     }
 
     #[test]

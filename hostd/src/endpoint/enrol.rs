@@ -6,6 +6,7 @@ use basalt_api::enrol::{ENROL_PATH, EnrolAnswer, EnrolRequest, JoinString};
 use basalt_api::fault::Fault;
 use basalt_api::id::{MAX_NAME, Name};
 use basalt_https::{Client, Trust};
+use hostd_core::books;
 use hyper::{Method, StatusCode};
 
 use super::{Ground, SHORT, Standing, pause};
@@ -93,9 +94,7 @@ fn name(hostname: &str) -> Result<Name> {
 
 async fn forget_the_set(ground: &Ground) -> Result<()> {
     let forget = |ledger: &mut basalt_api::ledger::Ledger| {
-        ledger.assigned = None;
-        ledger.local.clear();
-        ledger.held.clear();
+        books::begin_anew(ledger);
         Ok(())
     };
     Ok(ground.books.change(forget).await?)

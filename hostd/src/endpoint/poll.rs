@@ -42,6 +42,8 @@ struct Poll {
     facts: Option<basalt_api::capacity::HostFacts>,
     wait_s: u64,
     failures: u32,
+    /// Which of the endpoint's URLs is asked; the next one's turn comes when it is in vain.
+    turn: usize,
     /// The endpoint wants to see the set of the ledger.
     wants_set: bool,
 }
@@ -80,6 +82,7 @@ pub(super) async fn for_ever(ground: Ground, enrolled: Enrolled) -> Result<()> {
         facts,
         wait_s: FIRST_WAIT_S,
         failures: 0,
+        turn: 0,
         wants_set: false,
     };
     poll.wait_for_picture().await;
@@ -245,14 +248,16 @@ impl Poll {
         });
     }
 
-    /// The endpoint's URLs take turns while questions are in vain.
+    /// The endpoint's URLs take turns while questions are in vain; the one that answered serves for
+    /// logs and certificates too.
     fn url(&self) -> String {
         let urls = &self.enrolled.urls;
-        urls[self.failures as usize % urls.len()].clone()
+        urls[self.turn % urls.len()].clone()
     }
 
     async fn recover(&mut self, vain: Vain) {
         self.failures = self.failures.saturating_add(1);
+        self.turn = self.turn.wrapping_add(1);
         self.line = None;
         if let Standing::Away(reason) | Standing::Frozen(reason) = &vain.standing {
             tracing::warn!(failures = self.failures, "{reason}");

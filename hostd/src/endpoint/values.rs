@@ -6,14 +6,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use async_trait::async_trait;
 use basalt_api::fault::Fault;
 use basalt_api::id::Name;
 use basalt_api::secret::{self, SecretValue};
 use basalt_api::set::Assigned;
 use basalt_durable::PRIVATE;
-use basalt_https::Client;
+use basalt_https::{Client, HttpsError};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use hyper::{Method, StatusCode};
@@ -30,25 +30,47 @@ const NONCE: usize = 24;
 /// Asks the endpoint for values, and keeps them.
 pub struct EndpointSecrets {
     folder: PathBuf,
-    ask: std::sync::Mutex<Option<(Enrolled, String)>>,
-    client: Mutex<Option<Client>>,
+    ask: std::sync::Mutex<Option<Whom>>,
+    line: Mutex<Option<Line>>,
+}
+
+/// Whom to ask.
+#[derive(Clone)]
+struct Whom {
+    enrolled: Enrolled,
+    /// The host's key in PEM.
+    key: String,
+}
+
+/// A connection that served, or the lack of one.
+struct Line {
+    /// Who asks by it.
+    enrolled: Enrolled,
+    /// Which of its URLs it leads to.
+    turn: usize,
+    client: Option<Client>,
+}
+
+/// Why one of the endpoint's URLs gave no value.
+enum Failure {
+    /// It does not answer, or cannot: another one may.
+    Next(anyhow::Error),
+    /// The endpoint refuses.
+    Refused(anyhow::Error),
 }
 
 impl EndpointSecrets {
     /// Keeps them in `folder`, under a key beside them.
     #[must_use]
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder, ask: std::sync::Mutex::default(), client: Mutex::default() }
+        Self { folder, ask: std::sync::Mutex::default(), line: Mutex::default() }
     }
 
     /// Says whom to ask from now on.
     pub(super) fn ask_with(&self, enrolled: &Enrolled, key: &KeyPair) {
         let mut ask = self.ask.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if ask.as_ref().is_none_or(|(known, _)| known != enrolled) {
-            *ask = Some((enrolled.clone(), key.serialize_pem()));
-            if let Ok(mut client) = self.client.try_lock() {
-                *client = None;
-            }
+        if ask.as_ref().is_none_or(|known| known.enrolled != *enrolled) {
+            *ask = Some(Whom { enrolled: enrolled.clone(), key: key.serialize_pem() });
         }
     }
 
@@ -61,29 +83,39 @@ impl EndpointSecrets {
         Ok(value)
     }
 
+    /// Asks the endpoint at its URLs in turn, each once.
     async fn fetch(&self, name: &Name, version: u64) -> Result<Vec<u8>> {
         let ask = self.ask.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        let Some((enrolled, key)) = ask else {
+        let Some(Whom { enrolled, key }) = ask else {
             bail!(
                 "its value is not here yet, and the endpoint was not heard since `hostd` started"
             );
         };
-        let mut client = self.client.lock().await;
-        let connected = match client.take() {
-            Some(connected) => connected,
-            None => super::client(&enrolled, &enrolled.urls[0], &KeyPair::from_pem(&key)?)?,
-        };
-        let connected = client.insert(connected);
-        let path = secret::path(name, version);
-        let answer = connected.ask(Method::GET, &path, bytes::Bytes::new(), SHORT).await?;
-        if answer.status != StatusCode::OK {
-            match serde_json::from_slice::<Fault>(&answer.body) {
-                Ok(fault) => bail!("{fault}"),
-                Err(_) => bail!("the endpoint answers `{}`", answer.status),
+        let key = KeyPair::from_pem(&key)?;
+        let mut line = self.line.lock().await;
+        let known = line.take().filter(|line| line.enrolled == enrolled);
+        let mut now = known.unwrap_or(Line { enrolled, turn: 0, client: None });
+        let mut last = None;
+        for _ in 0..now.enrolled.urls.len() {
+            match now.ask(&key, name, version).await {
+                Ok(value) => {
+                    *line = Some(now);
+                    return Ok(value);
+                }
+                Err(Failure::Refused(error)) => {
+                    *line = Some(now);
+                    return Err(error);
+                }
+                Err(Failure::Next(error)) => {
+                    tracing::warn!(url = now.url(), "cannot fetch a secret: {error:#}");
+                    last = Some(error);
+                    now = Line { turn: now.turn + 1, client: None, ..now };
+                }
             }
         }
-        let value: SecretValue = serde_json::from_slice(&answer.body)?;
-        value.bytes().context("the endpoint's answer is no secret")
+        // The next question begins where this one ended.
+        *line = Some(now);
+        Err(last.context("the endpoint has no URL")?)
     }
 
     fn kept(&self, name: &Name, version: u64) -> Result<Option<Vec<u8>>> {
@@ -143,6 +175,36 @@ impl EndpointSecrets {
 
     fn path(&self, name: &Name, version: u64) -> PathBuf {
         self.folder.join(label(name, version))
+    }
+}
+
+impl Line {
+    fn url(&self) -> &str {
+        let urls = &self.enrolled.urls;
+        urls.get(self.turn % urls.len().max(1)).map_or("", String::as_str)
+    }
+
+    async fn ask(&mut self, key: &KeyPair, name: &Name, version: u64) -> Result<Vec<u8>, Failure> {
+        let next = |error: HttpsError| Failure::Next(error.into());
+        let client = match self.client.take() {
+            Some(client) => client,
+            None => super::client(&self.enrolled, self.url(), key).map_err(next)?,
+        };
+        let client = self.client.insert(client);
+        let path = secret::path(name, version);
+        let answer = client.ask(Method::GET, &path, bytes::Bytes::new(), SHORT).await;
+        let answer = answer.map_err(next)?;
+        if answer.status != StatusCode::OK {
+            let said = match serde_json::from_slice::<Fault>(&answer.body) {
+                Ok(fault) => anyhow!("{fault}"),
+                Err(_) => anyhow!("the endpoint answers `{}`", answer.status),
+            };
+            let is_ill = answer.status.is_server_error();
+            return Err(if is_ill { Failure::Next(said) } else { Failure::Refused(said) });
+        }
+        let value = serde_json::from_slice::<SecretValue>(&answer.body).ok();
+        let value = value.and_then(|value| value.bytes());
+        value.context("the endpoint's answer is no secret").map_err(Failure::Next)
     }
 }
 

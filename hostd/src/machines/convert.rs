@@ -46,6 +46,9 @@ pub(super) fn instance(seen: Seen) -> Instance {
         state: match seen.state {
             SeenState::Made => InstanceState::Made,
             SeenState::Running { since } => InstanceState::Running { since },
+            SeenState::Paused { at, reason, may_resume } => {
+                InstanceState::Paused { at, reason, may_resume }
+            }
             SeenState::Ended { code, at, note } => InstanceState::Ended { code, at, note },
             SeenState::Broken { reason } => InstanceState::Broken { reason },
         },

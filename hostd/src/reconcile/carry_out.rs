@@ -51,6 +51,7 @@ impl Task {
             Step::Prepare => self.runtime.prepare(&self.make_with_secrets().await?).await,
             Step::Create => self.runtime.create(&self.make_with_secrets().await?).await,
             Step::Start => self.start().await?,
+            Step::Resume => self.runtime.start(uid).await,
             Step::Stop(grace) => self.runtime.stop(uid, grace).await,
             Step::Remove(data) => self.runtime.remove(uid, data).await,
         };

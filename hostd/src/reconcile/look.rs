@@ -21,6 +21,11 @@ impl Loop {
             seen(&runtimes.machines, wants(Kind::Vm)),
         );
         self.stale = Kinds::NONE;
+        for (kind, seen) in [(Kind::Container, &containers), (Kind::Vm, &machines)] {
+            if matches!(seen, Some(Seen::Unavailable(_))) {
+                self.ground.metrics.failed_look(kind);
+            }
+        }
         if let Some(containers) = containers {
             self.observed.containers = containers;
         }

@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use basalt_api::id::WorkloadUid;
 use basalt_api::ledger::Ledger;
 use bytes::Bytes;
-use hostd_core::books::{apply_local, delete_local};
+use hostd_core::books::{Orphan, apply_local, delete_local};
 use hostd_core::instance::{Instance, InstanceState};
+use hostd_core::ledger::Place;
 use hostd_core::step::Data;
 use tokio::sync::Notify;
 
@@ -33,6 +34,8 @@ struct State {
     without_image: BTreeSet<String>,
     /// Names whose image never arrives.
     stuck: BTreeSet<String>,
+    /// The time that each had to end.
+    graces: Vec<u64>,
     is_away: bool,
     looks: u32,
     created: u32,
@@ -102,7 +105,8 @@ impl Runtime for Memory {
         Ok(())
     }
 
-    async fn stop(&self, uid: WorkloadUid, _: Duration) -> Result<(), RuntimeError> {
+    async fn stop(&self, uid: WorkloadUid, grace: Duration) -> Result<(), RuntimeError> {
+        self.state().graces.push(grace.as_secs());
         if let Some(instance) = self.state().instances.get_mut(&uid) {
             instance.state = InstanceState::Ended { code: Some(137), at: 9, note: None };
         }
@@ -166,6 +170,7 @@ impl Host {
             copy,
             heard,
             events: Arc::default(),
+            metrics: Arc::default(),
             picture: show,
             again: mpsc::channel(1).1,
         }));
@@ -189,7 +194,14 @@ impl Host {
     }
 
     async fn apply(&self, name: &str) {
-        let text = format!(r#"{{"name":"{name}","kind":"container","container":{{"image":"a"}}}}"#);
+        self.apply_with_grace(name, 10).await;
+    }
+
+    async fn apply_with_grace(&self, name: &str, seconds: u32) {
+        let text = format!(
+            r#"{{"name":"{name}","kind":"container",
+                "container":{{"image":"a","stop_grace_s":{seconds}}}}}"#
+        );
         let spec = serde_json::from_str(&text).unwrap();
         let uid = WorkloadUid(uuid::Uuid::new_v4());
         let apply = move |ledger: &mut Ledger| apply_local(ledger, spec, uid);
@@ -202,7 +214,8 @@ impl Host {
             let one = |status: &WorkloadStatus| format!("{}={}", status.name, status.state);
             picture.statuses.iter().map(one).collect::<Vec<_>>().join(" ")
         };
-        let wait = self.picture.wait_for(|picture| shown(picture) == expected);
+        let is_so = |picture: &Arc<Picture>| picture.is_known && shown(picture) == expected;
+        let wait = self.picture.wait_for(is_so);
         if tokio::time::timeout(DEADLINE, wait).await.is_err() {
             let picture = self.picture.borrow();
             panic!("expected {expected}, it is {}: {picture:?}", shown(&picture));
@@ -218,6 +231,51 @@ async fn what_is_applied_runs_and_what_is_deleted_goes() {
     host.books.change(|ledger| delete_local(ledger, "web")).await.unwrap();
     host.becomes("").await;
     assert!(host.runtime.state().instances.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_deleted_has_its_own_time_to_end_although_hostd_died_between() {
+    let mut host = Host::new();
+    host.apply_with_grace("web", 77).await;
+    host.becomes("web=running").await;
+    host.task.abort();
+    host.books.change(|ledger| delete_local(ledger, "web")).await.unwrap();
+    let mut host = host.comes_back();
+    host.becomes("").await;
+    assert_eq!(host.runtime.state().graces, [77]);
+}
+
+#[tokio::test]
+async fn what_an_older_copy_of_the_ledger_does_not_know_is_left_alone() {
+    let mut host = Host::new();
+    host.apply("web").await;
+    host.becomes("web=running").await;
+    host.task.abort();
+    // The copy that knew it is damaged; the one before it serves.
+    let folder = host.folder.path().to_owned();
+    let sequence = host.books.known().unwrap().sequence;
+    std::fs::write(folder.join(Place::of(sequence).file_name()), "torn").unwrap();
+    let mut host = host.comes_back();
+    host.becomes("web=running").await;
+    let status = host.picture.borrow().statuses[0].clone();
+    assert_eq!(status.source, basalt_api::report::Source::Orphaned);
+    let orphan = Orphan { uid: status.uid, name: status.name, kind: status.kind };
+    host.books.change(move |ledger| books::purge(ledger, &orphan)).await.unwrap();
+    host.becomes("").await;
+    assert!(host.runtime.state().instances.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_ledger_forgets_what_is_gone() {
+    let mut host = Host::new();
+    host.apply("web").await;
+    host.becomes("web=running").await;
+    host.books.change(|ledger| delete_local(ledger, "web")).await.unwrap();
+    host.becomes("").await;
+    let mut known = host.books.watch();
+    assert_eq!(known.borrow().as_ref().unwrap().leaving.len(), 1);
+    let forgotten = known.wait_for(|known| known.as_ref().unwrap().leaving.is_empty());
+    tokio::time::timeout(Duration::from_secs(600), forgotten).await.unwrap().unwrap();
 }
 
 #[tokio::test]

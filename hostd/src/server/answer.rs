@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body_util::{BodyExt, BodyStream, Full, StreamBody};
 use hyper::body::{Bytes, Frame};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
@@ -17,6 +17,10 @@ pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 pub(super) fn json<T: Serialize>(value: &T) -> Response<Body> {
     let body = serde_json::to_vec(value).unwrap_or_default();
     response(StatusCode::OK, "application/json", body)
+}
+
+pub(super) fn text(kind: &'static str, text: String) -> Response<Body> {
+    response(StatusCode::OK, kind, text.into_bytes())
 }
 
 /// An error as RFC 9457 has it; what follows `hint: ` in the text becomes the hint.
@@ -36,6 +40,17 @@ pub(super) fn problem(code: StatusCode, text: &str) -> Response<Body> {
 pub(super) fn stream(kind: &'static str, bytes: mpsc::Receiver<Bytes>) -> Response<Body> {
     let frames = ReceiverStream::new(bytes).map(|bytes| Ok(Frame::data(bytes)));
     with_kind(Response::new(StreamBody::new(frames).boxed_unsync()), kind)
+}
+
+/// The same answer; `kept` is dropped with its body, once it was sent or nobody reads it any more.
+pub(super) fn holding<T: Send + 'static>(answer: Response<Body>, kept: T) -> Response<Body> {
+    answer.map(|body| {
+        let frames = BodyStream::new(body).map(move |frame| {
+            let _kept = &kept;
+            frame
+        });
+        StreamBody::new(frames).boxed_unsync()
+    })
 }
 
 fn response(code: StatusCode, kind: &'static str, body: Vec<u8>) -> Response<Body> {

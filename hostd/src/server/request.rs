@@ -1,16 +1,21 @@
 //! Everything that can be asked of `hostd`: HTTP is parsed into it, and nothing else exists.
 
 use basalt_api::STATUS_PATH;
-use basalt_api::local::{EVENTS_PATH, PLAN_PATH, WORKLOADS_PATH};
+use basalt_api::local::{EVENTS_PATH, METRICS_PATH, PLAN_PATH, WORKLOADS_PATH};
 use hyper::{Method, StatusCode};
 
 use crate::runtime::LogsWanted;
+
+/// Where Prometheus looks when nobody tells it another place.
+const USUAL_METRICS_PATH: &str = "/metrics";
 
 /// A question or a wish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Asked {
     /// How the host is.
     Status,
+    /// Numbers for Prometheus.
+    Metrics,
     /// How the workloads are.
     Workloads,
     /// What would be done now.
@@ -27,6 +32,10 @@ pub(super) enum Asked {
     Start(String),
     /// The operator keeps it stopped.
     Stop(String),
+    /// An orphan of this name becomes the host's own; its spec may be in the body.
+    Adopt(String),
+    /// An orphan of this name goes with its data.
+    Purge(String),
     /// What a workload writes.
     Logs(String, LogsWanted),
 }
@@ -74,7 +83,9 @@ impl Asked {
             ("", _) => Err(NotAsked::Method("GET, DELETE")),
             ("start", "POST") => Ok(Self::Start(name)),
             ("stop", "POST") => Ok(Self::Stop(name)),
-            ("start" | "stop", _) => Err(NotAsked::Method("POST")),
+            ("adopt", "POST") => Ok(Self::Adopt(name)),
+            ("purge", "POST") => Ok(Self::Purge(name)),
+            ("start" | "stop" | "adopt" | "purge", _) => Err(NotAsked::Method("POST")),
             ("logs", "GET") => Ok(Self::Logs(name, logs_wanted(query)?)),
             ("logs", _) => Err(NotAsked::Method("GET")),
             _ => Err(NotAsked::NoSuchPath),
@@ -84,6 +95,7 @@ impl Asked {
     fn of_fixed_path(method: &Method, path: &str, query: &str) -> Result<Self, NotAsked> {
         match (path, method.as_str()) {
             (STATUS_PATH, "GET") => Ok(Self::Status),
+            (METRICS_PATH | USUAL_METRICS_PATH, "GET") => Ok(Self::Metrics),
             (WORKLOADS_PATH, "GET") => Ok(Self::Workloads),
             (WORKLOADS_PATH, "POST") => Ok(Self::Apply),
             (PLAN_PATH, "GET") => Ok(Self::Plan),
@@ -92,8 +104,19 @@ impl Asked {
                 Ok(Self::Events { after, follow: truth(query, "follow")? })
             }
             (WORKLOADS_PATH, _) => Err(NotAsked::Method("GET, POST")),
-            (STATUS_PATH | PLAN_PATH | EVENTS_PATH, _) => Err(NotAsked::Method("GET")),
+            (STATUS_PATH | METRICS_PATH | USUAL_METRICS_PATH | PLAN_PATH | EVENTS_PATH, _) => {
+                Err(NotAsked::Method("GET"))
+            }
             _ => Err(NotAsked::NoSuchPath),
+        }
+    }
+
+    /// Whether the answer goes on until somebody ends it.
+    pub(super) fn follows(&self) -> bool {
+        match self {
+            Self::Events { follow, .. } => *follow,
+            Self::Logs(_, wanted) => wanted.follow,
+            _ => false,
         }
     }
 
@@ -101,11 +124,18 @@ impl Asked {
     pub(super) fn needs_root(&self) -> bool {
         match self {
             Self::Status
+            | Self::Metrics
             | Self::Workloads
             | Self::Plan
             | Self::Describe(_)
             | Self::Events { .. } => false,
-            Self::Apply | Self::Delete(_) | Self::Start(_) | Self::Stop(_) | Self::Logs(..) => true,
+            Self::Apply
+            | Self::Delete(_)
+            | Self::Start(_)
+            | Self::Stop(_)
+            | Self::Adopt(_)
+            | Self::Purge(_)
+            | Self::Logs(..) => true,
         }
     }
 }
@@ -144,6 +174,8 @@ mod tests {
         let web = || "web".to_owned();
         let logs = |tail, follow| Asked::Logs(web(), LogsWanted { tail, follow });
         check("GET /v1/status", Ok(Asked::Status));
+        check("GET /v1/metrics", Ok(Asked::Metrics));
+        check("GET /metrics", Ok(Asked::Metrics));
         check("GET /v1/workloads", Ok(Asked::Workloads));
         check("POST /v1/workloads", Ok(Asked::Apply));
         check("GET /v1/plan", Ok(Asked::Plan));
@@ -151,6 +183,8 @@ mod tests {
         check("DELETE /v1/workloads/web", Ok(Asked::Delete(web())));
         check("POST /v1/workloads/web/start", Ok(Asked::Start(web())));
         check("POST /v1/workloads/web/stop", Ok(Asked::Stop(web())));
+        check("POST /v1/workloads/web/adopt", Ok(Asked::Adopt(web())));
+        check("POST /v1/workloads/web/purge", Ok(Asked::Purge(web())));
         check("GET /v1/workloads/web/logs?follow=true&tail=5", Ok(logs(Some(5), true)));
         check("GET /v1/workloads/web/logs", Ok(logs(None, false)));
         check("GET /v1/events?after=7", Ok(Asked::Events { after: 7, follow: false }));
@@ -163,6 +197,7 @@ mod tests {
         check("GET /v1/../etc/shadow", Err(NotAsked::NoSuchPath));
         check("GET /v1/workloads/../x", Err(NotAsked::NoSuchPath));
         check("GET /v1/workloads/a%2fb", Err(NotAsked::NoSuchPath));
+        check("GET /v1/workloads/web/purge", Err(NotAsked::Method("POST")));
         check("POST /v1/workloads/web/exec", Err(NotAsked::NoSuchPath));
         check("GET /v1/workloads/web/logs?tail=many", Err(NotAsked::Query));
         check("GET /", Err(NotAsked::NoSuchPath));
@@ -173,8 +208,8 @@ mod tests {
         let name = || "a".to_owned();
         let logs = LogsWanted { tail: None, follow: false };
         let events = Asked::Events { after: 0, follow: true };
-        for open in [Asked::Status, Asked::Workloads, Asked::Plan, Asked::Describe(name()), events]
-        {
+        let open = [Asked::Status, Asked::Metrics, Asked::Workloads, Asked::Plan];
+        for open in open.into_iter().chain([Asked::Describe(name()), events]) {
             assert!(!open.needs_root(), "{open:?}");
         }
         let closed = [
@@ -182,6 +217,8 @@ mod tests {
             Asked::Delete(name()),
             Asked::Start(name()),
             Asked::Stop(name()),
+            Asked::Adopt(name()),
+            Asked::Purge(name()),
             Asked::Logs(name(), logs),
         ];
         for closed in closed {

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use basalt_api::id::WorkloadUid;
 use basalt_api::local::{
-    ApplyAnswer, ApplyRequest, ApplyResult, MAX_REQUEST_BYTES, PlanAnswer, WorkloadDescription,
-    WorkloadList,
+    AdoptRequest, ApplyAnswer, ApplyRequest, ApplyResult, MAX_REQUEST_BYTES, PlanAnswer,
+    WorkloadDescription, WorkloadList,
 };
-use basalt_api::report::WorkloadStatus;
+use basalt_api::report::{Source, WorkloadStatus};
+use basalt_api::status::HostStatus;
 use basalt_api::validate;
-use hostd_core::books::{self, Applied, Hold, Refused};
+use hostd_core::books::{self, Applied, Hold, Orphan, Refused};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, HeaderValue};
@@ -17,34 +18,55 @@ use hyper::{Request, Response, StatusCode};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::Ground;
 use super::answer::{self, Body};
 use super::request::{Asked, NotAsked};
+use super::{Ground, Peer};
 use crate::books::BooksError;
 use crate::clock;
+use crate::metrics;
 use crate::runtime::{Failure, LogsWanted};
 
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long somebody who follows may take to read what was written.
 const READER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the first look at the host may take; `hostctl` waits longer for its answer.
+const FIRST_LOOK: Duration = Duration::from_secs(20);
+
+/// Prometheus' text format.
+const METRICS_KIND: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 type Answer = Response<Body>;
 type Problem = (StatusCode, String);
 
-pub(super) async fn answer(request: Request<Incoming>, is_root: bool, ground: Ground) -> Answer {
+pub(super) async fn answer(request: Request<Incoming>, peer: &Peer, ground: Ground) -> Answer {
     let query = request.uri().query().unwrap_or_default();
     let asked = match Asked::parse(request.method(), request.uri().path(), query) {
         Ok(asked) => asked,
         Err(not_asked) => return refuse(not_asked),
     };
-    if asked.needs_root() && !is_root {
-        return answer::problem(StatusCode::FORBIDDEN, "only root may do that\nhint: use `sudo`");
+    if let Some(refusal) = peer.refusal().filter(|_| asked.needs_root()) {
+        return answer::problem(StatusCode::FORBIDDEN, refusal);
     }
+    let place = if asked.follows() { peer.follow().map(Some) } else { Some(None) };
+    let Some(place) = place else {
+        let text = "you follow as much already as one user may\nhint: end another `hostctl … -f`";
+        return answer::problem(StatusCode::SERVICE_UNAVAILABLE, text);
+    };
     match carry_out(asked, request, &ground).await {
-        Ok(answer) => answer,
+        Ok(answer) => match place {
+            Some(place) => answer::holding(answer, place),
+            None => answer,
+        },
         Err((code, text)) => answer::problem(code, &text),
     }
+}
+
+/// What somebody hears who has as many connections as one may.
+pub(super) fn no_place() -> Answer {
+    let text =
+        "there are too many connections to hostd\nhint: end some of yours, as `hostctl … -f`";
+    answer::problem(StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
 fn refuse(not_asked: NotAsked) -> Answer {
@@ -62,7 +84,11 @@ async fn carry_out(
     ground: &Ground,
 ) -> Result<Answer, Problem> {
     match asked {
-        Asked::Status => status(ground).await,
+        Asked::Status => Ok(answer::json(&status(ground).await?)),
+        Asked::Metrics => {
+            let status = status(ground).await?;
+            Ok(answer::text(METRICS_KIND, ground.metrics(&status)))
+        }
         Asked::Workloads => {
             let workloads = known_picture(ground).await?;
             Ok(answer::json(&WorkloadList { workloads }))
@@ -83,24 +109,52 @@ async fn carry_out(
         }
         Asked::Start(name) => hold(name, Hold::LetGo, ground).await,
         Asked::Stop(name) => hold(name, Hold::Keep, ground).await,
+        Asked::Adopt(name) => adopt(&name, request, ground).await,
+        Asked::Purge(name) => purge(&name, ground).await,
         Asked::Logs(name, wanted) => logs(&name, wanted, ground).await,
     }
 }
 
-async fn status(ground: &Ground) -> Result<Answer, Problem> {
+async fn status(ground: &Ground) -> Result<HostStatus, Problem> {
     // The first round ends within seconds; an answer before it would be a guess.
     let mut status = ground.status.clone();
-    let known = status.wait_for(Option::is_some).await;
+    let known = tokio::time::timeout(FIRST_LOOK, status.wait_for(Option::is_some)).await;
+    let known = known.map_err(|_| not_looked("the host"))?;
     let now = known.ok().and_then(|status| status.clone());
     let Some(mut status) = now else { return Err(stopping()) };
     status.uptime_s = clock::uptime().as_secs();
-    Ok(answer::json(&status))
+    Ok(status)
+}
+
+impl Ground {
+    fn metrics(&self, status: &HostStatus) -> String {
+        let ledger = self.books.known();
+        let assigned = ledger.as_ref().and_then(|ledger| ledger.assigned.as_ref());
+        let heard = *self.heard.borrow();
+        self.metrics.text(&metrics::Seen {
+            status,
+            picture: &self.picture.borrow(),
+            facts: &self.facts.borrow(),
+            silence: heard.map(|at| clock::uptime().saturating_sub(at)),
+            generation: assigned.map_or(0, |assigned| assigned.generation),
+        })
+    }
 }
 
 async fn known_picture(ground: &Ground) -> Result<Vec<WorkloadStatus>, Problem> {
     let mut picture = ground.picture.clone();
-    let known = picture.wait_for(|picture| picture.is_known).await.map_err(|_| stopping())?;
-    Ok(known.statuses.clone())
+    let known = tokio::time::timeout(FIRST_LOOK, picture.wait_for(|picture| picture.is_known));
+    let known = known.await.map_err(|_| not_looked("the workloads"))?;
+    Ok(known.map_err(|_| stopping())?.statuses.clone())
+}
+
+fn not_looked(at: &str) -> Problem {
+    let seconds = FIRST_LOOK.as_secs();
+    let text = format!(
+        "hostd has not finished its first look at {at} within {seconds} s\nhint: `journalctl -u \
+         hostd` says what it waits for"
+    );
+    (StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
 async fn describe(name: &str, ground: &Ground) -> Result<Answer, Problem> {
@@ -109,7 +163,7 @@ async fn describe(name: &str, ground: &Ground) -> Result<Answer, Problem> {
     let ledger = ground.books.known();
     let spec = ledger.iter().find_map(|ledger| {
         let set = ledger.assigned.iter().flat_map(|generation| &generation.set.workloads);
-        let all = ledger.local.iter().chain(set);
+        let all = ledger.local.iter().chain(set).chain(&ledger.forgotten);
         all.into_iter().find(|one| one.uid == status.uid).map(|one| one.spec.clone())
     });
     let mut events = ground.events.after(0);
@@ -176,6 +230,43 @@ async fn hold(name: String, hold: Hold, ground: &Ground) -> Result<Answer, Probl
     Ok(answer::json(&uid))
 }
 
+async fn adopt(name: &str, request: Request<Incoming>, ground: &Ground) -> Result<Answer, Problem> {
+    let AdoptRequest { spec } = read(request).await?;
+    if let Some(mistake) =
+        spec.as_ref().and_then(|spec| validate::mistakes(spec).into_iter().next())
+    {
+        return Err((StatusCode::BAD_REQUEST, format!("{name}: {mistake}")));
+    }
+    let orphan = orphan(name, ground).await?;
+    let uid = orphan.uid;
+    let adopt = move |ledger: &mut _| books::adopt(ledger, &orphan, spec);
+    ground.books.change(adopt).await.map_err(problem_of)?;
+    Ok(answer::json(&uid))
+}
+
+async fn purge(name: &str, ground: &Ground) -> Result<Answer, Problem> {
+    let orphan = orphan(name, ground).await?;
+    let uid = orphan.uid;
+    let purge = move |ledger: &mut _| books::purge(ledger, &orphan);
+    ground.books.change(purge).await.map_err(problem_of)?;
+    Ok(answer::json(&uid))
+}
+
+/// The orphan of this name or uid. One that is called like a workload that is wanted is meant all
+/// the same: only orphans are looked at.
+async fn orphan(name: &str, ground: &Ground) -> Result<Orphan, Problem> {
+    let statuses = known_picture(ground).await?;
+    let (orphans, others): (Vec<_>, Vec<_>) =
+        statuses.into_iter().partition(|status| status.source == Source::Orphaned);
+    match find(name, orphans) {
+        Ok(WorkloadStatus { uid, name, kind, .. }) => Ok(Orphan { uid, name, kind }),
+        Err((StatusCode::NOT_FOUND, _)) if find(name, others).is_ok() => {
+            Err(problem_of(Refused::NoOrphan(name.to_owned())))
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
 async fn logs(name: &str, wanted: LogsWanted, ground: &Ground) -> Result<Answer, Problem> {
     let status = find(name, known_picture(ground).await?)?;
     let Some(runtime) = ground.runtimes.of(status.kind) else {
@@ -208,14 +299,13 @@ fn events(after: u64, follow: bool, ground: &Ground) -> Answer {
                     return;
                 }
             }
-            tokio::select! {
-                // Cancel-safe: a change that was not awaited is still one.
-                changed = watch.changed(), if follow => if changed.is_err() { return },
-                () = send.closed() => return,
-                else => return,
-            }
             if !follow {
                 return;
+            }
+            tokio::select! {
+                // Cancel-safe, both: a change that was not awaited is still one.
+                changed = watch.changed() => if changed.is_err() { return },
+                () = send.closed() => return,
             }
         }
     });
@@ -249,4 +339,27 @@ fn problem_of(error: impl Into<BooksError>) -> Problem {
 
 fn stopping() -> Problem {
     (StatusCode::SERVICE_UNAVAILABLE, "hostd is stopping".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::unknown;
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_first_look_that_does_not_end_is_told() {
+        let root = tempfile::tempdir().unwrap();
+        let (tell_status, status) = tokio::sync::watch::channel(None);
+        let (tell_picture, picture) = tokio::sync::watch::channel(std::sync::Arc::default());
+        let ground = Ground { status, picture, ..unknown(root.path()) };
+        let (code, text) = super::status(&ground).await.unwrap_err();
+        assert_eq!(code, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(text.starts_with("hostd has not finished its first look at the host"), "{text}");
+        let (_, text) = known_picture(&ground).await.unwrap_err();
+        assert!(
+            text.contains("at the workloads within 20 s\nhint: `journalctl -u hostd`"),
+            "{text}"
+        );
+        drop((tell_status, tell_picture));
+    }
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use basalt_api::capacity::{Capacity, HostFacts, OsFacts, Taken};
-use basalt_api::status::{Boot, HostStatus};
+use basalt_api::status::HostStatus;
 use basalt_api::workload::Cpus;
 
 use crate::config::Config;
 use crate::paths::Paths;
 use crate::reconcile::memory_for_workloads_mib;
+use crate::show::boot_word;
 
 /// Free disk is told in steps: every byte that a workload writes would be news.
 const STEP_MIB: u64 = 1024;
@@ -45,17 +46,12 @@ impl Ground {
 }
 
 fn os(status: &HostStatus) -> OsFacts {
-    let boot = match status.boot {
-        Boot::Blessed => "blessed",
-        Boot::Trial => "trial",
-        Boot::Unknown => "unknown",
-    };
     OsFacts {
         image: status.image.clone(),
         version: status.version.clone(),
         commit: status.commit.clone(),
         slot: status.slot.clone(),
-        boot: boot.to_owned(),
+        boot: boot_word(status.boot).to_owned(),
         state: status.state.to_string(),
         problems: status.problems.iter().map(ToString::to_string).collect(),
     }

@@ -162,12 +162,83 @@ fn a_client_that_talks_nonsense_harms_nobody() {
 }
 
 #[test]
+fn events_end_where_nobody_follows() {
+    let host = Host::new();
+    let _hostd = host.start();
+    let events = host.hostctl(&["events"]);
+    assert_eq!((events.code, events.stdout.as_str()), (0, ""), "{}", events.stderr);
+}
+
+#[test]
 fn clients_that_say_nothing_leave_room_for_others() {
     let host = Host::new();
     let _hostd = host.start();
     let socket = host.path("run/hostd/hostd.sock");
     let _idle: Vec<_> = (0..20).map(|_| UnixStream::connect(&socket).unwrap()).collect();
     assert_eq!(host.status()["state"], "ready");
+}
+
+/// Connections of another user, who may connect, that ask this and go on listening. None where
+/// this cannot be.
+fn of_another_user(host: &Host, count: usize, request: &str) -> Option<Vec<UnixStream>> {
+    use std::os::unix::fs::PermissionsExt;
+    if !rustix::process::geteuid().is_root() {
+        assert!(std::env::var_os("BASALT_NO_SKIP").is_none(), "this test needs root");
+        eprintln!("skipped: who is another user, only root can play");
+        return None;
+    }
+    fs::set_permissions(host.path(""), fs::Permissions::from_mode(0o711)).unwrap();
+    let socket = host.path("run/hostd/hostd.sock");
+    let connect = || {
+        let mut client = UnixStream::connect(&socket).unwrap();
+        // One that is turned away may be closed already.
+        let _ = client.write_all(request.as_bytes());
+        client
+    };
+    std::thread::scope(|scope| {
+        let user = scope.spawn(|| {
+            // The kernel changes the thread alone; the group stays, which may connect.
+            rustix::thread::set_thread_uid(rustix::thread::Uid::from_raw(65_534)).unwrap();
+            (0..count).map(|_| connect()).collect::<Vec<_>>()
+        });
+        Some(user.join().expect("it connects"))
+    })
+}
+
+fn first_line(client: &mut UnixStream) -> String {
+    client.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+    let mut bytes = [0; 64];
+    let length = client.read(&mut bytes).unwrap_or(0);
+    String::from_utf8_lossy(&bytes[..length]).lines().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn followers_of_one_user_leave_room_for_root_and_for_its_own_questions() {
+    let host = Host::new();
+    let _hostd = host.start();
+    let follow = "GET /v1/events?follow=true HTTP/1.1\r\nHost: a\r\n\r\n";
+    let Some(mut followers) = of_another_user(&host, 12, follow) else { return };
+    let answered: Vec<String> = followers.iter_mut().map(first_line).collect();
+    let good = answered.iter().filter(|line| line.contains("200")).count();
+    let refused = answered.iter().filter(|line| line.contains("503")).count();
+    assert_eq!((good, refused), (8, 4), "{answered:?}");
+    let ask = "GET /v1/status HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut asks = of_another_user(&host, 1, ask).unwrap();
+    assert_eq!(first_line(&mut asks[0]), "HTTP/1.1 200 OK");
+}
+
+#[test]
+fn a_user_who_takes_every_place_keeps_neither_root_nor_the_gate_out() {
+    let host = Host::new();
+    let _hostd = host.start();
+    let follow = "GET /v1/events?follow=true HTTP/1.1\r\nHost: a\r\n\r\n";
+    let Some(_all) = of_another_user(&host, 200, follow) else { return };
+    assert_eq!(host.status()["state"], "ready");
+    assert_eq!(host.hostctl(&["gate", "--deadline", "5"]).code, 0);
+    let ask = "GET /v1/status HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut more = of_another_user(&host, 1, ask).unwrap();
+    let line = first_line(&mut more[0]);
+    assert!(line.is_empty() || line.contains("503"), "{line}");
 }
 
 #[test]

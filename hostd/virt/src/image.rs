@@ -1,10 +1,12 @@
 //! The cache of verified images: `images/<sha256>.<format>`. What is there under its name was
-//! verified and is never written again; whatever else is there is half and goes at the next start.
+//! verified and is never written again; whatever else is there is half and goes at the next start,
+//! but for downloads that broke off: for a while the next one goes on from there.
 
 mod address;
 mod bring;
 mod check;
 pub(crate) mod fetch;
+mod half;
 mod privileges;
 mod qcow;
 mod url;
@@ -26,6 +28,10 @@ pub(crate) use check::become_checker;
 
 /// How the names of half images begin.
 const HALF: &str = ".half-";
+/// How the names of downloads that can be gone on with begin.
+const PART: &str = ".part-";
+/// How long a download that broke off is kept since something came.
+const WORTH: Duration = Duration::from_secs(3600);
 /// How long an image that nobody uses yet stays: the machine that it was fetched for is made next.
 const FRESH: Duration = Duration::from_secs(3600);
 
@@ -68,21 +74,25 @@ pub(crate) fn sweep(store: &Store) -> io::Result<()> {
         let image = image?;
         let name = image.file_name().to_string_lossy().into_owned();
         let age = image.metadata()?.modified()?.elapsed().unwrap_or_default();
-        if !used.contains(&name) && !name.starts_with(HALF) && age >= FRESH {
+        let is_on_its_way = name.starts_with(HALF) || name.starts_with(PART);
+        if !used.contains(&name) && !is_on_its_way && age >= FRESH {
             basalt_durable::remove(&image.path())?;
         }
     }
     Ok(())
 }
 
-/// Removes what a cut left of downloads. Only where none is on its way.
+/// Removes what a cut left of downloads, but for what the next one goes on from. Only where none is
+/// on its way.
 ///
 /// # Errors
 /// The folder cannot be read, or a file cannot be removed.
 pub(crate) fn remove_halves(state: &Path) -> io::Result<()> {
     for image in fs::read_dir(images(state))? {
         let image = image?;
-        if image.file_name().to_string_lossy().starts_with(HALF) {
+        let name = image.file_name().to_string_lossy().into_owned();
+        let age = image.metadata()?.modified()?.elapsed().unwrap_or_default();
+        if name.starts_with(HALF) || (name.starts_with(PART) && age >= WORTH) {
             basalt_durable::remove(&image.path())?;
         }
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use basalt_api::id::WorkloadUid;
 use basalt_api::virt::{Disk, Refusal, RefusalKind, Settings};
+use virt::domain::Domain;
 use virt::error::ErrorNumber;
 use virt::sys;
 
@@ -16,7 +17,8 @@ use crate::clock;
 use crate::domain::Hypervisor;
 use crate::image;
 use crate::link::{Link, Open, is};
-use crate::record::{Now, Record};
+use crate::mark::Mark;
+use crate::record::{Now, Power, Record};
 use crate::store::Store;
 
 pub(crate) use stop::Stop;
@@ -40,13 +42,13 @@ impl Machines {
         Now { at: clock::now(), boot: &self.boot }
     }
 
-    /// Starts one that does not run.
+    /// Starts one that does not run, and lets one go on that stands still.
     pub(crate) fn start(&self, uid: WorkloadUid) -> Result<(), Refusal> {
         let open = self.link.open()?;
         let (domain, mark) = open.find(uid)?.ok_or_else(not_there)?;
         let is_active = domain.is_active();
         if is_active.map_err(|error| open.failed("cannot tell whether it runs", &error))? {
-            return Ok(());
+            return self.resume(&open, &domain, &mark);
         }
         // Noted before: a cut between the two is then an end, and the machine is started again.
         let before = self.store.record(uid);
@@ -54,6 +56,14 @@ impl Machines {
         let Err(error) = domain.create() else { return Ok(()) };
         self.note(uid, &before)?;
         Err(open.failed(&format!("cannot start `{}`", mark.name), &error))
+    }
+
+    fn resume(&self, open: &Open, domain: &Domain, mark: &Mark) -> Result<(), Refusal> {
+        let Some(Power::Paused(_)) = seen::power(open, domain)? else { return Ok(()) };
+        // Noted before: a pause that follows is another one.
+        self.note(mark.uid, &self.store.record(mark.uid).resumed())?;
+        let doing = format!("cannot let `{}` go on", mark.name);
+        domain.resume().map_err(|error| open.failed(&doing, &error))
     }
 
     /// Removes one that does not run, and its disk where that goes too.

@@ -12,6 +12,9 @@ use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::sys;
 
+/// More disks than a machine of ours has.
+const MAX_DISKS: u32 = 8;
+
 /// What libvirt tells of by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Event {
@@ -114,6 +117,22 @@ pub(crate) fn leased_addresses(domain: &Domain) -> Vec<String> {
     // SAFETY: the array itself is the caller's, by malloc; null may be freed.
     unsafe { virt_free(interfaces.cast()) };
     found
+}
+
+/// Whether a disk of a domain that stands still has no room on the host.
+pub(crate) fn is_out_of_space(domain: &Domain) -> bool {
+    const NONE: sys::virDomainDiskError =
+        sys::virDomainDiskError { disk: std::ptr::null_mut(), error: 0 };
+    let mut errors = [NONE; MAX_DISKS as usize];
+    // SAFETY: the domain is open, and the array has as many places as is said.
+    let count =
+        unsafe { sys::virDomainGetDiskErrors(domain.as_ptr(), errors.as_mut_ptr(), MAX_DISKS, 0) };
+    let found = &errors[..usize::try_from(count).unwrap_or(0)];
+    let no_space = sys::VIR_DOMAIN_DISK_ERROR_NO_SPACE.cast_signed();
+    let is_full = found.iter().any(|error| error.error == no_space);
+    // SAFETY: the names are the caller's, by malloc; each is freed once.
+    found.iter().for_each(|error| unsafe { virt_free(error.disk.cast()) });
+    is_full
 }
 
 unsafe extern "C" {

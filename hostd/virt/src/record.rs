@@ -12,6 +12,9 @@ pub(crate) struct Record {
     /// How it ended since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) end: Option<End>,
+    /// Since when it stands still, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) paused_at: Option<i64>,
 }
 
 /// A start.
@@ -38,7 +41,42 @@ pub(crate) struct End {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Power {
     On,
+    /// It has power, and its guest stands still.
+    Paused(Pause),
     Off(Why),
+}
+
+/// Why a guest stands still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pause {
+    /// The host's disk has no room for what it writes.
+    DiskFull,
+    /// Its disk cannot be written to or read.
+    DiskError,
+    /// Its watchdog found that it hangs.
+    Watchdog,
+    /// It panicked.
+    Panicked,
+    /// Somebody paused it, or left it so after a snapshot.
+    Somebody,
+}
+
+impl Pause {
+    /// The reason, for a person.
+    fn words(self) -> &'static str {
+        match self {
+            Self::DiskFull => "the host's disk is full, and it has to write",
+            Self::DiskError => "its disk cannot be written to or read",
+            Self::Watchdog => "its watchdog found that it hangs",
+            Self::Panicked => "it has panicked",
+            Self::Somebody => "somebody paused it in libvirt",
+        }
+    }
+
+    /// Whether to let it go on may help.
+    pub(crate) fn may_resume(self) -> bool {
+        matches!(self, Self::DiskFull | Self::DiskError)
+    }
 }
 
 /// Why a machine has no power.
@@ -70,25 +108,46 @@ pub(crate) struct Now<'a> {
 impl Record {
     /// It is started now.
     pub(crate) fn started(now: Now<'_>) -> Self {
-        Self { start: Some(Start { at: now.at, boot: now.boot.to_owned() }), end: None }
+        let start = Some(Start { at: now.at, boot: now.boot.to_owned() });
+        Self { start, end: None, paused_at: None }
+    }
+
+    /// It is let go on: when it stands still once more, that is another time.
+    pub(crate) fn resumed(self) -> Self {
+        Self { paused_at: None, ..self }
     }
 
     /// What follows from what libvirt says: how the machine is, and the record from here on.
     pub(crate) fn see(self, power: Power, now: Now<'_>) -> (SeenState, Self) {
+        if let Power::Paused(why) = power {
+            return self.see_paused(why, now);
+        }
         match (power, self.start, self.end) {
             (Power::On, Some(start), None) if start.boot == now.boot => {
                 let since = start.at;
-                (SeenState::Running { since }, Self { start: Some(start), end: None })
+                let state = SeenState::Running { since };
+                (state, Self { start: Some(start), ..Self::default() })
             }
             // Somebody else started it.
-            (Power::On, ..) => (SeenState::Running { since: now.at }, Self::started(now)),
+            (Power::On | Power::Paused(_), ..) => {
+                (SeenState::Running { since: now.at }, Self::started(now))
+            }
             (Power::Off(_), None, _) => (SeenState::Made, Self::default()),
             (Power::Off(why), Some(start), end) => {
                 let end = end.unwrap_or_else(|| End::now(why, &start, now));
                 let state = SeenState::Ended { code: end.code, at: end.at, note: end.note.clone() };
-                (state, Self { start: Some(start), end: Some(end) })
+                (state, Self { start: Some(start), end: Some(end), paused_at: None })
             }
         }
+    }
+
+    fn see_paused(self, why: Pause, now: Now<'_>) -> (SeenState, Self) {
+        let at = self.paused_at.unwrap_or(now.at);
+        // It has power, as one that runs: that it began is noted in the same way.
+        let (_, running) = Self { paused_at: None, ..self }.see(Power::On, now);
+        let reason = why.words().to_owned();
+        let state = SeenState::Paused { at, reason, may_resume: why.may_resume() };
+        (state, Self { paused_at: Some(at), ..running })
     }
 }
 
@@ -131,6 +190,11 @@ mod tests {
                 "on" => Power::On,
                 "shutdown" => Power::Off(Why::Shutdown),
                 "crashed" => Power::Off(Why::Crashed),
+                "full" => Power::Paused(Pause::DiskFull),
+                "resume" => {
+                    record = record.resumed();
+                    continue;
+                }
                 _ => Power::Off(Why::Unknown),
             };
             let state;
@@ -139,6 +203,7 @@ mod tests {
                 SeenState::Made => "made".to_owned(),
                 SeenState::Running { since } => format!("runs since {since}"),
                 SeenState::Ended { code, at, note } => format!("ended {at} {code:?} {note:?}"),
+                SeenState::Paused { at, .. } => format!("paused at {at}"),
                 SeenState::Broken { reason } => reason,
             });
         }
@@ -158,6 +223,13 @@ mod tests {
                 "runs since 7",
             ],
         );
+    }
+
+    #[test]
+    fn a_pause_has_its_own_time_and_the_start_stays() {
+        let seen = ["runs since 1", "paused at 3", "paused at 3", "paused at 6", "runs since 1"];
+        check("start, on, full, full, resume, full, on", &seen);
+        check("start, full, crashed", &["paused at 2", "ended 3 None Some(\"crashed\")"]);
     }
 
     #[test]

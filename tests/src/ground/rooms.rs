@@ -53,6 +53,20 @@ fn own_etc(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Gives this thread, and all that it starts from now on, a table of mounts of its own in which
+/// `folder` is a file system of this size.
+///
+/// # Errors
+/// The kernel refuses, as to who is not root.
+pub fn own_small_disk(folder: &Path, mib: u32) -> io::Result<()> {
+    unshare()?;
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    fs::create_dir_all(folder)?;
+    small_disk(folder, mib)?;
+    // Who runs as another user passes through it.
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o711))
+}
+
 /// Makes `folder` a file system of this size.
 pub(super) fn small_disk(folder: &Path, mib: u32) -> io::Result<()> {
     let options = std::ffi::CString::new(format!("size={mib}m")).map_err(io::Error::other)?;

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Stdio};
 
 use basalt_cmd::{Cmd, Running};
@@ -101,13 +101,21 @@ impl Daemon {
         self.root.path().join("socket/libvirt-sock")
     }
 
-    fn uri(&self) -> String {
+    /// How it is connected to.
+    pub(crate) fn uri(&self) -> String {
         format!("qemu+unix:///system?socket={}", self.socket().display())
     }
 
     /// A host whose machines this libvirtd runs.
     pub(crate) fn host(&self) -> Host {
         Host::new(&self.uri())
+    }
+
+    /// The same, whose machines and images lie in this folder.
+    pub(crate) fn host_in(&self, folder: &Path) -> Host {
+        Host::with(&self.uri(), |settings, _| {
+            settings.state = folder.join("state").to_str().unwrap().to_owned();
+        })
     }
 
     /// What virsh prints.

@@ -52,7 +52,7 @@ impl Host {
         };
         let mut deadlines = Deadlines::default();
         change(&mut settings, &mut deadlines);
-        let machines = Machines::new(program(), settings, deadlines);
+        let machines = Machines::new(program("hostd-virt"), settings, deadlines);
         Self { root, machines }
     }
 
@@ -122,11 +122,11 @@ impl Host {
     }
 }
 
-/// The program under test, which lies where this test's own does.
-fn program() -> PathBuf {
+/// A program under test, which lies where this test's own does.
+pub(crate) fn program(name: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
-    let path = own.ancestors().nth(2).unwrap().join("hostd-virt");
-    let hint = "hint: `cargo build --release -p hostd-virt`";
+    let path = own.ancestors().nth(2).unwrap().join(name);
+    let hint = "hint: `cargo build --release -p hostd -p hostd-virt`";
     assert!(path.is_file(), "there is no `{}`\n{hint}", path.display());
     path
 }

@@ -26,12 +26,16 @@ echo "disk: $(blockdev --getsize64 /dev/vda)"
 if [ -b /dev/vdb ]; then
   mount -t vfat -o ro /dev/vdb /mnt
   sed 's/^/seed: /' /mnt/user-data /mnt/meta-data
+  fills=$(sed -n 's/^fill: //p' /mnt/user-data)
 fi
 if [ -d /sys/class/net/eth0 ]; then
   ip link set eth0 up
   udhcpc -q -n -i eth0 -s /bin/true >/dev/null && echo "lease: yes"
 fi
 echo "guest is up"
+if [ "$fills" ]; then
+  dd if=/dev/zero of=/dev/vda bs=1M seek=64 count="$fills" conv=fsync && echo "guest has written"
+fi
 while :; do sleep 3600; done
 "#;
 /// What follows the button.

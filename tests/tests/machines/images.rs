@@ -24,11 +24,21 @@ fn host_for(web: &Web, max_image_bytes: u64, idle_s: u32) -> Host {
 
 /// Fetching the image fails with this sentence, and nothing is left of it.
 async fn refused(host: &Host, disk: VmDisk, expected: &str) {
+    fails(host, disk, expected).await;
+    assert_eq!(host.cache(), [""; 0]);
+}
+
+/// Fetching the image fails with this sentence.
+async fn fails(host: &Host, disk: VmDisk, expected: &str) {
     let error = host.machines.prepare(&small(disk)).await.unwrap_err();
     assert!(error.message.contains(expected), "{error}");
     assert!(!error.message.contains("canary") && !error.message.contains('\n'), "{error}");
     assert_eq!(error.kind, Failure::Workload);
-    assert_eq!(host.cache(), [""; 0]);
+}
+
+/// The name of a download that broke off.
+fn part(bytes: &[u8]) -> String {
+    format!(".part-{}.raw", sha256(bytes))
 }
 
 fn qcow2(path: &Path, options: &[&str]) -> VmDisk {
@@ -110,7 +120,7 @@ async fn a_download_that_stalls_is_given_up_and_holds_up_nobody() {
     let web = Web::new(Answer::Silence);
     let host = host_for(&web, 4 << 20, 2);
     let make = small(host.image("image", IMAGE));
-    let stalled = refused(&host, url_disk(&web.url(), IMAGE), "nothing came from http://127.0.0.1");
+    let stalled = fails(&host, url_disk(&web.url(), IMAGE), "nothing came from http://127.0.0.1");
     let others = async {
         until("it is asked", || web.asked() == 1).await;
         host.machines.create(&make).await.unwrap_err();
@@ -131,7 +141,58 @@ async fn a_download_ends_when_nobody_waits_for_it() {
         () = until("it is asked", || web.asked() == 1) => (),
     }
     until("the server is left", || web.left() == 1).await;
-    until("nothing is left of it", || host.cache().is_empty()).await;
+    // What came is there for the next one, and for nothing else.
+    until("it was given up", || host.cache() == [part(IMAGE)]).await;
+}
+
+#[tokio::test]
+async fn a_download_that_broke_off_goes_on_where_it_was() {
+    let web = Web::new(Answer::Pieces(IMAGE.to_vec(), 120_000));
+    let host = host_for(&web, 1 << 20, 20);
+    let disk = url_disk(&web.url(), IMAGE);
+    fails(&host, disk.clone(), "/image broke off after 120000 bytes").await;
+    assert_eq!(host.cache(), [part(IMAGE)]);
+    // hostd-virt may have died meanwhile.
+    host.kill_process().await;
+    fails(&host, disk.clone(), "/image broke off after 240000 bytes").await;
+    host.machines.prepare(&small(disk)).await.unwrap();
+    assert_eq!(web.begins(), [0, 120_000, 240_000]);
+    assert_eq!(host.cache(), [format!("{}.raw", sha256(IMAGE))]);
+}
+
+#[tokio::test]
+async fn what_does_not_belong_together_is_fetched_anew() {
+    let web = Web::new(Answer::Pieces(vec![8; 300_000], 120_000));
+    let host = host_for(&web, 1 << 20, 20);
+    let disk = url_disk(&web.url(), IMAGE);
+    fails(&host, disk.clone(), "broke off after 120000 bytes").await;
+    web.answers(Answer::Pieces(IMAGE.to_vec(), usize::MAX));
+    host.machines.prepare(&small(disk.clone())).await.unwrap();
+    assert_eq!(web.begins(), [0, 120_000, 0]);
+    assert_eq!(host.cache(), [format!("{}.raw", sha256(IMAGE))]);
+}
+
+#[tokio::test]
+async fn a_server_that_gives_no_parts_is_asked_for_the_whole() {
+    let web = Web::new(Answer::Pieces(IMAGE.to_vec(), 120_000));
+    let host = host_for(&web, 1 << 20, 20);
+    let disk = url_disk(&web.url(), IMAGE);
+    fails(&host, disk.clone(), "broke off after 120000 bytes").await;
+    web.answers(Answer::Bytes(IMAGE.to_vec()));
+    host.machines.prepare(&small(disk)).await.unwrap();
+    assert_eq!(web.begins(), [0, 120_000, 0]);
+}
+
+#[tokio::test]
+async fn a_download_that_broke_off_long_ago_is_not_kept() {
+    let web = Web::new(Answer::Pieces(IMAGE.to_vec(), 120_000));
+    let host = host_for(&web, 1 << 20, 20);
+    fails(&host, url_disk(&web.url(), IMAGE), "broke off after 120000 bytes").await;
+    let path = host.path("state/images").join(part(IMAGE));
+    Cmd::new("touch").args(["-d", "2 hours ago"]).arg(path).run().unwrap();
+    host.kill_process().await;
+    host.make(&small(host.image("image", &[8; 4096]))).await.unwrap();
+    assert_eq!(host.cache(), [format!("{}.raw", sha256(&[8; 4096]))]);
 }
 
 #[tokio::test]

@@ -10,3 +10,4 @@ mod web;
 mod images;
 mod lifecycle;
 mod real;
+mod whole;

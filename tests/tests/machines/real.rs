@@ -1,10 +1,12 @@
 //! Machines on a real libvirtd and QEMU.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
 use basalt_api::workload::{Cpus, Firmware, VmNetwork};
 use basalt_cmd::Cmd;
+use basalt_tests::ground::own_small_disk;
 use bytes::Bytes;
 use hostd::runtime::{Data, Failure, LogsWanted, Make, Runtime};
 use hostd_core::instance::{Instance, InstanceState};
@@ -156,6 +158,39 @@ async fn a_guest_whose_emulator_dies_has_crashed() {
     };
     assert_eq!(note, "crashed");
     host.machines.start(uid).await.unwrap();
+    host.until(uid, is_running).await;
+}
+
+#[tokio::test]
+async fn a_guest_on_a_full_disk_is_paused_and_goes_on_once_there_is_room() {
+    if !may_run() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o711)).unwrap();
+    let disk = folder.path().join("disk");
+    // The image has 40 MiB, and the guest wants to write 24.
+    own_small_disk(&disk, 56).unwrap();
+    let daemon = Daemon::start().await;
+    let host = daemon.host_in(&disk);
+    let mut make = full();
+    vm(&mut make).network = VmNetwork::None;
+    make.secrets.insert("seed".parse().unwrap(), b"fill: 24\n".to_vec());
+    let uid = make.assigned.uid;
+    host.make(&make).await.unwrap();
+    let mut console = Console::of(&host, &make).await;
+    host.machines.start(uid).await.unwrap();
+    console.until("guest is up").await;
+    let is_paused = |state: &InstanceState| matches!(state, InstanceState::Paused { .. });
+    let paused = host.until(uid, is_paused).await;
+    let InstanceState::Paused { reason, may_resume: true, .. } = paused.state else {
+        panic!("{paused:?}")
+    };
+    assert_eq!(reason, "the host's disk is full, and it has to write");
+    let remount = rustix::mount::MountFlags::empty();
+    rustix::mount::mount_remount(&disk, remount, c"size=300m").unwrap();
+    host.machines.start(uid).await.unwrap();
+    console.until("guest has written").await;
     host.until(uid, is_running).await;
 }
 

@@ -4,14 +4,15 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use basalt_api::id::{Name, WorkloadUid};
+use basalt_api::ledger::Leaving;
 use basalt_api::report::Source;
-use basalt_api::workload::{Kind, Restart};
+use basalt_api::workload::{Kind, Restart, WorkloadSpec};
 
 use super::{Seen, Situation, source};
-use crate::instance::{Instance, InstanceState};
+use crate::instance::{Instance, InstanceState, Owner};
 use crate::step::{Data, Step};
 use crate::track::Track;
-use crate::wanted::{Aim, Wanted, unwanted_grace};
+use crate::wanted::{Aim, Wanted, default_grace, is_ours};
 
 pub(super) struct Case<'a> {
     pub(super) uid: WorkloadUid,
@@ -20,6 +21,10 @@ pub(super) struct Case<'a> {
     pub(super) source: Source,
     pub(super) wanted: Option<(&'a Wanted, Aim)>,
     pub(super) instance: Option<&'a Instance>,
+    /// What the ledger keeps of an instance that is made from no spec of today.
+    pub(super) leaving: Option<&'a Leaving>,
+    /// The spec that it had under another identity.
+    pub(super) forgotten: Option<&'a WorkloadSpec>,
     pub(super) track: Track,
     /// Why nothing may be done to it; none when it may.
     pub(super) hands_off: Option<HandsOff<'a>>,
@@ -31,10 +36,19 @@ pub(super) struct Case<'a> {
 pub(super) enum HandsOff<'a> {
     /// Its runtime cannot be asked.
     Unavailable(&'a str),
-    /// It is another host's.
-    Orphaned,
+    /// Nobody knows of it any more, for this reason.
+    Orphaned(Orphaned),
     /// What shall run here is not known.
     LedgerLost,
+}
+
+/// Why nobody knows of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Orphaned {
+    /// It belongs to another host's id, or to what this machine was before.
+    OtherIdentity,
+    /// It is the host's own, and in no ledger.
+    InNoLedger,
 }
 
 /// What is to be done about an instance that has ended.
@@ -60,26 +74,41 @@ impl<'a> Case<'a> {
             hands_off: unavailable(wanted.kind(), situation),
             wanted: Some((wanted, aim)),
             instance,
+            leaving: situation.leaving.get(&wanted.uid()),
+            forgotten: None,
             track: situation.tracks.of(wanted.uid()),
             now: situation.now,
         }
     }
 
     pub(super) fn of_unwanted(instance: &'a Instance, situation: &'a Situation<'a>) -> Self {
-        let source = source(instance.owner, situation.us);
-        let hands_off = match source {
-            Source::Orphaned => Some(HandsOff::Orphaned),
-            _ if situation.wanted.is_none() => Some(HandsOff::LedgerLost),
-            _ => unavailable(instance.kind, situation),
+        let uid = instance.uid;
+        let leaving = situation.leaving.get(&uid);
+        let forgotten = situation.forgotten.iter().find(|one| one.uid == uid);
+        let orphaned = match leaving {
+            // It was decided that it goes.
+            Some(_) => None,
+            None => orphaned(instance, forgotten.is_some(), situation),
+        };
+        let hands_off = match orphaned {
+            Some(why) => Some(HandsOff::Orphaned(why)),
+            None if situation.wanted.is_none() => Some(HandsOff::LedgerLost),
+            None => unavailable(instance.kind, situation),
+        };
+        let source = match orphaned {
+            Some(_) => Source::Orphaned,
+            None => source(instance.owner, situation.us),
         };
         Self {
-            uid: instance.uid,
+            uid,
             name: &instance.name,
             kind: instance.kind,
             source,
             wanted: None,
             instance: Some(instance),
-            track: situation.tracks.of(instance.uid),
+            leaving,
+            forgotten: forgotten.map(|one| &one.spec),
+            track: situation.tracks.of(uid),
             hands_off,
             now: situation.now,
         }
@@ -91,19 +120,50 @@ impl<'a> Case<'a> {
         (!self.runs(), Reverse(priority), self.name, self.uid)
     }
 
+    /// Whether it runs or stands still: it has processes, and what it takes is taken.
     pub(super) fn runs(&self) -> bool {
-        self.instance
-            .is_some_and(|instance| matches!(instance.state, InstanceState::Running { .. }))
+        self.instance.is_some_and(|instance| {
+            matches!(instance.state, InstanceState::Running { .. } | InstanceState::Paused { .. })
+        })
     }
 
-    /// Whether it is on its way out, and not in vain so far.
+    pub(super) fn shall_run(&self) -> bool {
+        matches!(self.wanted, Some((_, Aim::Run)))
+    }
+
+    /// Whether it runs, shall not, and can be stopped so far.
     pub(super) fn is_leaving(&self) -> bool {
-        self.wanted.is_none() && self.hands_off.is_none() && self.runs() && self.track.failures == 0
+        !self.shall_run() && self.hands_off.is_none() && self.runs() && self.track.failures == 0
     }
 
     /// Whether it is to run and does not.
     pub(super) fn wants_to_start(&self) -> bool {
-        matches!(self.wanted, Some((_, Aim::Run))) && !self.runs()
+        self.shall_run() && !self.runs()
+    }
+
+    /// Whether it runs as another spec had it, and is to be replaced.
+    pub(super) fn wants_replacement(&self) -> bool {
+        self.shall_run() && self.runs() && !self.is_as_wanted()
+    }
+
+    /// Memory that what runs has, in MiB, as far as it is known.
+    pub(super) fn memory_of_instance(&self) -> u64 {
+        let wanted = self.wanted_memory();
+        let of_spec = || wanted.or_else(|| self.forgotten?.resources.memory_mib);
+        match self.leaving {
+            Some(leaving) if !self.is_as_wanted() => leaving.memory_mib.unwrap_or(0),
+            _ => of_spec().unwrap_or(0),
+        }
+    }
+
+    /// Memory that its spec sets aside, in MiB.
+    pub(super) fn wanted_memory(&self) -> Option<u64> {
+        self.wanted.as_ref().and_then(|(wanted, _)| wanted.assigned.spec.resources.memory_mib)
+    }
+
+    fn is_as_wanted(&self) -> bool {
+        let hash = self.wanted.as_ref().map(|(wanted, _)| &wanted.hash);
+        hash.is_some() && hash == self.instance.map(|instance| &instance.hash)
     }
 
     /// The steps that are due now.
@@ -129,9 +189,16 @@ impl<'a> Case<'a> {
         let remove = Step::Remove(Data::Delete);
         match self.instance {
             None => Vec::new(),
-            Some(_) if self.runs() => vec![Step::Stop(unwanted_grace(self.kind)), remove],
+            Some(_) if self.runs() => vec![Step::Stop(self.last_grace()), remove],
             Some(_) => vec![remove],
         }
+    }
+
+    /// How long it may take to end whose spec is gone.
+    fn last_grace(&self) -> Duration {
+        let seconds = self.leaving.map(|leaving| leaving.stop_grace_s);
+        seconds
+            .map_or_else(|| default_grace(self.kind), |seconds| Duration::from_secs(seconds.into()))
     }
 
     fn run(&self, wanted: &Wanted) -> Vec<Step> {
@@ -143,6 +210,10 @@ impl<'a> Case<'a> {
         }
         match &instance.state {
             InstanceState::Running { .. } => Vec::new(),
+            InstanceState::Paused { may_resume, .. } if self.resumes(*may_resume) => {
+                vec![Step::Resume]
+            }
+            InstanceState::Paused { .. } => Vec::new(),
             InstanceState::Made => vec![Step::Start],
             InstanceState::Broken { .. } => self.replace(wanted),
             InstanceState::Ended { .. } => match self.after_end() {
@@ -162,6 +233,15 @@ impl<'a> Case<'a> {
         steps
     }
 
+    /// Whether what stands still is let go on now: it may help, or somebody asked for it.
+    fn resumes(&self, may_resume: bool) -> bool {
+        self.track.again || (may_resume && !self.waits_to_restart())
+    }
+
+    fn waits_to_restart(&self) -> bool {
+        self.track.restart_at.is_some_and(|at| at > self.now)
+    }
+
     pub(super) fn after_end(&self) -> AfterEnd {
         let Some((wanted, _)) = &self.wanted else { return AfterEnd::Finished };
         let Some(InstanceState::Ended { code, .. }) = self.instance.map(|instance| &instance.state)
@@ -177,12 +257,26 @@ impl<'a> Case<'a> {
             AfterEnd::Starts
         } else if !goes_on {
             AfterEnd::Finished
-        } else if self.track.restart_at.is_some_and(|at| at > self.now) {
+        } else if self.waits_to_restart() {
             AfterEnd::Waits
         } else {
             AfterEnd::Starts
         }
     }
+}
+
+/// Why nobody knows of an instance that is not wanted. The endpoint's set is whole: what is not in
+/// it has to go. The host's own is not, and the ledger that is read may be the older copy.
+fn orphaned(
+    instance: &Instance,
+    was_forgotten: bool,
+    situation: &Situation<'_>,
+) -> Option<Orphaned> {
+    if was_forgotten || !is_ours(instance.owner, situation.us) {
+        return Some(Orphaned::OtherIdentity);
+    }
+    let is_own = instance.owner == Owner::Local && situation.wanted.is_some();
+    is_own.then_some(Orphaned::InNoLedger)
 }
 
 fn unavailable<'a>(kind: Kind, situation: &'a Situation<'a>) -> Option<HandsOff<'a>> {

@@ -2,7 +2,7 @@
 
 use basalt_api::report::{WorkloadState, WorkloadStatus};
 
-use super::case::{AfterEnd, Case, HandsOff};
+use super::case::{AfterEnd, Case, HandsOff, Orphaned};
 use crate::instance::InstanceState;
 use crate::step::Step;
 use crate::wanted::Aim;
@@ -16,7 +16,8 @@ pub(super) fn status(case: &Case<'_>, wait: Option<String>) -> WorkloadStatus {
     match case.instance.map(|instance| &instance.state) {
         Some(InstanceState::Running { since }) => started_at = Some(*since),
         Some(InstanceState::Ended { code, .. }) => exit_code = *code,
-        Some(InstanceState::Made | InstanceState::Broken { .. }) | None => (),
+        Some(InstanceState::Made | InstanceState::Paused { .. } | InstanceState::Broken { .. })
+        | None => (),
     }
     WorkloadStatus {
         uid: case.uid,
@@ -39,8 +40,13 @@ fn said(case: &Case<'_>, wait: Option<String>) -> Said {
         Some(HandsOff::Unavailable(reason)) => {
             return (WorkloadState::Unknown, Some(reason.to_owned()));
         }
-        Some(HandsOff::Orphaned) => {
-            return (as_it_is(case), Some("it belongs to another host's id".to_owned()));
+        Some(HandsOff::Orphaned(why)) => {
+            let why = match why {
+                Orphaned::OtherIdentity => "it belongs to another host's id",
+                Orphaned::InNoLedger => "no ledger knows it",
+            };
+            let hint = "`hostctl adopt` or `hostctl purge` decides";
+            return (as_it_is(case), Some(format!("{why}: it is left alone ({hint})")));
         }
         Some(HandsOff::LedgerLost) => {
             return (as_it_is(case), Some("the ledger is lost: it is left alone".to_owned()));
@@ -75,15 +81,19 @@ fn busy(case: &Case<'_>, step: Step) -> Said {
             (WorkloadState::Running, Some("its replacement is being prepared".to_owned()))
         }
         Step::Prepare => (WorkloadState::Preparing, None),
+        Step::Resume => running(case, None),
         Step::Create | Step::Start => (WorkloadState::Starting, None),
         Step::Stop(_) | Step::Remove(_) => (WorkloadState::Stopping, None),
     }
 }
 
 fn running(case: &Case<'_>, wait: Option<String>) -> Said {
+    if let Some(paused) = paused(case) {
+        return paused;
+    }
     if case.runs() {
-        let error = case.track.error.as_ref();
-        let reason = error.map(|error| format!("it goes on as it was; its replacement: {error}"));
+        let why = case.track.error.as_ref().or(wait.as_ref());
+        let reason = why.map(|why| format!("it goes on as it was; its replacement: {why}"));
         return (WorkloadState::Running, reason);
     }
     if let Some(failed) = failed(case) {
@@ -96,6 +106,23 @@ fn running(case: &Case<'_>, wait: Option<String>) -> Said {
         Some(InstanceState::Ended { code, note, .. }) => ended(case, *code, note.as_deref()),
         _ => (WorkloadState::Pending, None),
     }
+}
+
+/// What stands still does nobody any good, although it has its memory.
+fn paused(case: &Case<'_>) -> Option<Said> {
+    let InstanceState::Paused { reason, may_resume, .. } = &case.instance?.state else {
+        return None;
+    };
+    let wait = case.track.restart_wait.as_secs();
+    let text = match (&case.track.error, *may_resume) {
+        (Some(error), _) => format!("it is paused: {reason}; {error}"),
+        (None, true) if wait > 0 => {
+            format!("it is paused: {reason}; it is let go on again every {wait} s")
+        }
+        (None, true) => format!("it is paused: {reason}; it is let go on again"),
+        (None, false) => format!("it is paused: {reason} (`hostctl start` lets it go on)"),
+    };
+    Some((WorkloadState::Failed, Some(text)))
 }
 
 fn ended(case: &Case<'_>, code: Option<i32>, note: Option<&str>) -> Said {

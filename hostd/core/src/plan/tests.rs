@@ -8,12 +8,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::instance::InstanceState;
 use crate::step::Data;
-use world::{OTHER_HOST, World};
+use world::{OTHER_HOST, US, World};
 
 /// `wanted` has a word for each workload, `there` for each instance:
 ///
 /// - wanted: `name`, with `+` a newer spec than the instance's, `!` held, `?` refused by policy
-/// - there: `name`, with `*` running, `.` ended with 1, `-` made, `~` another host's
+/// - there: `name`, with `*` running, `=` paused, `.` ended with 1, `-` made, `~` another host's
 fn check(wanted: &str, there: &str, expected: &str) {
     let world = World::of(wanted, there);
     let text = world.plan().to_string();
@@ -104,12 +104,143 @@ fn who_has_the_higher_priority_gets_the_last_room() {
     let mut world = World::of("low high-9", "runs*");
     world.memory_mib = 100;
     world.each_takes_mib = 60;
+    world.remember();
     let plan = world.plan();
-    let expected = "runs: stop, remove with its data\nhigh-9: prepare, create, start\n";
-    assert_eq!(plan.to_string(), expected);
+    assert_eq!(plan.to_string(), "runs: stop, remove with its data\n");
+    let high = plan.statuses.iter().find(|status| status.name.as_str() == "high-9").unwrap();
+    let expected =
+        "it waits for what is being stopped: it needs 60 MiB of memory; 40 of 100 MiB are free";
+    assert_eq!(high.reason.as_deref(), Some(expected));
+    world.instances.clear();
+    let plan = world.plan();
+    assert_eq!(plan.to_string(), "high-9: prepare, create, start\n");
     let low = plan.statuses.iter().find(|status| status.name.as_str() == "low").unwrap();
     let reason = low.reason.as_deref().unwrap();
     assert_eq!(reason, "it needs 60 MiB of memory; 40 of 100 MiB are free");
+}
+
+#[test]
+fn memory_is_free_once_what_had_it_has_ended() {
+    let mut world = World::of("m-60 m-30! m-40", "m-30* m-50*");
+    world.memory_mib = 100;
+    // 80 are taken by what goes. Who is first in turn waits for it, and nobody takes it meanwhile.
+    assert_eq!(world.plan().to_string(), "m-30: stop\nm-50: stop, remove with its data\n");
+    world.run_until_quiet();
+    let runs = |name: &str| {
+        let mut all = world.instances.iter();
+        all.any(|one| one.name.as_str() == name && one.state == InstanceState::Running { since: 9 })
+    };
+    assert!(runs("m-40") && runs("m-60"));
+}
+
+#[test]
+fn a_replacement_that_takes_more_waits_for_room() {
+    let mut world = World::of("m-40-70+ m-50", "m-40-70* m-50*");
+    world.memory_mib = 100;
+    let plan = world.plan();
+    assert_eq!(plan.to_string(), "");
+    let expected = "it goes on as it was; its replacement: it needs 30 MiB of memory; 10 of 100 MiB \
+                    are free";
+    assert_eq!(plan.statuses[0].reason.as_deref(), Some(expected));
+    world.memory_mib = 120;
+    assert_eq!(world.plan().to_string(), "m-40-70: prepare, stop, remove, create, start\n");
+}
+
+#[test]
+fn what_is_deleted_while_it_is_made_keeps_its_memory() {
+    let mut world = World::of("m-60", "");
+    world.memory_mib = 100;
+    let made = World::of("", "m-70*");
+    (world.leaving, world.tracks) = (made.leaving, made.tracks);
+    let uid = *world.leaving.keys().next().unwrap();
+    world.tracks.progress(uid, crate::track::Progress::Began(Step::Create), world.now);
+    assert_eq!(world.plan().to_string(), "");
+    world.tracks.progress(uid, crate::track::Progress::Over, world.now);
+    assert_eq!(world.plan().to_string(), "m-60: prepare, create, start\n");
+}
+
+#[test]
+fn a_guest_that_is_paused_is_no_running_one_and_is_let_go_on() {
+    let mut world = World::of("vm-a", "vm-a=");
+    let plan = world.plan();
+    assert_eq!(plan.to_string(), "vm-a: resume\n");
+    assert_eq!(plan.statuses[0].state.as_str(), "failed");
+    let expected = "it is paused: the host's disk is full; it is let go on again";
+    assert_eq!(plan.statuses[0].reason.as_deref(), Some(expected));
+    // It is paused at once again: the next time comes later and later.
+    let uid = world.instances[0].uid;
+    for (at, wait) in [(6, 0), (7, 10), (8, 20)] {
+        world.instances[0].state = InstanceState::Paused {
+            at,
+            reason: "the host's disk is full".to_owned(),
+            may_resume: true,
+        };
+        world.tracks.observe(&world.instances.iter().collect::<Vec<_>>(), &[uid], world.now);
+        assert_eq!(world.plan().to_string(), if wait == 0 { "vm-a: resume\n" } else { "" });
+        world.now += Duration::from_secs(wait);
+        assert_eq!(world.plan().to_string(), "vm-a: resume\n");
+    }
+    assert_eq!(world.tracks.of(uid).restarts, 0);
+}
+
+#[test]
+fn a_guest_that_somebody_paused_goes_on_when_somebody_says_so() {
+    let mut world = World::of("vm-a", "vm-a=");
+    world.instances[0].state = world::paused(false);
+    assert_eq!(world.plan().to_string(), "");
+    let uid = world.instances[0].uid;
+    world.tracks.ask_again(uid);
+    assert_eq!(world.plan().to_string(), "vm-a: resume\n");
+}
+
+#[test]
+fn what_is_paused_is_stopped_before_it_is_removed() {
+    check("", "vm-a=", "vm-a: stop, remove with its data");
+    check("vm-a!", "vm-a=", "vm-a: stop");
+}
+
+#[test]
+fn what_is_deleted_has_its_own_time_to_end() {
+    let mut world = World::of("", "web* vm-a*");
+    let web = world.instances[0].uid;
+    world.leaving.get_mut(&web).unwrap().stop_grace_s = 77;
+    let stops: Vec<_> = world.plan().work.iter().map(|work| work.steps[0]).collect();
+    let expected = [120, 77].map(|seconds| Step::Stop(Duration::from_secs(seconds)));
+    assert_eq!(stops, expected);
+}
+
+#[test]
+fn what_no_ledger_knows_is_left_alone_until_somebody_decides() {
+    let mut world = World::of("", "web*");
+    world.instances[0].owner = Owner::Local;
+    assert_eq!(world.plan().to_string(), "web: stop, remove with its data\n");
+    world.leaving.clear();
+    let plan = world.plan();
+    assert_eq!(plan.to_string(), "");
+    assert_eq!(plan.statuses[0].source, Source::Orphaned);
+    let reason = plan.statuses[0].reason.clone().unwrap();
+    assert!(reason.starts_with("no ledger knows it: it is left alone"), "{reason}");
+}
+
+#[test]
+fn what_ran_under_another_identity_is_left_alone_whoever_asked_for_it() {
+    for owner in [Owner::Local, Owner::Host(US)] {
+        let mut world = World::of("", "web*");
+        world.instances[0].owner = owner;
+        world.forgotten = vec![World::of("web", "").wanted()[0].assigned.clone()];
+        world.leaving.clear();
+        let plan = world.plan();
+        assert_eq!((plan.to_string().as_str(), plan.statuses[0].source), ("", Source::Orphaned));
+    }
+}
+
+#[test]
+fn an_orphan_that_is_purged_goes_whoever_owned_it() {
+    let mut world = World::of("", "web~*");
+    assert_eq!(world.plan().to_string(), "");
+    let uid = world.instances[0].uid;
+    world.leaving.insert(uid, crate::leaving::of_unknown(Kind::Container));
+    assert_eq!(world.plan().to_string(), "web: stop, remove with its data\n");
 }
 
 #[test]
@@ -142,8 +273,22 @@ fn what_ends_by_itself_follows_its_policy() {
 
 fn a_world() -> impl Strategy<Value = World> {
     let names = ["web", "port-a", "port-b", "high-9", "vm-a", "never", "quiet-60", "onfailure"];
+    a_world_of(names)
+}
+
+/// One that has not room for all, and in which all that is there has room.
+fn a_narrow_world() -> impl Strategy<Value = World> {
+    let names =
+        ["m-20", "m-30-60", "m-60-30", "m-50-50", "m-10-90", "m-90-10", "m-40-40", "m-70-20"];
+    (a_world_of(names), 60_u64..250).prop_map(|(mut world, memory_mib)| {
+        world.memory_mib = memory_mib.max(world.memory_at_most(&Plan::default()));
+        world
+    })
+}
+
+fn a_world_of(names: [&'static str; 8]) -> impl Strategy<Value = World> {
     let wanted = ["", "+", "!", "?"];
-    let there = ["*", ".", "-", "x"];
+    let there = ["*", ".", "-", "x", "="];
     let part = |names: &[&'static str], marks: &[&'static str]| {
         let names = proptest::sample::subsequence(names.to_vec(), 0..=names.len());
         let marks: Vec<&'static str> = marks.to_vec();
@@ -201,6 +346,27 @@ proptest! {
             prop_assert!(stop.is_none() || remove.is_none() || stop < remove, "{plan}");
             prop_assert!(remove.is_none() || create.is_none() || remove < create, "{plan}");
         }
+    }
+
+    #[test]
+    fn memory_is_freed_before_it_is_taken(
+        mut world in a_narrow_world(),
+        failing in 0_u32..20,
+    ) {
+        world.failing_steps = failing;
+        let all = world.memory_mib;
+        let mut most = 0;
+        world.run_while(|world, plan| most = most.max(world.memory_at_most(plan)));
+        prop_assert!(most <= all, "{most} of {all} MiB are taken");
+    }
+
+    #[test]
+    fn nobody_waits_for_memory_that_is_free(mut world in a_narrow_world()) {
+        world.run_until_quiet();
+        let held = |word: &String| word.contains('!') || word.contains('?');
+        let mut vain = world.waits_in_vain();
+        vain.retain(|word| !held(word));
+        prop_assert_eq!(vain, Vec::<String>::new());
     }
 
     #[test]

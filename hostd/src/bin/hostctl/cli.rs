@@ -67,18 +67,61 @@ pub(crate) enum Command {
         /// Their names or uids
         #[arg(required = true)]
         names: Vec<String>,
+        /// Print what came of it as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Let go of workloads that were stopped, or run finished ones once more
     Start {
         /// Their names or uids
         #[arg(required = true)]
         names: Vec<String>,
+        /// Print what came of it as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Stop workloads and keep them so, over reboots too, whoever wants them to run
     Stop {
         /// Their names or uids
         #[arg(required = true)]
         names: Vec<String>,
+        /// Print what came of it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make orphans workloads of this host's own
+    ///
+    /// An orphan is an instance that this host made and that no ledger knows any more, or that
+    /// belongs to the id of another host, as on a disk that was moved. It is listed, and left alone
+    /// until somebody decides. An adopted one goes on with its data. Needs root.
+    Adopt {
+        /// Their names or uids, as `hostctl workloads` lists them
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// The workload's file, for an orphan whose spec is not known any more
+        #[arg(long, value_name = "FILE")]
+        spec: Option<PathBuf>,
+        /// Print what came of it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Stop orphans and remove them with their data, for good
+    ///
+    /// Asks first, unless `--yes` says so; see `hostctl adopt --help` for what an orphan is. Needs
+    /// root.
+    Purge {
+        /// Their names or uids, as `hostctl workloads` lists them
+        #[arg(required_unless_present = "all")]
+        names: Vec<String>,
+        /// Every orphan
+        #[arg(long, conflicts_with = "names")]
+        all: bool,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+        /// Print what came of it as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Show what a workload writes
     Logs {
@@ -100,10 +143,16 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Print this host's numbers for Prometheus
+    ///
+    /// The same text is at `/v1/metrics` on hostd's socket, which the group `basalt` may read.
+    Metrics,
     /// Wait until this boot has proved itself; systemd runs it at every boot
     ///
-    /// Exits with 0 when the ledger is read, hostd has done its first round and answers, and the
-    /// required units are active; with 1 when they are not by the deadline.
+    /// Exits with 0 when the ledger is read, hostd has done its first round and answers, the
+    /// required units are active, and the workloads that ran before the boot run again; with 1 when
+    /// this is not so by the deadline. Workloads that are finished, held or deleted do not count,
+    /// nor do those that did not run before either.
     Gate {
         /// How long to wait at most [default: `gate.deadline_s` of hostd.toml, or 120]
         #[arg(long, value_name = "SECONDS")]

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use anyhow::Result;
 use basalt_api::STATUS_PATH;
+use basalt_api::local::METRICS_PATH;
 use basalt_api::status::HostStatus;
 use hostd::client::Client;
 use hostd::paths::Paths;
 use hostd::{config, gate as hostd_gate, show};
 
-use crate::{credentials, print, print_json};
+use crate::{credentials, print, print_json, write};
 
 pub(crate) async fn status(client: &Client, json: bool) -> Result<ExitCode> {
     let status: HostStatus = client.get(STATUS_PATH).await?;
@@ -20,6 +21,11 @@ pub(crate) async fn status(client: &Client, json: bool) -> Result<ExitCode> {
         print(show::status(&status).as_bytes())?;
     }
     Ok(if status.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+pub(crate) async fn metrics(client: &Client) -> Result<ExitCode> {
+    client.follow(METRICS_PATH, write).await?;
+    Ok(ExitCode::SUCCESS)
 }
 
 pub(crate) async fn gate(paths: &Paths, deadline: Option<u64>) -> ExitCode {

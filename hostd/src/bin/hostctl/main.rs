@@ -2,6 +2,7 @@
 
 mod cli;
 mod host;
+mod orphans;
 mod workloads;
 
 use std::io::{self, Write};
@@ -11,10 +12,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser};
-use hostd::client::Client;
+use hostd::client::{Client, ClientError};
 use hostd::paths::Paths;
 
 use cli::{Cli, Command};
+use orphans::{Asks, Which};
 
 /// How long `hostctl` waits for an answer.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -24,10 +26,17 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(code) => code,
         Err(error) => {
+            let code = exit_code(&error);
             eprintln!("error: {}", basalt_explain::explain(&error));
-            ExitCode::FAILURE
+            code
         }
     }
+}
+
+/// 2 where hostd is at fault, 1 where the user can mend it.
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let is_ours = error.downcast_ref::<ClientError>().is_some_and(ClientError::is_hostds_fault);
+    if is_ours { ExitCode::from(2) } else { ExitCode::FAILURE }
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -37,15 +46,24 @@ async fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Status { json } => host::status(&client, json).await,
         Command::Gate { deadline } => Ok(host::gate(&paths, deadline).await),
+        Command::Metrics => host::metrics(&client).await,
         Command::Workloads { json } => workloads::list(&client, json).await,
         Command::Describe { name, json } => workloads::describe(&client, &name, json).await,
         Command::Plan { json } => workloads::plan(&client, json).await,
         Command::Apply { file, dry_run, json } => {
             workloads::apply(&client, &file, dry_run, json).await
         }
-        Command::Delete { names } => workloads::delete(&client, &names).await,
-        Command::Start { names } => workloads::start(&client, &names).await,
-        Command::Stop { names } => workloads::stop(&client, &names).await,
+        Command::Delete { names, json } => workloads::delete(&client, &names, json).await,
+        Command::Start { names, json } => workloads::start(&client, &names, json).await,
+        Command::Stop { names, json } => workloads::stop(&client, &names, json).await,
+        Command::Adopt { names, spec, json } => {
+            orphans::adopt(&client, &names, spec.as_deref(), json).await
+        }
+        Command::Purge { names, all, yes, json } => {
+            let which = if all { Which::All } else { Which::Named(names) };
+            let asks = if yes { Asks::Nothing } else { Asks::First };
+            orphans::purge(&client, which, asks, json).await
+        }
         Command::Logs { name, follow, tail } => workloads::logs(&client, &name, follow, tail).await,
         Command::Events { follow, json } => workloads::events(&client, follow, json).await,
         Command::Completion(args) => {

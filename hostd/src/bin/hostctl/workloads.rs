@@ -69,37 +69,84 @@ pub(crate) async fn apply(
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) async fn delete(client: &Client, names: &[String]) -> Result<ExitCode> {
-    each(client, names, Method::DELETE, "", "deleted").await
+pub(crate) async fn delete(client: &Client, names: &[String], json: bool) -> Result<ExitCode> {
+    let wish = Wish { method: Method::DELETE, path: "", body: Bytes::new(), done: "deleted" };
+    each(client, names, &wish, json).await
 }
 
-pub(crate) async fn start(client: &Client, names: &[String]) -> Result<ExitCode> {
-    each(client, names, Method::POST, "/start", "let go").await
+pub(crate) async fn start(client: &Client, names: &[String], json: bool) -> Result<ExitCode> {
+    each(client, names, &Wish::post("/start", "let go"), json).await
 }
 
-pub(crate) async fn stop(client: &Client, names: &[String]) -> Result<ExitCode> {
-    each(client, names, Method::POST, "/stop", "held").await
+pub(crate) async fn stop(client: &Client, names: &[String], json: bool) -> Result<ExitCode> {
+    each(client, names, &Wish::post("/stop", "held"), json).await
+}
+
+/// What is wished for a workload.
+pub(crate) struct Wish {
+    pub(crate) method: Method,
+    /// What follows the workload's path.
+    pub(crate) path: &'static str,
+    pub(crate) body: Bytes,
+    /// The word for its success.
+    pub(crate) done: &'static str,
+}
+
+impl Wish {
+    pub(crate) fn post(path: &'static str, done: &'static str) -> Self {
+        Self { method: Method::POST, path, body: Bytes::new(), done }
+    }
+}
+
+/// What came of a wish for each, as JSON has it.
+#[derive(serde::Serialize)]
+struct Outcomes<'a> {
+    results: &'a [Outcome],
+}
+
+/// What came of a wish.
+#[derive(serde::Serialize)]
+struct Outcome {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<WorkloadUid>,
+    result: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
 
 /// Asks for each; one that is refused does not keep the others from being asked for.
-async fn each(
+pub(crate) async fn each(
     client: &Client,
     names: &[String],
-    method: Method,
-    wish: &str,
-    done: &str,
+    wish: &Wish,
+    json: bool,
 ) -> Result<ExitCode> {
-    let mut code = ExitCode::SUCCESS;
+    let mut results = Vec::new();
     for name in names {
-        match client.ask::<WorkloadUid>(method.clone(), &path(name, wish)?, Bytes::new()).await {
-            Ok(_) => print(format!("{name}: {done}\n").as_bytes())?,
-            Err(error) => {
-                eprintln!("error: {name}: {}", basalt_explain::explain(&error.into()));
-                code = ExitCode::FAILURE;
-            }
+        let asked = ask(client, name, wish).await;
+        let (uid, result, error) = match asked {
+            Ok(uid) => (Some(uid), wish.done, None),
+            Err(error) => (None, "failed", Some(basalt_explain::explain(&error))),
+        };
+        match &error {
+            Some(error) if error.contains(name) => eprintln!("error: {error}"),
+            Some(error) => eprintln!("error: {name}: {error}"),
+            None if !json => print(format!("{name}: {result}\n").as_bytes())?,
+            None => (),
         }
+        results.push(Outcome { name: name.clone(), uid, result: result.to_owned(), error });
     }
-    Ok(code)
+    if json {
+        print_json(&Outcomes { results: &results })?;
+    }
+    let is_good = results.iter().all(|result| result.error.is_none());
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn ask(client: &Client, name: &str, wish: &Wish) -> Result<WorkloadUid> {
+    let path = path(name, wish.path)?;
+    Ok(client.ask(wish.method.clone(), &path, wish.body.clone()).await?)
 }
 
 pub(crate) async fn logs(
@@ -142,7 +189,7 @@ fn path(name: &str, wish: &str) -> Result<String> {
     Ok(format!("{WORKLOADS_PATH}/{name}{wish}"))
 }
 
-fn read(file: &Path) -> Result<(String, String)> {
+pub(crate) fn read(file: &Path) -> Result<(String, String)> {
     let is_stdin = file == Path::new("-");
     let name = if is_stdin { "standard input".to_owned() } else { file.display().to_string() };
     let mut text = String::new();

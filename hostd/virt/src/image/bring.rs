@@ -14,11 +14,11 @@ use basalt_api::workload::{DiskFormat, VmDisk};
 use basalt_cmd::Cmd;
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
-use tempfile::NamedTempFile;
 
-use super::fetch::{FAILED, Wanted};
+use super::fetch::{BROKE, FAILED, Wanted};
+use super::half::Half;
 use super::url::shown;
-use super::{HALF, check, path, qcow};
+use super::{check, path, qcow};
 
 /// Read by everybody, written by nobody: QEMU is another user, and machines share it.
 const FINISHED: u32 = 0o444;
@@ -39,29 +39,61 @@ pub(crate) trait Patience {
 }
 
 /// Makes the image of a disk lie in the cache, fetched and verified. Where that fails, nothing is
-/// left of it.
+/// left of it but what a broken download goes on from.
 pub(crate) fn prepare(
     settings: &Settings,
     disk: &VmDisk,
     patience: &dyn Patience,
 ) -> Result<(), Refusal> {
-    let state = Path::new(&settings.state);
-    let image = path(state, disk);
+    let image = path(Path::new(&settings.state), disk);
     if image.is_file() {
         return touch(&image).map_err(|error| cannot_write(&error));
     }
-    let half = tempfile::Builder::new().prefix(HALF).tempfile_in(images(state));
-    let mut half = half.map_err(|error| cannot_write(&error))?;
-    match (&disk.url, &disk.file) {
-        (Some(url), _) => download(settings, url, &half, patience)?,
-        (None, Some(file)) => copy(file, &mut half, settings.max_image_bytes, patience)?,
+    let half = match (&disk.url, &disk.file) {
+        (Some(url), _) => fetched(settings, disk, url, patience)?,
+        (None, Some(file)) => copied(settings, disk, file, patience)?,
         (None, None) => return Err(Refusal::workload("nothing says where its image is")),
+    };
+    half.finish(&image).map_err(|error| cannot_write(&error))
+}
+
+/// A copy of the host's file, verified.
+fn copied(
+    settings: &Settings,
+    disk: &VmDisk,
+    file: &str,
+    patience: &dyn Patience,
+) -> Result<Half, Refusal> {
+    let folder = images(Path::new(&settings.state));
+    let mut half = Half::new(&folder).map_err(|error| cannot_write(&error))?;
+    copy(file, &mut half.file, settings.max_image_bytes, patience)?;
+    verify(disk, &mut half, patience)?;
+    Ok(half)
+}
+
+/// What a URL leads to, verified. It goes on where an earlier download broke off; where the whole
+/// is not what was asked for then, it may have become another one between, and is fetched anew.
+fn fetched(
+    settings: &Settings,
+    disk: &VmDisk,
+    url: &str,
+    patience: &dyn Patience,
+) -> Result<Half, Refusal> {
+    let half = Half::part(&images(Path::new(&settings.state)), disk);
+    let mut half = half.map_err(|error| cannot_write(&error))?;
+    let from = half.length();
+    download(settings, url, &mut half, patience)?;
+    if from > 0 {
+        match verify(disk, &mut half, patience) {
+            Ok(()) => return Ok(half),
+            Err(refusal) if patience.is_over() => return Err(refusal),
+            Err(refusal) => tracing::info!("{}; it is fetched from its beginning", refusal.message),
+        }
+        half.empty().map_err(|error| cannot_write(&error))?;
+        download(settings, url, &mut half, patience)?;
     }
     verify(disk, &mut half, patience)?;
-    let file = half.as_file();
-    file.sync_all().map_err(|error| cannot_write(&error))?;
-    let kept = half.into_temp_path();
-    basalt_durable::rename(&kept, &image).map_err(|error| cannot_write(&error))
+    Ok(half)
 }
 
 /// Tells the sweep that somebody wants it.
@@ -74,26 +106,26 @@ fn now() -> std::time::SystemTime {
     std::time::SystemTime::now()
 }
 
-fn verify(disk: &VmDisk, half: &mut NamedTempFile, patience: &dyn Patience) -> Result<(), Refusal> {
+fn verify(disk: &VmDisk, half: &mut Half, patience: &dyn Patience) -> Result<(), Refusal> {
     let from = source(disk);
     // By this process, not by the one that spoke with strangers.
-    let sha256 = hash(half.as_file_mut(), patience)?;
+    let sha256 = hash(&mut half.file, patience)?;
     if sha256 != disk.sha256 {
         let wanted = &disk.sha256;
         let message = format!("{from} has the SHA-256 {sha256}, and not {wanted}");
         return Err(Refusal::workload(message));
     }
     let finished = fs::Permissions::from_mode(FINISHED);
-    half.as_file().set_permissions(finished).map_err(|error| cannot_write(&error))?;
+    half.file.set_permissions(finished).map_err(|error| cannot_write(&error))?;
     let bad = |why: String| Refusal::workload(format!("{from} {why}"));
     if disk.format == DiskFormat::Qcow2 {
         let mut head = Vec::new();
-        let file = half.as_file_mut();
+        let file = &mut half.file;
         let read = file.rewind().and_then(|()| file.take(qcow::HEAD as u64).read_to_end(&mut head));
         read.map_err(|error| cannot_write(&error))?;
         qcow::judge_head(&head).map_err(bad)?;
-        check::qcow2(half.path()).map_err(bad)?;
-    } else if half.as_file().metadata().is_ok_and(|file| file.len() == 0) {
+        check::qcow2(&half.path).map_err(bad)?;
+    } else if half.length() == 0 {
         return Err(bad("is empty".to_owned()));
     }
     Ok(())
@@ -115,12 +147,7 @@ fn hash(file: &mut File, patience: &dyn Patience) -> Result<String, Refusal> {
 }
 
 /// Copies a file of the host's. A link in its place is refused: what it led to was not allowed.
-fn copy(
-    file: &str,
-    half: &mut NamedTempFile,
-    max: u64,
-    patience: &dyn Patience,
-) -> Result<(), Refusal> {
+fn copy(file: &str, half: &mut File, max: u64, patience: &dyn Patience) -> Result<(), Refusal> {
     let cannot = |error: &io::Error| Refusal::workload(format!("cannot read {file}: {error}"));
     // Without blocking: somebody may have put a pipe there.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
@@ -165,15 +192,17 @@ fn each_chunk(
     }
 }
 
-/// Has the helper fetch it, and ends the helper when nothing comes or nobody waits.
+/// Has the helper fetch what is not here yet, and ends the helper when nothing comes or nobody
+/// waits.
 fn download(
     settings: &Settings,
     url: &str,
-    half: &NamedTempFile,
+    half: &mut Half,
     patience: &dyn Patience,
 ) -> Result<(), Refusal> {
     let wanted = Wanted {
         url: url.to_owned(),
+        from: half.length(),
         allow: settings.url_allow.clone(),
         max_bytes: settings.max_image_bytes,
         idle_s: settings.idle_s,
@@ -181,7 +210,7 @@ fn download(
     let broken = |error: String| Refusal::workload(format!("cannot fetch {}: {error}", shown(url)));
     let wanted = serde_json::to_vec(&wanted).map_err(|error| broken(error.to_string()))?;
     let own = std::env::current_exe().map_err(|error| broken(error.to_string()))?;
-    let to = half.reopen().map_err(|error| cannot_write(&error))?;
+    let to = half.at_its_end().map_err(|error| cannot_write(&error))?;
     // Without the caller's environment: a proxy that it names would lead round every check.
     let cmd = Cmd::new(own).arg("fetch").env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     let helper = cmd.spawn(Stdio::piped(), to.into(), Stdio::piped());
@@ -192,21 +221,41 @@ fn download(
     }
     let lines = stderr.map(lines).ok_or_else(|| broken("no pipe".to_owned()))?;
     let idle = Duration::from_secs(settings.idle_s.into());
-    let why = listen(&lines, idle, patience).map_err(|refusal| match refusal {
-        Stopped::Idle => {
-            let seconds = idle.as_secs();
-            Refusal::workload(format!("nothing came from {} for {seconds} s", shown(url)))
+    let said = listen(&lines, idle, patience).map_err(|stopped| {
+        half.keep_for_later();
+        match stopped {
+            Stopped::Idle => {
+                let seconds = idle.as_secs();
+                Refusal::workload(format!("nothing came from {} for {seconds} s", shown(url)))
+            }
+            Stopped::GivenUp => given_up(),
         }
-        Stopped::GivenUp => given_up(),
     })?;
-    match helper.wait_for(END) {
-        Ok(Some(status)) if status.success() => Ok(()),
-        Ok(Some(status)) => {
-            let why = why.unwrap_or_else(|| broken(status.to_string()).message);
+    match (helper.wait_for(END), said) {
+        (Ok(Some(status)), _) if status.success() => Ok(()),
+        (Ok(Some(_)), Some(Said::Broke(why))) => {
+            half.keep_for_later();
             Err(Refusal::workload(why))
         }
-        Ok(None) => Err(broken("it does not end".to_owned())),
-        Err(error) => Err(broken(error.to_string())),
+        (Ok(Some(_)), Some(Said::Failed(why))) => Err(Refusal::workload(why)),
+        (Ok(Some(status)), None) => Err(broken(status.to_string())),
+        (Ok(None), _) => Err(broken("it does not end".to_owned())),
+        (Err(error), _) => Err(broken(error.to_string())),
+    }
+}
+
+/// How a helper said that it failed.
+enum Said {
+    /// What came so far is worth nothing.
+    Failed(String),
+    /// What came so far is worth going on from.
+    Broke(String),
+}
+
+impl Said {
+    fn read(line: &str) -> Option<Self> {
+        let failed = || line.strip_prefix(FAILED).map(|why| Self::Failed(why.to_owned()));
+        line.strip_prefix(BROKE).map(|why| Self::Broke(why.to_owned())).or_else(failed)
     }
 }
 
@@ -221,7 +270,7 @@ fn listen(
     lines: &Receiver<String>,
     idle: Duration,
     patience: &dyn Patience,
-) -> Result<Option<String>, Stopped> {
+) -> Result<Option<Said>, Stopped> {
     let mut why = None;
     let mut heard = Instant::now();
     loop {
@@ -229,7 +278,7 @@ fn listen(
             Ok(line) => {
                 heard = Instant::now();
                 patience.progress();
-                why = line.strip_prefix(FAILED).map(str::to_owned).or(why);
+                why = Said::read(&line).or(why);
             }
             Err(RecvTimeoutError::Timeout) => (),
             Err(RecvTimeoutError::Disconnected) => return Ok(why),

@@ -2,16 +2,17 @@
 //! stdin, writes the bytes to stdout, which is a file, and says how far it is on stderr.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::net::{IpAddr, ToSocketAddrs};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use ureq::config::Config;
-use ureq::http::Uri;
+use ureq::http::{Response, Uri};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::{Agent, Body};
 
 use super::address;
 use super::privileges;
@@ -19,6 +20,11 @@ use super::url::shown;
 
 /// What begins the line in which it says why it failed.
 pub(super) const FAILED: &str = "failed: ";
+/// The same where what came so far is good, and the rest may come later.
+pub(super) const BROKE: &str = "broke off: ";
+/// The answer that has the rest of a file (RFC 9110, 15.3.7), and the one that has no such rest.
+const PARTIAL: u16 = 206;
+const NO_SUCH_RANGE: u16 = 416;
 /// A download that brings less between two looks has stalled.
 const STEP: u64 = 64 << 10;
 /// Time between two lines about how far it is.
@@ -31,6 +37,8 @@ const MAX_WANTED: u64 = 64 << 10;
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Wanted {
     pub(super) url: String,
+    /// Bytes that are here already.
+    pub(super) from: u64,
     pub(super) allow: Vec<String>,
     pub(super) max_bytes: u64,
     pub(super) idle_s: u32,
@@ -40,15 +48,33 @@ pub(super) struct Wanted {
 pub(crate) fn run() -> bool {
     match fetch() {
         Ok(()) => true,
-        Err(why) => {
+        Err(failure) => {
+            let (prefix, why) = match failure {
+                Failure::Failed(why) => (FAILED, why),
+                Failure::Broke(why) => (BROKE, why),
+            };
             let why = why.split_whitespace().collect::<Vec<_>>().join(" ");
-            eprintln!("{FAILED}{why}");
+            eprintln!("{prefix}{why}");
             false
         }
     }
 }
 
-fn fetch() -> Result<(), String> {
+/// Why there is no whole download.
+enum Failure {
+    /// What came so far is worth nothing.
+    Failed(String),
+    /// The rest may come later.
+    Broke(String),
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
+}
+
+fn fetch() -> Result<(), Failure> {
     let own = || "cannot start to fetch".to_owned();
     let mut text = String::new();
     io::stdin().take(MAX_WANTED).read_to_string(&mut text).map_err(|_| own())?;
@@ -58,10 +84,57 @@ fn fetch() -> Result<(), String> {
     download(&wanted, File::from(to))
 }
 
-fn download(wanted: &Wanted, mut to: File) -> Result<(), String> {
+fn download(wanted: &Wanted, mut to: File) -> Result<(), Failure> {
     let url = shown(&wanted.url);
+    let agent = agent(wanted);
+    let rest = if wanted.from > 0 { rest(&agent, wanted)? } else { None };
+    let (answer, mut done) = match rest {
+        Some(answer) => (answer, wanted.from),
+        None => {
+            let emptied = to.set_len(0).and_then(|()| to.rewind());
+            emptied.map_err(|error| cannot_write(&error))?;
+            let answer = agent.get(&wanted.url).call();
+            (answer.map_err(|error| told(&url, &error))?, 0)
+        }
+    };
+    let body = answer.into_body();
+    let max = wanted.max_bytes;
+    let too_long = || format!("{url} is longer than {max} bytes, which is the most");
+    if body.content_length().is_some_and(|length| length.saturating_add(done) > max) {
+        return Err(too_long().into());
+    }
+    let mut from = body.into_reader();
+    let mut buffer = vec![0; STEP as usize];
+    let (mut told_bytes, mut told_at) = (done, Instant::now());
+    loop {
+        let read = match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if is_timeout(&error) => {
+                let why = format!("nothing came from {url} for {} s", wanted.idle_s);
+                return Err(Failure::Broke(why));
+            }
+            Err(error) => {
+                let why = format!("{url} broke off after {done} bytes: {error}");
+                return Err(Failure::Broke(why));
+            }
+        };
+        done += read as u64;
+        if done > max {
+            return Err(too_long().into());
+        }
+        to.write_all(&buffer[..read]).map_err(|error| cannot_write(&error))?;
+        if done - told_bytes >= STEP && told_at.elapsed() >= PACE {
+            eprintln!("{done}");
+            (told_bytes, told_at) = (done, Instant::now());
+        }
+    }
+}
+
+fn agent(wanted: &Wanted) -> Agent {
     let idle = Some(Duration::from_secs(wanted.idle_s.into()));
-    let config = ureq::Agent::config_builder()
+    let config = Agent::config_builder()
         .proxy(None)
         .max_redirects(MAX_REDIRECTS)
         .timeout_connect(idle)
@@ -71,34 +144,33 @@ fn download(wanted: &Wanted, mut to: File) -> Result<(), String> {
         .user_agent(concat!("basalt/", env!("CARGO_PKG_VERSION")))
         .build();
     let guard = Guard { allow: wanted.allow.clone() };
-    let agent = ureq::Agent::with_parts(config, DefaultConnector::default(), guard);
-    let answer = agent.get(&wanted.url).call().map_err(|error| told(&url, &error))?;
-    let body = answer.into_body();
-    let max = wanted.max_bytes;
-    let too_long = || format!("{url} is longer than {max} bytes, which is the most");
-    if body.content_length().is_some_and(|length| length > max) {
-        return Err(too_long());
-    }
-    let mut from = body.into_reader();
-    let (mut buffer, mut done) = (vec![0; STEP as usize], 0_u64);
-    let (mut told_bytes, mut told_at) = (0, Instant::now());
-    loop {
-        let read = match from.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(format!("{url} broke off after {done} bytes: {error}")),
-        };
-        done += read as u64;
-        if done > max {
-            return Err(too_long());
-        }
-        to.write_all(&buffer[..read]).map_err(|error| format!("cannot write an image: {error}"))?;
-        if done - told_bytes >= STEP && told_at.elapsed() >= PACE {
-            eprintln!("{done}");
-            (told_bytes, told_at) = (done, Instant::now());
-        }
-    }
+    Agent::with_parts(config, DefaultConnector::default(), guard)
+}
+
+/// Asks for what is not here yet; none where the server does not give parts, or not this one.
+fn rest(agent: &Agent, wanted: &Wanted) -> Result<Option<Response<Body>>, Failure> {
+    let from = wanted.from;
+    let answer = agent.get(&wanted.url).header("Range", format!("bytes={from}-")).call();
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(ureq::Error::StatusCode(NO_SUCH_RANGE)) => return Ok(None),
+        // What is here stays good while the server is away.
+        Err(error) => return Err(Failure::Broke(told(&shown(&wanted.url), &error))),
+    };
+    let range = answer.headers().get("Content-Range").and_then(|range| range.to_str().ok());
+    let begins = range.and_then(|range| range.strip_prefix("bytes ")?.split('-').next());
+    let is_it = begins.is_some_and(|begins| begins.parse() == Ok(from));
+    Ok((answer.status() == PARTIAL && is_it).then_some(answer))
+}
+
+/// Whether nothing came for too long; `ureq` hides its own error in one of the system's.
+fn is_timeout(error: &io::Error) -> bool {
+    let own = error.get_ref().and_then(|error| error.downcast_ref::<ureq::Error>());
+    matches!(own, Some(ureq::Error::Timeout(_))) || error.kind() == io::ErrorKind::TimedOut
+}
+
+fn cannot_write(error: &io::Error) -> String {
+    format!("cannot write an image: {error}")
 }
 
 /// Why there is no download, in a sentence for a person.

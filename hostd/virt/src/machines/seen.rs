@@ -4,7 +4,9 @@ use std::collections::HashSet;
 
 use basalt_api::id::WorkloadUid;
 use basalt_api::virt::{Refusal, Seen, SeenState};
-use virt::domain::{Domain, DomainShutoffReason, DomainState, DomainStateReason};
+use virt::domain::{
+    Domain, DomainPausedReason, DomainShutoffReason, DomainState, DomainStateReason,
+};
 use virt::enumutil::Enum;
 use virt::error::ErrorNumber;
 
@@ -12,7 +14,7 @@ use super::Machines;
 use crate::link::{Open, is};
 use crate::mark::Mark;
 use crate::raw;
-use crate::record::{Power, Why};
+use crate::record::{Pause, Power, Why};
 
 impl Machines {
     /// Everything of ours.
@@ -47,7 +49,7 @@ impl Machines {
                 tracing::warn!(%uid, %error, "cannot note when a machine began or ended");
             }
         }
-        let runs = power == Power::On;
+        let runs = !matches!(power, Power::Off(_));
         if !runs && let Some(reason) = self.lacks(domain, uid) {
             state = SeenState::Broken { reason };
         }
@@ -92,8 +94,8 @@ fn unknown(refusal: &Refusal) -> Refusal {
     Refusal::unavailable(refusal.message.clone())
 }
 
-/// Whether a domain has power; none where it went away meanwhile.
-fn power(open: &Open, domain: &Domain) -> Result<Option<Power>, Refusal> {
+/// Whether a domain has power, and goes on; none where it went away meanwhile.
+pub(super) fn power(open: &Open, domain: &Domain) -> Result<Option<Power>, Refusal> {
     let failed = |error| Err(unknown(&open.failed("cannot look at a domain", &error)));
     let (state, reason) = match domain.state() {
         Ok(both) => both,
@@ -105,6 +107,10 @@ fn power(open: &Open, domain: &Domain) -> Result<Option<Power>, Refusal> {
             Ok(Some(Power::Off(why_off(why.known()))))
         }
         (Enum::Known(DomainState::Crashed), _) => Ok(Some(Power::Off(Why::Crashed))),
+        (Enum::Known(DomainState::Paused), Enum::Known(DomainStateReason::Paused(why))) => {
+            let pause = why.known().and_then(|why| pause(why, || raw::is_out_of_space(domain)));
+            Ok(Some(pause.map_or(Power::On, Power::Paused)))
+        }
         (Enum::Known(_), _) => Ok(Some(Power::On)),
         // The crate does not look at the call's result, and what stays then is no state.
         (Enum::Unknown(_), _) => match domain.is_active() {
@@ -116,6 +122,28 @@ fn power(open: &Open, domain: &Domain) -> Result<Option<Power>, Refusal> {
     }
 }
 
+/// Why a guest stands still; none where libvirt itself lets it go on, as after a snapshot.
+fn pause(why: DomainPausedReason, is_out_of_space: impl FnOnce() -> bool) -> Option<Pause> {
+    Some(match why {
+        DomainPausedReason::IOError if is_out_of_space() => Pause::DiskFull,
+        DomainPausedReason::IOError => Pause::DiskError,
+        DomainPausedReason::Watchdog => Pause::Watchdog,
+        DomainPausedReason::Crashed => Pause::Panicked,
+        DomainPausedReason::Migration
+        | DomainPausedReason::Save
+        | DomainPausedReason::Dump
+        | DomainPausedReason::ShuttingDown
+        | DomainPausedReason::Snapshot
+        | DomainPausedReason::StartingUp
+        | DomainPausedReason::PostCopy => return None,
+        DomainPausedReason::Unknown
+        | DomainPausedReason::User
+        | DomainPausedReason::FromSnapshot
+        | DomainPausedReason::PostCopyFailed
+        | DomainPausedReason::APIError => Pause::Somebody,
+    })
+}
+
 fn why_off(why: Option<DomainShutoffReason>) -> Why {
     match why {
         Some(DomainShutoffReason::Shutdown) => Why::Shutdown,
@@ -124,5 +152,19 @@ fn why_off(why: Option<DomainShutoffReason>) -> Why {
         Some(DomainShutoffReason::Failed) => Why::Failed,
         Some(DomainShutoffReason::Saved) => Why::Saved,
         _ => Why::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_libvirt_pauses_for_a_moment_goes_on_and_what_stands_still_says_why() {
+        assert_eq!(pause(DomainPausedReason::Snapshot, || false), None);
+        assert_eq!(pause(DomainPausedReason::IOError, || true), Some(Pause::DiskFull));
+        assert_eq!(pause(DomainPausedReason::IOError, || false), Some(Pause::DiskError));
+        assert_eq!(pause(DomainPausedReason::User, || false), Some(Pause::Somebody));
+        assert!(Pause::DiskFull.may_resume() && !Pause::Somebody.may_resume());
     }
 }

@@ -1,8 +1,10 @@
 //! A host of instances that do what steps tell them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use basalt_api::id::{HostId, WorkloadUid};
+use basalt_api::ledger::Leaving;
 use basalt_api::set::Assigned;
 use basalt_api::workload::{Kind, WorkloadSpec};
 use serde_json::json;
@@ -10,6 +12,7 @@ use uuid::Uuid;
 
 use super::super::{Observed, Plan, Seen, Situation, plan};
 use crate::instance::{Instance, InstanceState, Owner};
+use crate::leaving;
 use crate::policy::Policy;
 use crate::step::{Data, Step};
 use crate::track::{Progress, Tracks};
@@ -27,6 +30,9 @@ pub(super) struct World {
     pub(super) contact: Contact,
     pub(super) memory_mib: u64,
     pub(super) each_takes_mib: u64,
+    /// What the ledger keeps of what was wanted; all that is ours and there, at the beginning.
+    pub(super) leaving: BTreeMap<WorkloadUid, Leaving>,
+    pub(super) forgotten: Vec<Assigned>,
     pub(super) ledger_is_lost: bool,
     pub(super) containers_are_away: bool,
     /// Steps that fail before all others succeed; which ones, `seed` decides.
@@ -44,13 +50,72 @@ impl World {
             contact: Contact::Ago(Duration::ZERO),
             memory_mib: 100_000,
             each_takes_mib: 64,
+            leaving: BTreeMap::new(),
+            forgotten: Vec::new(),
             ledger_is_lost: false,
             containers_are_away: false,
             failing_steps: 0,
             seed: 0,
         };
         world.instances = there.split_whitespace().map(|word| world.instance(word)).collect();
+        world.remember();
         world
+    }
+
+    /// Keeps in the ledger what must be known of instances that no spec of today made.
+    pub(super) fn remember(&mut self) {
+        let wanted = self.wanted();
+        let is_today = |one: &&Instance| wanted.iter().any(|wanted| wanted.hash == one.hash);
+        let past = self.instances.iter().filter(|one| one.owner != Owner::Host(OTHER_HOST));
+        let past = past.filter(|one| !is_today(one));
+        self.leaving = past
+            .map(|one| (one.uid, leaving::of(&self.wants(one.name.as_str()).assigned.spec)))
+            .collect();
+    }
+
+    /// What it takes of memory: `m-A-B` takes A, and B by its newer spec.
+    fn memory_of(&self, word: &str) -> u64 {
+        let name = bare(word);
+        let mut both = name.strip_prefix("m-").into_iter().flat_map(|both| both.split('-'));
+        let mut next = || both.next().and_then(|digits| digits.parse().ok());
+        let (old, new) = (next(), next());
+        let memory = if word.contains('+') { new } else { old };
+        memory.unwrap_or(self.each_takes_mib)
+    }
+
+    /// What runs of ours has of memory, and what it will have beside that once this plan is carried
+    /// out, in whichever order.
+    pub(super) fn memory_at_most(&self, plan: &Plan) -> u64 {
+        let mut most: BTreeMap<WorkloadUid, u64> = BTreeMap::new();
+        for one in self.instances.iter().filter(|one| one.owner != Owner::Host(OTHER_HOST)) {
+            if has_power(&one.state) {
+                most.insert(one.uid, self.memory_of_instance(one));
+            }
+        }
+        for work in plan.work.iter().filter(|work| work.steps.contains(&Step::Start)) {
+            let word = self.words.iter().find(|word| uid_of(bare(word)) == work.uid).unwrap();
+            let memory = most.entry(work.uid).or_default();
+            *memory = (*memory).max(self.memory_of(word));
+        }
+        most.values().sum()
+    }
+
+    fn memory_of_instance(&self, one: &Instance) -> u64 {
+        let name = one.name.as_str();
+        let newer = format!("{name}+");
+        let is_newer = self.wants(&newer).hash == one.hash;
+        self.memory_of(if is_newer { &newer } else { name })
+    }
+
+    /// What waits although there is room for it; empty when all is well.
+    pub(super) fn waits_in_vain(&self) -> Vec<String> {
+        let free = self.memory_mib.saturating_sub(self.memory_at_most(&Plan::default()));
+        let runs = |uid| {
+            let mut all = self.instances.iter();
+            all.any(|one| one.uid == uid && matches!(one.state, InstanceState::Running { .. }))
+        };
+        let waiting = self.words.iter().filter(|word| !runs(uid_of(bare(word))));
+        waiting.filter(|word| self.memory_of(word) <= free).cloned().collect()
     }
 
     pub(super) fn wanted(&self) -> Vec<Wanted> {
@@ -63,7 +128,7 @@ impl World {
         let mut spec = json!({
             "name": name,
             "kind": if is_vm { "vm" } else { "container" },
-            "resources": { "memory_mib": self.each_takes_mib },
+            "resources": { "memory_mib": self.memory_of(word) },
             "priority": name.strip_prefix("high-").map_or(0, |digits| digits.parse().unwrap()),
             "restart": match name { "never" => "never", "onfailure" => "on_failure", _ => "always" },
         });
@@ -92,6 +157,7 @@ impl World {
             Some('*') => InstanceState::Running { since: 0 },
             Some('.') => InstanceState::Ended { code: Some(1), at: 5, note: None },
             Some('-') => InstanceState::Made,
+            Some('=') => paused(true),
             _ => InstanceState::Broken { reason: "half of it is gone".to_owned() },
         };
         let owner = if word.contains('~') { OTHER_HOST } else { US };
@@ -119,6 +185,8 @@ impl World {
         };
         plan(&Situation {
             wanted: (!self.ledger_is_lost).then_some(&wanted),
+            leaving: &self.leaving,
+            forgotten: &self.forgotten,
             observed: &Observed { containers, machines: of(Kind::Vm) },
             tracks: &self.tracks,
             us: Some(US),
@@ -131,10 +199,16 @@ impl World {
 
     /// Plans and carries out until there is nothing to do and nothing to wait for.
     pub(super) fn run_until_quiet(&mut self) {
+        self.run_while(|_, _| ());
+    }
+
+    /// The same, and shows each plan before it is carried out.
+    pub(super) fn run_while(&mut self, mut show: impl FnMut(&Self, &Plan)) {
         for _ in 0..400 {
             let uids: Vec<_> = self.wanted().iter().map(Wanted::uid).collect();
             self.tracks.observe(&self.instances.iter().collect::<Vec<_>>(), &uids, self.now);
             let plan = self.plan();
+            show(self, &plan);
             for work in &plan.work {
                 self.carry_out(work.uid, &work.steps);
             }
@@ -184,6 +258,12 @@ impl World {
                 let instance = &mut self.instances[at];
                 let is_broken = matches!(instance.state, InstanceState::Broken { .. });
                 assert!(!is_broken, "what is broken cannot start");
+                assert!(!has_power(&instance.state), "what has power cannot start");
+                instance.state = InstanceState::Running { since: 9 };
+            }
+            (Step::Resume, Some(at)) => {
+                let instance = &mut self.instances[at];
+                assert!(matches!(instance.state, InstanceState::Paused { .. }), "it is not paused");
                 instance.state = InstanceState::Running { since: 9 };
             }
             (Step::Stop(_), Some(at)) => {
@@ -191,8 +271,7 @@ impl World {
                 self.instances[at].state = ended;
             }
             (Step::Remove(data), Some(at)) => {
-                let is_running = matches!(self.instances[at].state, InstanceState::Running { .. });
-                assert!(!is_running, "what runs cannot be removed");
+                assert!(!has_power(&self.instances[at].state), "what runs cannot be removed");
                 let is_wanted = self.words.iter().any(|word| uid_of(bare(word)) == uid);
                 assert!(data == Data::Keep || !is_wanted, "data of what is wanted is kept");
                 self.instances.remove(at);
@@ -226,8 +305,16 @@ impl World {
     }
 }
 
+fn has_power(state: &InstanceState) -> bool {
+    matches!(state, InstanceState::Running { .. } | InstanceState::Paused { .. })
+}
+
+pub(super) fn paused(may_resume: bool) -> InstanceState {
+    InstanceState::Paused { at: 5, reason: "the host's disk is full".to_owned(), may_resume }
+}
+
 fn bare(word: &str) -> &str {
-    word.trim_end_matches(['+', '!', '?', '*', '.', '~', 'x'])
+    word.trim_end_matches(['+', '!', '?', '*', '.', '~', 'x', '='])
         .trim_end_matches('-')
         .trim_end_matches('~')
 }
