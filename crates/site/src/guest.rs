@@ -1,5 +1,5 @@
-//! A small guest that boots by UEFI in seconds: Debian's cloud kernel, systemd-boot and a busybox
-//! that does what is written in [`initrd`]. Made once and kept.
+//! A small guest that boots in seconds, by UEFI and by a BIOS: Debian's cloud kernel, two loaders
+//! and a busybox that does what is written in [`initrd`]. Made once and kept.
 
 mod initrd;
 
@@ -23,9 +23,11 @@ const LOADER: &str = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi";
 const DOWNLOAD: Duration = Duration::from_secs(300);
 /// Bytes of the disk.
 const DISK: usize = 40 << 20;
-/// What the loader does with it.
+/// What systemd-boot does with it, and what SYSLINUX does where there is only a BIOS.
 const ENTRY: &str = "title guest\nlinux /vmlinuz\ninitrd /initrd\n\
                      options console=ttyS0 quiet panic=-1\n";
+const BIOS_ENTRY: &str = "default guest\nlabel guest\nlinux vmlinuz\ninitrd initrd\n\
+                          append console=ttyS0 quiet panic=-1\n";
 
 /// The raw image of its disk, made in the folder `cache` unless it is there. Whoever else wants it
 /// meanwhile waits.
@@ -38,13 +40,14 @@ pub fn disk(cache: &Path) -> Result<PathBuf> {
     let lock = File::create(cache.join("lock")).with_context(cannot)?;
     flock(&lock, FlockOperation::LockExclusive).with_context(cannot)?;
     let kernel = kernel_package()?;
-    let recipe = format!("{kernel}{}{ENTRY}{DISK}", initrd::recipe());
+    let recipe = format!("{kernel}{}{ENTRY}{BIOS_ENTRY}{DISK}", initrd::recipe());
     let path = cache.join(format!("{:.16}.raw", hash(recipe.as_bytes())));
     if !path.is_file() {
         let tree = unpack(cache, &kernel)?;
         let new = path.with_extension("new");
         let bytes = compose(tree.path()).context("cannot make the guest's disk")?;
         fs::write(&new, bytes).with_context(cannot)?;
+        Cmd::new("syslinux").arg("--install").arg(&new).run()?;
         fs::rename(&new, &path).with_context(cannot)?;
     }
     Ok(path)
@@ -109,6 +112,7 @@ fn compose(tree: &Path) -> Result<Vec<u8>> {
         put("EFI/BOOT/BOOTX64.EFI", &loader)?;
         put("loader/loader.conf", b"timeout 0\n")?;
         put("loader/entries/guest.conf", ENTRY.as_bytes())?;
+        put("syslinux.cfg", BIOS_ENTRY.as_bytes())?;
         put("vmlinuz", &fs::read(kernel)?)?;
         put("initrd", &initrd::initrd(tree)?)?;
     }

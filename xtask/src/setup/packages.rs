@@ -46,7 +46,8 @@ const PACKAGES: &[Package] = &[
     package("apache2-utils", "the registry's passwords"),
     package("openssl", "the registry's certificates"),
     package("curl", "fills the registry"),
-    package("systemd-boot-efi", "boots the small guest"),
+    package("systemd-boot-efi", "boots the small guest by UEFI"),
+    package("syslinux", "boots it by a BIOS"),
 ];
 
 /// What only the tests need: real engines of containers, and what is in and around them. Each test
