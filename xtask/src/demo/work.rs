@@ -19,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const TICK: Duration = Duration::from_millis(500);
 
 /// What a look saw.
+#[derive(Debug, PartialEq, Eq)]
 enum Seen {
     Found(String),
     /// How far it is.
@@ -64,25 +65,31 @@ fn apply(session: &Session, site: &Site, name: &str, file: &Path) -> Result<Dura
     site.endpoint
         .ctl(["apply", file.to_str().context("the folder's name is not UTF-8")?])?
         .run()?;
-    until(session, name, || {
-        let workloads = ask(site, &["workloads", "--json"])?;
-        let all = workloads["workloads"].as_array();
-        let found = all.into_iter().flatten().find(|one| one["spec"]["name"] == name);
-        let status = found.map_or(&Value::Null, |one| &one["status"]);
-        let word = |key: &str| status[key].as_str().unwrap_or_default().to_owned();
-        Ok(match word("state").as_str() {
-            "running" => Seen::Found("running".to_owned()),
-            state => Seen::NotYet(format!("{state} {}", word("reason")).trim().to_owned()),
-        })
-    })?;
+    until(session, name, || Ok(state(&ask(site, &["workloads", "--json"])?, name)))?;
     Ok(began.elapsed())
+}
+
+/// Whether a workload runs, or how far it is and why. Pure.
+fn state(workloads: &Value, name: &str) -> Seen {
+    let all = workloads["workloads"].as_array();
+    let found = all.into_iter().flatten().find(|one| one["spec"]["name"] == name);
+    let status = found.map_or(&Value::Null, |one| &one["status"]);
+    let word = |key: &str| status[key].as_str().unwrap_or_default();
+    match word("state") {
+        "running" => Seen::Found("running".to_owned()),
+        state => Seen::NotYet(format!("{state} {}", word("reason")).trim().to_owned()),
+    }
 }
 
 /// Waits until a workload has said something; the line, and how long that took.
 fn speaks(session: &Session, site: &Site, name: &str, words: &str) -> Result<(String, Duration)> {
     let began = Instant::now();
     let line = until(session, &format!("{name}'s log"), || {
-        let said = site.endpoint.ctl(["logs", name])?.run()?.stdout_text();
+        // They come from the host, which may be busy with what was just asked of it.
+        let said = match site.endpoint.ctl(["logs", name])?.run() {
+            Ok(output) => output.stdout_text(),
+            Err(error) => return Ok(Seen::NotYet(error.to_string())),
+        };
         let line = said.lines().map(str::trim).find(|line| line.contains(words));
         Ok(match line {
             Some(line) => Seen::Found(line.to_owned()),
@@ -114,5 +121,24 @@ fn until(session: &Session, name: &str, mut look: impl FnMut() -> Result<Seen>) 
             Seen::NotYet(seen) => step.note(&seen),
         }
         sleep(TICK);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_does_not_run_yet_says_why() {
+        let workload = |name, status| json!({ "spec": { "name": name }, "status": status });
+        let web = workload("web", json!({ "state": "running" }));
+        let reason = "network 'default' is not active";
+        let guest = workload("guest", json!({ "state": "failed", "reason": reason }));
+        let all = json!({ "workloads": [guest, web, workload("new", Value::Null)] });
+        assert_eq!(state(&all, "web"), Seen::Found("running".to_owned()));
+        assert_eq!(state(&all, "guest"), Seen::NotYet(format!("failed {reason}")));
+        assert_eq!(state(&all, "new"), Seen::NotYet(String::new()));
     }
 }
