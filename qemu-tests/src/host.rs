@@ -107,13 +107,13 @@ impl Host {
     /// Looks until there is something, and returns it.
     ///
     /// # Errors
-    /// There is nothing within a few minutes; the error has what was seen last.
+    /// There is nothing in the time that a whole boot may take; the error has what was seen last.
     pub fn eventually<T>(
         &mut self,
         what: &str,
         mut look: impl FnMut(&mut Self) -> Result<std::result::Result<T, String>>,
     ) -> Result<T> {
-        let end = Instant::now() + COMMAND;
+        let end = Instant::now() + BOOT;
         loop {
             match look(self)? {
                 Ok(found) => return Ok(found),
@@ -165,7 +165,7 @@ impl Host {
     /// It failed, or there is no endpoint.
     pub fn ctl(&mut self, args: &[&str]) -> Result<String> {
         let cmd = self.site()?.endpoint.ctl(args.iter().copied())?;
-        Ok(cmd.deadline(COMMAND).run()?.stdout_text())
+        Ok(cmd.deadline(BOOT).run()?.stdout_text())
     }
 
     /// Reboots and waits for the next boot.

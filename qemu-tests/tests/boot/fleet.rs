@@ -59,7 +59,7 @@ fn side_by_side(host: &mut Host) -> Result<()> {
     let files = [site.container("web", WEB)?, site.machine("guest")?];
     for file in files {
         let file = file.to_str().context("a name in UTF-8")?.to_owned();
-        host.ctl(&["apply", &file, "--wait"])?;
+        host.ctl(&["apply", &file, "--wait", "--timeout", "9m"])?;
     }
     host.runs(BOTH)?;
     serve_and_speak(host, 1)?;
@@ -108,11 +108,10 @@ fn a_copy_is_told(host: &mut Host) -> Result<()> {
     host.site()?.endpoint.start_again()?;
     let mut copy = copy(host)?;
     copy.runs(BOTH)?;
-    let told = host.eventually("operators see it", |host| {
+    host.eventually("operators see it", |host| {
         let hosts = host.ctl(&["hosts", "--json"])?;
-        Ok(if hosts.contains("duplicate_identity") { Ok(hosts) } else { Err(hosts) })
-    });
-    told?;
+        Ok(if hosts.contains("duplicate_identity") { Ok(()) } else { Err(hosts) })
+    })?;
     host.eventually("one of them is told", |host| {
         let said = [host.status()?.to_string(), copy.status()?.to_string()];
         let is_told = said.iter().any(|said| said.contains("another machine has this"));
