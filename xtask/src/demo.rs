@@ -50,7 +50,9 @@ pub(crate) fn run(session: &Session, args: &DemoArgs) -> Result<()> {
     let site = site(session, folder.path())?;
     session.progress.heading("boot");
     let key = args.keep.then(|| Key::make(folder.path())).transpose()?;
-    let mut machine = Machine::new(&image.disk).shell().forward(work::WEB);
+    // One processor, as the tests have it: with two, a guest in an emulated host was seen to say
+    // nothing for minutes.
+    let mut machine = Machine::new(&image.disk).cpus(1).shell().forward(work::WEB);
     for (name, text) in site.credentials()? {
         machine = machine.credential(name, &text);
     }

@@ -49,9 +49,10 @@ fn enrols(host: &mut Host) -> Result<()> {
         let hosts = host.ctl(&["hosts"])?;
         Ok(if hosts.contains("present") { Ok(()) } else { Err(hosts) })
     })?;
-    let status = host.ok("hostctl status --json")?;
-    ensure!(status.contains("\"connected\""), "{status}");
-    Ok(())
+    host.eventually("the host is heard", |host| {
+        let status = host.status()?.to_string();
+        Ok(if status.contains("\"connected\"") { Ok(()) } else { Err(status) })
+    })
 }
 
 fn side_by_side(host: &mut Host) -> Result<()> {
