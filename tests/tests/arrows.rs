@@ -20,6 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("basalt-sysroot", &[]),
     ("basalt-deploy", &["basalt-cmd", "basalt-sysroot"]),
     ("basalt-vm", &["basalt-cmd", "basalt-sysroot"]),
+    ("basalt-site", &["basalt-cmd"]),
     ("hostd-core", &["basalt-api", "basalt-sysroot"]),
     (
         "hostd",
@@ -88,6 +89,7 @@ const NEVER_REACHES: &[(&str, &[&str])] = &[
     ("basalt-workload-file", &["tokio", "rustix"]),
     ("basalt-builder", &["hostd", "hostd-core", "basalt-endpoint"]),
     ("xtask", &["ostree-sys", "virt-sys"]),
+    ("qemu-tests", &["ostree-sys", "virt-sys"]),
 ];
 
 /// Who uses whom.

@@ -62,7 +62,7 @@ fn names() -> Vec<&'static str> {
 /// # Errors
 /// Something could not be measured.
 pub(crate) fn run(session: &Session, args: &BenchArgs, now: SystemTime) -> Result<()> {
-    setup::run(session, &args.setup, Purpose::Build)?;
+    setup::run(session, &args.setup, Purpose::Run)?;
     image::compile(session)?;
     let image = image::build(session)?;
     let work = tempfile::Builder::new().prefix("bench.").tempdir_in(session.out())?;

@@ -34,7 +34,7 @@ enum Task {
     Setup(setup::SetupArgs),
     /// Run everything that CI runs
     Test(test::TestArgs),
-    /// Build the image, boot it, show what it proved, stop
+    /// Build the image, boot it, give it work, show what it proved, stop
     Demo(demo::DemoArgs),
     /// Measure, and keep the numbers in `bench/results`
     Bench(bench::BenchArgs),
