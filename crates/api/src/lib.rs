@@ -21,6 +21,9 @@ pub mod validate;
 pub mod virt;
 pub mod workload;
 
+#[cfg(test)]
+mod fuzz;
+
 /// Where `hostd` listens on the host. Group `basalt` may read the status.
 pub const SOCKET: &str = "/run/hostd/hostd.sock";
 /// Answers a [`status::HostStatus`].
