@@ -4,6 +4,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod image;
 mod program;
 mod progress;
@@ -34,6 +35,8 @@ enum Task {
     Setup(setup::SetupArgs),
     /// Run everything that CI runs
     Test(test::TestArgs),
+    /// Search for inputs that a parser of foreign bytes cannot take
+    Fuzz(fuzz::FuzzArgs),
     /// Build the image, boot it, give it work, show what it proved, stop
     Demo(demo::DemoArgs),
     /// Measure, and keep the numbers in `bench/results`
@@ -58,6 +61,7 @@ fn run(cli: Cli, now: SystemTime) -> Result<()> {
     match cli.task {
         Task::Setup(args) => setup::run(&session, &args, Purpose::Test),
         Task::Test(args) => test::run(&session, &args),
+        Task::Fuzz(args) => fuzz::task(&session, &args),
         Task::Demo(args) => demo::run(&session, &args),
         Task::Bench(args) => bench::run(&session, &args, now),
     }

@@ -172,7 +172,9 @@ fn answer(
     if poll.wait_s.is_none() && !request.is_full {
         actions.push(Action::ReportAll);
     }
-    if caller.certificate.until - now <= app.certificate_life / 3 {
+    let is_due = caller.certificate.until - now <= app.certificate_life / 3;
+    // Of the CA before: its host may not have heard of the new one.
+    if is_due || !app.ca.has_signed(&caller.certificate) {
         actions.push(Action::RenewCertificate);
     }
     let is_behind = outcome.verdict == Verdict::Behind;

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use basalt_api::id::WorkloadUid;
+use basalt_api::report::Trouble;
 use hostd_core::plan::Work;
 use hostd_core::step::Step;
 use hostd_core::track::Progress;
 use hostd_core::wanted::Wanted;
 use tokio::sync::mpsc;
 
-use crate::runtime::{Make, Runtime};
+use crate::runtime::{Make, Runtime, RuntimeError};
 use crate::secrets::Secrets;
 
 pub(super) struct Task {
@@ -32,8 +33,8 @@ impl Task {
             self.tell(Progress::Began(step)).await;
             match self.carry_out(step).await {
                 Ok(()) => self.tell(Progress::Did(step)).await,
-                Err(reason) => {
-                    self.tell(Progress::Failed(step, reason)).await;
+                Err((reason, trouble)) => {
+                    self.tell(Progress::Failed(step, reason, trouble)).await;
                     break;
                 }
             }
@@ -45,7 +46,7 @@ impl Task {
         let _ = self.report.send((self.work.uid, progress)).await;
     }
 
-    async fn carry_out(&self, step: Step) -> Result<(), String> {
+    async fn carry_out(&self, step: Step) -> Result<(), Failed> {
         let uid = self.work.uid;
         let done = match step {
             Step::Prepare => self.runtime.prepare(&self.make_with_secrets().await?).await,
@@ -55,36 +56,45 @@ impl Task {
             Step::Stop(grace) => self.runtime.stop(uid, grace).await,
             Step::Remove(data) => self.runtime.remove(uid, data).await,
         };
-        done.map_err(|error| error.message)
+        done.map_err(failed)
     }
 
     /// Secrets as files lie on tmpfs, which a reboot empties; preparing puts them there again.
-    async fn start(&self) -> Result<Result<(), crate::runtime::RuntimeError>, String> {
+    async fn start(&self) -> Result<Result<(), RuntimeError>, Failed> {
         let has_secrets =
             self.wanted.as_ref().is_some_and(|wanted| !wanted.assigned.spec.secrets().is_empty());
         if has_secrets
             && let Err(error) = self.runtime.prepare(&self.make_with_secrets().await?).await
         {
-            return Err(error.message);
+            return Err(failed(error));
         }
         Ok(self.runtime.start(self.work.uid).await)
     }
 
-    async fn make_with_secrets(&self) -> Result<Make, String> {
+    async fn make_with_secrets(&self) -> Result<Make, Failed> {
         let wanted = self.wanted()?;
         let values = self.secrets.values(&wanted.assigned).await;
-        self.make(values?)
+        // The endpoint has them, and it may be away.
+        self.make(values.map_err(|reason| (reason, Trouble::Passing))?)
     }
 
-    fn make(&self, secrets: BTreeMap<basalt_api::id::Name, Vec<u8>>) -> Result<Make, String> {
+    fn make(&self, secrets: BTreeMap<basalt_api::id::Name, Vec<u8>>) -> Result<Make, Failed> {
         let wanted = self.wanted()?;
         let (assigned, owner) = (wanted.assigned.clone(), wanted.owner);
         Ok(Make { assigned, owner, secrets, private: self.private.clone() })
     }
 
-    fn wanted(&self) -> Result<&Wanted, String> {
-        self.wanted.as_ref().ok_or_else(|| "nobody wants it any more".to_owned())
+    fn wanted(&self) -> Result<&Wanted, Failed> {
+        let gone = || ("nobody wants it any more".to_owned(), Trouble::Passing);
+        self.wanted.as_ref().ok_or_else(gone)
     }
+}
+
+/// Why a step failed, and what to expect of it.
+type Failed = (String, Trouble);
+
+fn failed(error: RuntimeError) -> Failed {
+    (error.message, error.kind.trouble())
 }
 
 struct Over {

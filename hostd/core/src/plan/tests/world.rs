@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use basalt_api::id::{HostId, WorkloadUid};
 use basalt_api::ledger::Leaving;
+use basalt_api::report::Trouble;
 use basalt_api::set::Assigned;
 use basalt_api::workload::{Kind, WorkloadSpec};
 use serde_json::json;
@@ -224,7 +225,8 @@ impl World {
         for step in steps {
             self.tracks.progress(uid, Progress::Began(*step), self.now);
             if self.fails() {
-                let failed = Progress::Failed(*step, "it failed".to_owned());
+                let reason = "it failed".to_owned();
+                let failed = Progress::Failed(*step, reason, Trouble::Passing);
                 self.tracks.progress(uid, failed, self.now);
                 break;
             }
