@@ -277,7 +277,8 @@ mod tests {
         for expected in [10, 20, 40] {
             track.progress(Progress::Did(Step::Prepare), seconds(0));
             track.progress(Progress::Did(Step::Create), seconds(0));
-            let failed = Progress::Failed(Step::Start, "its port is taken".to_owned(), Trouble::Lasting);
+            let failed =
+                Progress::Failed(Step::Start, "its port is taken".to_owned(), Trouble::Lasting);
             track.progress(failed, seconds(0));
             assert_eq!(track.retry_at, Some(seconds(expected)));
         }
