@@ -1,250 +1,79 @@
 //! The real endpoint, the real `hostd` and a real engine: what an operator applies runs, and goes
 //! on running whoever is killed.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-use std::fs::{self, File, Permissions};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
-
-use basalt_cmd::{Cmd, Running};
 use basalt_tests::engine::Kind;
-use basalt_tests::ground::{Ground, TINY};
+use basalt_tests::fleet::{DEADLINE, Fleet, text};
+use basalt_tests::ground::TINY;
 use basalt_tests::until::until;
-use serde_json::Value;
-
-/// On a slow and busy machine.
-const DEADLINE: Duration = Duration::from_secs(60);
-/// Runs until it is asked to end, and says so at its beginning.
-const LOOP: &str = "echo here; trap 'exit 0' TERM; while :; do sleep 0.1; done";
-
-/// One endpoint and one host, which are enrolled at each other.
-struct Fleet {
-    ground: Ground,
-    endpoint: Option<Running>,
-    hostd: Option<Running>,
-}
-
-/// What a program said.
-struct Said {
-    ok: bool,
-    text: String,
-}
-
-fn program(name: &str) -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    own.parent().and_then(Path::parent).unwrap().join(name)
-}
-
-impl Fleet {
-    fn new(kind: Kind) -> Option<Self> {
-        let mut fleet = Self { ground: Ground::prepare(kind)?, endpoint: None, hostd: None };
-        fleet.start_endpoint();
-        fleet.lay_out_host();
-        let join = fleet.basaltctl(&["token", "create"]);
-        // The string is all of stdout; how long it is good goes to stderr.
-        fleet.put("host/etc/basalt/join", join.text.lines().next().unwrap());
-        fleet.start_hostd();
-        until(DEADLINE, "the host is enrolled", || {
-            let hosts = fleet.basaltctl(&["hosts", "--json"]);
-            (hosts.ok && hosts.text.contains("\"present\"")).then_some(())
-        });
-        Some(fleet)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.ground.path(name)
-    }
-
-    fn put(&self, name: &str, text: &str) {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    /// A root for `hostd`, with a systemd that finds every unit active.
-    fn lay_out_host(&self) {
-        for folder in ["run/issue.d", "proc", "sysroot/ostree", "var/lib"] {
-            fs::create_dir_all(self.path("host").join(folder)).unwrap();
-        }
-        let socket = self.ground.engine.socket();
-        let config =
-            format!("[containers]\nsocket = {socket:?}\ncerts_d = {:?}\n", self.path("certs.d"));
-        self.put("host/usr/lib/basalt/hostd.toml", &config);
-        self.put("host/etc/machine-id", "f1ee7");
-        self.put("host/bin/systemctl", "#!/bin/sh\necho ActiveState=active\n");
-        let executable = Permissions::from_mode(0o755);
-        fs::set_permissions(self.path("host/bin/systemctl"), executable).unwrap();
-    }
-
-    fn start_endpoint(&mut self) {
-        let cmd = Cmd::new(program("basalt-endpoint"))
-            .arg("--data")
-            .arg(self.path("endpoint"))
-            .args(["--listen", "127.0.0.1:18443"]);
-        self.endpoint = Some(self.spawn(cmd, "endpoint.log"));
-        until(DEADLINE, "the endpoint answers", || {
-            self.basaltctl(&["hosts", "--json"]).ok.then_some(())
-        });
-    }
-
-    fn start_hostd(&mut self) {
-        let path = format!("{}:/usr/bin:/bin:/usr/sbin:/sbin", self.path("host/bin").display());
-        let cmd = Cmd::new(program("hostd")).arg("--root").arg(self.path("host")).env("PATH", path);
-        self.hostd = Some(self.spawn(cmd, "hostd.log"));
-        until(DEADLINE, "hostd answers", || self.hostctl(&["status", "--json"]).ok.then_some(()));
-    }
-
-    fn spawn(&self, cmd: Cmd, log: &str) -> Running {
-        let log = File::options().create(true).append(true).open(self.path(log)).unwrap();
-        let copy = log.try_clone().unwrap();
-        cmd.spawn(Stdio::null(), log.into(), copy.into()).unwrap()
-    }
-
-    fn basaltctl(&self, args: &[&str]) -> Said {
-        let data = self.path("endpoint");
-        let fingerprint = fs::read_to_string(data.join("ca.sha256")).unwrap_or_default();
-        let cmd = Cmd::new(program("basaltctl"))
-            .args(args)
-            .env("BASALT_URL", "https://127.0.0.1:18443")
-            .env("BASALT_CA_FINGERPRINT", fingerprint.trim())
-            .env("BASALT_TOKEN_FILE", data.join("operator.token"));
-        said(cmd)
-    }
-
-    fn hostctl(&self, args: &[&str]) -> Said {
-        said(Cmd::new(program("hostctl")).arg("--root").arg(self.path("host")).args(args))
-    }
-
-    fn apply(&self, name: &str, rest: &str) -> Said {
-        let file = format!("{name}.toml");
-        let text = format!(
-            "name = {name:?}\nkind = \"container\"\n{rest}\n[container]\nimage = {TINY:?}\n\
-             network = \"none\"\ncommand = [\"sh\", \"-c\", {LOOP:?}]\n"
-        );
-        self.put(&file, &text);
-        self.basaltctl(&["apply", self.path(&file).to_str().unwrap(), "--wait"])
-    }
-
-    /// Waits until `hostctl workloads` has these: name and state, by name.
-    fn becomes(&self, expected: &[(&str, &str)]) {
-        let mut last = String::new();
-        until(DEADLINE, &format!("workloads are {expected:?}"), || {
-            last = self.hostctl(&["workloads", "--json"]).text;
-            let list: Value = serde_json::from_str(&last).ok()?;
-            let text = |one: &Value, key: &str| one[key].as_str().unwrap_or_default().to_owned();
-            let found: Vec<(String, String)> = list["workloads"]
-                .as_array()?
-                .iter()
-                .map(|one| (text(one, "name"), text(one, "state")))
-                .collect();
-            let is_it = found.len() == expected.len()
-                && found.iter().zip(expected).all(|(one, other)| (&*one.0, &*one.1) == *other);
-            is_it.then_some(())
-        });
-    }
-
-    /// Ids of every container that the engine has, whoever made it.
-    fn containers(&self) -> Vec<String> {
-        let list = self.ground.engine.ask("GET /containers/json?all=true").json();
-        let mut ids: Vec<String> = list
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|one| one["Id"].as_str().unwrap().to_owned())
-            .collect();
-        ids.sort();
-        ids
-    }
-}
-
-fn said(cmd: Cmd) -> Said {
-    let output = cmd.deadline(DEADLINE).output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let text = format!("{}\n{stderr}", output.stdout_text());
-    Said { ok: output.status.success(), text }
-}
-
-fn kill(running: &mut Option<Running>) {
-    let mut running = running.take().unwrap();
-    running.kill();
-}
 
 fn what_is_applied_runs_speaks_and_goes(kind: Kind) {
-    let Some(fleet) = Fleet::new(kind) else { return };
-    let applied = fleet.apply("web", "");
-    assert!(applied.ok, "{}", applied.text);
-    fleet.becomes(&[("web", "running")]);
-    assert_eq!(fleet.basaltctl(&["logs", "web"]).text.trim(), "here");
-    assert_eq!(fleet.hostctl(&["logs", "web"]).text.trim(), "here");
-    assert!(fleet.basaltctl(&["delete", "web"]).ok);
-    fleet.becomes(&[]);
+    let Some(fleet) = Fleet::start(kind) else { return };
+    fleet.apply("web", "");
+    fleet.host.becomes(&[("web", "running")]);
+    assert_eq!(fleet.endpoint.ctl(&["logs", "web"]).text.trim(), "here");
+    assert_eq!(fleet.host.ctl(&["logs", "web"]).text.trim(), "here");
+    assert!(fleet.endpoint.ctl(&["delete", "web"]).ok);
+    fleet.host.becomes(&[]);
     assert_eq!(fleet.containers(), Vec::<String>::new());
 }
 
 fn nothing_stops_and_nothing_doubles_when_either_is_killed(kind: Kind) {
-    let Some(mut fleet) = Fleet::new(kind) else { return };
+    let Some(mut fleet) = Fleet::start(kind) else { return };
     for name in ["a", "b"] {
-        assert!(fleet.apply(name, "").ok);
+        fleet.apply(name, "");
     }
     let before = fleet.containers();
     assert_eq!(before.len(), 2);
-    kill(&mut fleet.hostd);
-    fleet.start_hostd();
-    fleet.becomes(&[("a", "running"), ("b", "running")]);
-    kill(&mut fleet.endpoint);
-    kill(&mut fleet.hostd);
+    fleet.host.kill();
+    fleet.host.start();
+    fleet.host.becomes(&[("a", "running"), ("b", "running")]);
+    fleet.endpoint.kill();
+    fleet.host.kill();
     // The host comes back without its endpoint and knows what it runs.
-    fleet.start_hostd();
-    fleet.becomes(&[("a", "running"), ("b", "running")]);
-    fleet.start_endpoint();
-    assert!(fleet.basaltctl(&["delete", "a"]).ok);
-    fleet.becomes(&[("b", "running")]);
+    fleet.host.start();
+    fleet.host.becomes(&[("a", "running"), ("b", "running")]);
+    fleet.endpoint.start();
+    assert!(fleet.endpoint.ctl(&["delete", "a"]).ok);
+    fleet.host.becomes(&[("b", "running")]);
     let after = fleet.containers();
     assert!(after.len() == 1 && before.contains(&after[0]), "{before:?} became {after:?}");
 }
 
 fn a_container_that_is_killed_comes_back(kind: Kind) {
-    let Some(fleet) = Fleet::new(kind) else { return };
-    assert!(fleet.apply("web", "").ok);
+    let Some(fleet) = Fleet::start(kind) else { return };
+    fleet.apply("web", "");
     let id = fleet.containers().remove(0);
     let answer = fleet.ground.engine.ask(&format!("POST /containers/{id}/kill"));
     assert_eq!(answer.status, 204);
     until(DEADLINE, "it was started again", || {
-        let text = fleet.hostctl(&["workloads", "--json"]).text;
-        let list: Value = serde_json::from_str(&text).ok()?;
+        let list = fleet.host.ctl(&["workloads", "--json"]).json();
         let one = &list["workloads"][0];
         (one["restarts"] == 1 && one["state"] == "running").then_some(())
     });
 }
 
 fn a_hold_of_the_hosts_operator_outlives_hostd(kind: Kind) {
-    let Some(mut fleet) = Fleet::new(kind) else { return };
-    assert!(fleet.apply("web", "").ok);
-    assert!(fleet.hostctl(&["stop", "web"]).ok);
-    fleet.becomes(&[("web", "stopped")]);
-    kill(&mut fleet.hostd);
-    fleet.start_hostd();
-    fleet.becomes(&[("web", "stopped")]);
-    assert!(fleet.hostctl(&["start", "web"]).ok);
-    fleet.becomes(&[("web", "running")]);
+    let Some(mut fleet) = Fleet::start(kind) else { return };
+    fleet.apply("web", "");
+    assert!(fleet.host.ctl(&["stop", "web"]).ok);
+    fleet.host.becomes(&[("web", "stopped")]);
+    fleet.host.kill();
+    fleet.host.start();
+    fleet.host.becomes(&[("web", "stopped")]);
+    assert!(fleet.host.ctl(&["start", "web"]).ok);
+    fleet.host.becomes(&[("web", "running")]);
 }
 
 fn what_the_policy_denies_is_told_and_harms_no_other(kind: Kind) {
-    let Some(fleet) = Fleet::new(kind) else { return };
-    fleet.put(
-        "greedy.toml",
-        &format!(
-            "name = \"greedy\"\nkind = \"container\"\n[container]\nimage = {TINY:?}\n\
-             privileged = true\n"
-        ),
+    let Some(fleet) = Fleet::start(kind) else { return };
+    let greedy = format!(
+        "name = \"greedy\"\nkind = \"container\"\n[container]\nimage = {TINY:?}\nprivileged = true\n"
     );
-    assert!(fleet.basaltctl(&["apply", fleet.path("greedy.toml").to_str().unwrap()]).ok);
-    assert!(fleet.apply("web", "").ok);
-    fleet.becomes(&[("greedy", "refused"), ("web", "running")]);
-    let told = fleet.basaltctl(&["describe", "greedy"]).text;
+    let greedy = fleet.put("greedy.toml", &greedy);
+    assert!(fleet.endpoint.ctl(&["apply", text(&greedy)]).ok);
+    fleet.apply("web", "");
+    fleet.host.becomes(&[("greedy", "refused"), ("web", "running")]);
+    let told = fleet.endpoint.ctl(&["describe", "greedy"]).text;
     assert!(told.contains("this host does not allow privileged containers"), "{told}");
 }
 

@@ -62,6 +62,7 @@ const TEST_PACKAGES: &[Package] = &[
     package("curl", "fills the registry"),
     package("systemd-boot-efi", "boots the small guest of the tests"),
     package("dnsmasq-base", "gives virtual machines their addresses"),
+    package("libfaketime", "a program whose clock is a year off"),
     package("libvirt-clients", "looks at virtual machines in tests"),
     package("libvirt-daemon-driver-qemu", "libvirt's half of QEMU"),
     package("libvirt-daemon-system", "runs virtual machines in tests"),
