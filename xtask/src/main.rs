@@ -5,8 +5,10 @@
 mod bench;
 mod demo;
 mod image;
+mod origin;
 mod program;
 mod progress;
+mod proof;
 mod session;
 mod setup;
 mod test;
@@ -38,6 +40,8 @@ enum Task {
     Demo(demo::DemoArgs),
     /// Measure, and keep the numbers in `bench/results`
     Bench(bench::BenchArgs),
+    /// Prove what takes long, a piece at a time, and keep what was proven in `proofs`
+    Proof(proof::ProofArgs),
 }
 
 fn main() -> ExitCode {
@@ -60,5 +64,6 @@ fn run(cli: Cli, now: SystemTime) -> Result<()> {
         Task::Test(args) => test::run(&session, &args),
         Task::Demo(args) => demo::run(&session, &args),
         Task::Bench(args) => bench::run(&session, &args, now),
+        Task::Proof(args) => proof::run(&session, &args, now),
     }
 }
