@@ -24,7 +24,7 @@ use hostd_core::leaving;
 use hostd_core::plan::{self, Observed, Plan, Seen, Situation, Work};
 use hostd_core::policy::Policy;
 use hostd_core::track::{Progress, Tracks};
-use hostd_core::wanted::{Contact, Wanted};
+use hostd_core::wanted::{Contact, Wanted, stops_after};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -95,6 +95,8 @@ struct Loop {
     observed: Observed,
     /// Kinds that may be other than `observed` says.
     stale: Kinds,
+    /// When everything was looked at last, whatever was heard.
+    listed: Duration,
     /// Kinds that there is, or may be, something of.
     used: watch::Sender<Kinds>,
     changed: mpsc::Receiver<Kind>,
@@ -125,6 +127,7 @@ impl Loop {
             unseen: BTreeMap::new(),
             observed: Observed::nothing(),
             stale: Kinds::ALL,
+            listed: clock::uptime(),
             used,
             changed,
             progress,
@@ -291,8 +294,8 @@ impl Loop {
     /// Waits until there is a reason for another round, and says which.
     async fn wait(&mut self) -> &'static str {
         let now = clock::uptime();
-        let next = self.tracks.next_moment(now).map_or(RELIST, |at| at.saturating_sub(now));
-        let pause = next.min(RELIST);
+        let moments = [self.tracks.next_moment(now), self.next_silence(now)];
+        let pause = pause(now, self.listed, moments);
         let why = tokio::select! {
             // Cancel-safe, all of them: what was not received stays in its channel.
             Some(progress) = self.progress.recv() => { self.note(progress); "progress" }
@@ -303,12 +306,27 @@ impl Loop {
             Ok(()) = self.ground.copy.changed() => "identity",
             Ok(()) = self.ground.heard.changed() => "endpoint",
             () = tokio::time::sleep(pause) => {
-                if pause == RELIST { self.stale = Kinds::ALL; }
+                self.list_when_due(clock::uptime());
                 "time"
             }
         };
         self.drain();
         why
+    }
+
+    /// When something has to stop because the endpoint is silent.
+    fn next_silence(&self, now: Duration) -> Option<Duration> {
+        let heard = (*self.ground.heard.borrow())?;
+        let known = self.known.borrow();
+        let set = &known.as_ref()?.assigned.as_ref()?.set;
+        let after = set.workloads.iter().filter_map(|one| stops_after(&one.spec));
+        after.map(|after| heard + after).filter(|at| *at > now).min()
+    }
+
+    fn list_when_due(&mut self, now: Duration) {
+        if now >= self.listed + RELIST {
+            (self.stale, self.listed) = (Kinds::ALL, now);
+        }
     }
 
     /// Takes what else has come meanwhile: one look serves for all of it.
@@ -342,4 +360,11 @@ impl Loop {
         let more = self.tracks.of(uid).restarts.saturating_sub(before);
         self.ground.metrics.restarts(more);
     }
+}
+
+/// How long to wait when nothing is heard: until the first of these moments, or until everything
+/// was looked at so long ago that it is due. A loop that is woken often is not kept from that.
+fn pause(now: Duration, listed: Duration, moments: [Option<Duration>; 2]) -> Duration {
+    let due = listed + RELIST;
+    moments.into_iter().flatten().fold(due, Duration::min).saturating_sub(now)
 }

@@ -6,8 +6,10 @@ mod bench;
 mod demo;
 mod fuzz;
 mod image;
+mod origin;
 mod program;
 mod progress;
+mod proof;
 mod session;
 mod setup;
 mod test;
@@ -41,6 +43,8 @@ enum Task {
     Demo(demo::DemoArgs),
     /// Measure, and keep the numbers in `bench/results`
     Bench(bench::BenchArgs),
+    /// Prove what takes long, a piece at a time, and keep what was proven in `proofs`
+    Proof(proof::ProofArgs),
 }
 
 fn main() -> ExitCode {
@@ -64,5 +68,6 @@ fn run(cli: Cli, now: SystemTime) -> Result<()> {
         Task::Fuzz(args) => fuzz::task(&session, &args),
         Task::Demo(args) => demo::run(&session, &args),
         Task::Bench(args) => bench::run(&session, &args, now),
+        Task::Proof(args) => proof::run(&session, &args, now),
     }
 }

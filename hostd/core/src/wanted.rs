@@ -142,18 +142,26 @@ fn impossible(spec: &WorkloadSpec) -> Option<String> {
     validate::mistakes(spec).first().map(ToString::to_string)
 }
 
+/// How long the endpoint must be silent for a workload of its to stop; none where it never does.
+#[must_use]
+pub fn stops_after(spec: &WorkloadSpec) -> Option<Duration> {
+    match spec.disconnect.policy {
+        DisconnectPolicy::Keep => None,
+        DisconnectPolicy::StopAfter | DisconnectPolicy::ReplaceAfter => {
+            spec.disconnect.after_s.map(|after| Duration::from_secs(after.into()))
+        }
+    }
+}
+
 /// Why a workload is stopped while the endpoint is silent; none while it may run.
 fn silence(spec: &WorkloadSpec, contact: Contact) -> Option<String> {
-    let after = match (spec.disconnect.policy, spec.disconnect.after_s) {
-        (DisconnectPolicy::Keep, _) | (_, None) => return None,
-        (DisconnectPolicy::StopAfter | DisconnectPolicy::ReplaceAfter, Some(after)) => after,
-    };
+    let after = stops_after(spec)?;
     match contact {
         Contact::Never => {
             Some("it waits for the endpoint, which was not heard since the host booted".to_owned())
         }
-        Contact::Ago(ago) if ago >= Duration::from_secs(after.into()) => {
-            Some(format!("the endpoint was not heard for {after} s"))
+        Contact::Ago(ago) if ago >= after => {
+            Some(format!("the endpoint was not heard for {} s", after.as_secs()))
         }
         Contact::Ago(_) => None,
     }

@@ -331,3 +331,13 @@ async fn without_workloads_no_runtime_is_asked() {
     tokio::time::timeout(DEADLINE, known).await.unwrap().unwrap();
     assert_eq!(host.runtime.state().looks, 0);
 }
+
+#[test]
+fn a_loop_that_is_woken_often_still_looks_at_everything() {
+    let s = Duration::from_secs;
+    let none = [None, None];
+    assert_eq!(pause(s(100), s(100), none), RELIST);
+    assert_eq!(pause(s(150), s(100), none), s(10));
+    assert_eq!(pause(s(170), s(100), none), Duration::ZERO);
+    assert_eq!(pause(s(100), s(100), [Some(s(130)), Some(s(110))]), s(10));
+}
