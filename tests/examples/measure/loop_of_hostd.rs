@@ -69,6 +69,7 @@ async fn rounds() -> Times {
         heard: hears,
         events: Arc::new(Events::default()),
         picture: show,
+        metrics: Arc::default(),
         again,
     };
     let task = tokio::spawn(reconcile::run(ground));

@@ -79,7 +79,7 @@ async fn enrol_all(join: JoinString) -> Vec<Enrolled> {
         .map(|_| {
             let (join, done, next) = (Rc::clone(&join), Rc::clone(&done), Rc::clone(&next));
             tokio::task::spawn_local(async move {
-                let trust = Trust::Fingerprint(join.ca_sha256.clone());
+                let trust = Trust::Fingerprint(join.ca_sha256.parse().unwrap());
                 let mut client = Client::new(&join.urls[0], &trust, None).unwrap();
                 loop {
                     let Some(number) = next.borrow_mut().next() else { return };
