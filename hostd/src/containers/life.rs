@@ -43,9 +43,7 @@ impl Containers {
                 let message = "it was removed meanwhile".to_owned();
                 Err(RuntimeError { kind: Failure::NotThere, message })
             }
-            // dockerd was killed within a start: its containerd has the task, dockerd does not know
-            // of it, and no start of this container succeeds any more.
-            Err(error) if error.answer_has(": already exists") => {
+            Err(error) if was_lost_in_a_start(&error, id) => {
                 let mut odd = ours;
                 odd.phase = Phase::Odd("lost".to_owned());
                 self.remove_one(&odd).await?;
@@ -147,4 +145,12 @@ impl Containers {
             Err(error) => Err(error.of_workload(format!("cannot remove the volume `{name}`"))),
         }
     }
+}
+
+/// Whether the engine was killed within an earlier start of this container, after which none
+/// succeeds any more. dockerd's containerd then has a task that dockerd does not know of; podman
+/// goes on with what its runtime had set up (`runc start ID`, where the first start says `create`)
+/// although the processes of it are gone.
+fn was_lost_in_a_start(error: &CallError, id: &str) -> bool {
+    error.answer_has(": already exists") || error.answer_has(&format!(" start {id}` failed: "))
 }
