@@ -95,6 +95,8 @@ struct Loop {
     observed: Observed,
     /// Kinds that may be other than `observed` says.
     stale: Kinds,
+    /// When everything was looked at last, whatever woke the loop since.
+    looked: Instant,
     /// Kinds that there is, or may be, something of.
     used: watch::Sender<Kinds>,
     changed: mpsc::Receiver<Kind>,
@@ -125,6 +127,7 @@ impl Loop {
             unseen: BTreeMap::new(),
             observed: Observed::nothing(),
             stale: Kinds::ALL,
+            looked: Instant::now(),
             used,
             changed,
             progress,
@@ -288,7 +291,7 @@ impl Loop {
     async fn wait(&mut self) -> &'static str {
         let now = clock::uptime();
         let next = self.tracks.next_moment(now).map_or(RELIST, |at| at.saturating_sub(now));
-        let pause = next.min(RELIST);
+        let pause = next.min(RELIST.saturating_sub(self.looked.elapsed()));
         let why = tokio::select! {
             // Cancel-safe, all of them: what was not received stays in its channel.
             Some(progress) = self.progress.recv() => { self.note(progress); "progress" }
@@ -298,10 +301,7 @@ impl Loop {
             Ok(()) = self.ground.us.changed() => "identity",
             Ok(()) = self.ground.copy.changed() => "identity",
             Ok(()) = self.ground.heard.changed() => "endpoint",
-            () = tokio::time::sleep(pause) => {
-                if pause == RELIST { self.stale = Kinds::ALL; }
-                "time"
-            }
+            () = tokio::time::sleep(pause) => "time",
         };
         self.drain();
         why

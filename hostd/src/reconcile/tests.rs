@@ -48,12 +48,17 @@ impl Memory {
 
     /// Something ends by itself.
     fn end(&self, name: &str, at: i64) {
+        self.end_unheard(name, at);
+        self.changed.notify_one();
+    }
+
+    /// The same, and the event is lost.
+    fn end_unheard(&self, name: &str, at: i64) {
         for instance in self.state().instances.values_mut() {
             if instance.name.as_str() == name {
                 instance.state = InstanceState::Ended { code: Some(1), at, note: None };
             }
         }
-        self.changed.notify_one();
     }
 }
 
@@ -136,7 +141,7 @@ struct Host {
     books: Arc<Books>,
     picture: watch::Receiver<Arc<Picture>>,
     task: tokio::task::JoinHandle<()>,
-    _heard: watch::Sender<Option<Duration>>,
+    heard: watch::Sender<Option<Duration>>,
     _us: watch::Sender<Option<Enrolled>>,
     _copy: watch::Sender<bool>,
     folder: Arc<tempfile::TempDir>,
@@ -179,7 +184,7 @@ impl Host {
             books,
             picture,
             task,
-            _heard: heard_tell,
+            heard: heard_tell,
             _us: us_tell,
             _copy: copy_tell,
             folder,
@@ -301,6 +306,24 @@ async fn what_ends_by_itself_is_started_again_at_once() {
     let restarted = host.picture.wait_for(|picture| picture.statuses[0].restarts == 1);
     tokio::time::timeout(DEADLINE, restarted).await.unwrap().unwrap();
     host.becomes("web=running").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_event_told_is_seen_within_two_minutes_although_the_endpoint_is_heard() {
+    let mut host = Host::new();
+    host.apply("web").await;
+    host.becomes("web=running").await;
+    host.runtime.end_unheard("web", 77);
+    let heard = host.heard.clone();
+    let ticks = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(24)).await;
+            heard.send_replace(Some(clock::uptime()));
+        }
+    });
+    let restarted = host.picture.wait_for(|picture| picture.statuses[0].restarts == 1);
+    tokio::time::timeout(Duration::from_secs(120), restarted).await.unwrap().unwrap();
+    ticks.abort();
 }
 
 #[tokio::test]
