@@ -90,6 +90,8 @@ struct Loop {
     ground: Ground,
     known: watch::Receiver<Known>,
     tracks: Tracks,
+    /// Tells what is being done that it is not wanted any more.
+    give_up: BTreeMap<WorkloadUid, watch::Sender<bool>>,
     /// Since when nothing has been seen of what the ledger keeps until it is gone.
     unseen: BTreeMap<WorkloadUid, Instant>,
     observed: Observed,
@@ -124,6 +126,7 @@ impl Loop {
             ground,
             known,
             tracks: Tracks::default(),
+            give_up: BTreeMap::new(),
             unseen: BTreeMap::new(),
             observed: Observed::nothing(),
             stale: Kinds::ALL,
@@ -151,6 +154,9 @@ impl Loop {
         let ledger = known.as_deref().unwrap_or(&nothing);
         let plan = self.plan(ledger, wanted.as_deref(), us, now);
         tracing::debug!(woken_by, work = plan.work.len(), "round");
+        for uid in &plan.given_up {
+            self.give_up.get(uid).inspect(|give_up| _ = give_up.send_replace(true));
+        }
         for work in &plan.work {
             self.begin_work(work, wanted.as_deref().unwrap_or_default(), now);
         }
@@ -240,6 +246,7 @@ impl Loop {
     fn begin_work(&mut self, work: &Work, wanted: &[Wanted], now: Duration) {
         let Some(runtime) = self.ground.runtimes.of(work.kind) else { return };
         tracing::info!("{work}");
+        self.tracks.turn_to(work.uid, work.purpose.clone());
         if let Err(error) = self.ground.runtimes.will_use(work.kind) {
             let reason = format!("cannot write to the state folder: {error}");
             self.tracks.progress(work.uid, Progress::Failed(work.steps[0], reason), now);
@@ -247,6 +254,8 @@ impl Loop {
         }
         self.tracks.progress(work.uid, Progress::Began(work.steps[0]), now);
         let wanted = wanted.iter().find(|wanted| wanted.uid() == work.uid).cloned();
+        let (give_up, is_given_up) = watch::channel(false);
+        self.give_up.insert(work.uid, give_up);
         let task = carry_out::Task {
             runtime,
             secrets: Arc::clone(&self.ground.secrets),
@@ -254,6 +263,7 @@ impl Loop {
             work: work.clone(),
             wanted,
             report: self.report.clone(),
+            give_up: is_given_up,
         };
         tokio::spawn(task.run());
     }
@@ -325,6 +335,7 @@ impl Loop {
             tracing::warn!(%uid, %step, "{reason}");
         }
         if progress == Progress::Over {
+            self.give_up.remove(&uid);
             // Its kind is not known here; a look at both costs one call more.
             self.stale = Kinds::ALL;
         }

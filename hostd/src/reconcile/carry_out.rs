@@ -9,7 +9,7 @@ use hostd_core::plan::Work;
 use hostd_core::step::Step;
 use hostd_core::track::Progress;
 use hostd_core::wanted::Wanted;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::runtime::{Make, Runtime};
 use crate::secrets::Secrets;
@@ -22,6 +22,16 @@ pub(super) struct Task {
     /// None for what nobody wants any more: it is only stopped and removed.
     pub(super) wanted: Option<Wanted>,
     pub(super) report: mpsc::Sender<(WorkloadUid, Progress)>,
+    /// Becomes true when this is not wanted any more.
+    pub(super) give_up: watch::Receiver<bool>,
+}
+
+/// Why a step was not done.
+enum Undone {
+    /// It failed, for this reason.
+    Failed(String),
+    /// It is not wanted any more.
+    GivenUp,
 }
 
 impl Task {
@@ -29,13 +39,17 @@ impl Task {
         // Dropped last, whatever happens: a workload whose task is gone must not stay busy.
         let over = Over { uid: self.work.uid, report: self.report.clone() };
         for step in self.work.steps.clone() {
+            if self.is_given_up() {
+                break;
+            }
             self.tell(Progress::Began(step)).await;
             match self.carry_out(step).await {
                 Ok(()) => self.tell(Progress::Did(step)).await,
-                Err(reason) => {
+                Err(Undone::Failed(reason)) => {
                     self.tell(Progress::Failed(step, reason)).await;
                     break;
                 }
+                Err(Undone::GivenUp) => break,
             }
         }
         drop(over);
@@ -45,29 +59,52 @@ impl Task {
         let _ = self.report.send((self.work.uid, progress)).await;
     }
 
-    async fn carry_out(&self, step: Step) -> Result<(), String> {
+    fn is_given_up(&self) -> bool {
+        *self.give_up.borrow()
+    }
+
+    async fn carry_out(&self, step: Step) -> Result<(), Undone> {
         let uid = self.work.uid;
         let done = match step {
-            Step::Prepare => self.runtime.prepare(&self.make_with_secrets().await?).await,
-            Step::Create => self.runtime.create(&self.make_with_secrets().await?).await,
-            Step::Start => self.start().await?,
+            Step::Prepare => return self.prepare().await,
+            Step::Create => {
+                let make = self.make_with_secrets().await.map_err(Undone::Failed)?;
+                self.runtime.create(&make).await
+            }
+            Step::Start => return self.start().await,
             Step::Resume => self.runtime.start(uid).await,
             Step::Stop(grace) => self.runtime.stop(uid, grace).await,
             Step::Remove(data) => self.runtime.remove(uid, data).await,
         };
-        done.map_err(|error| error.message)
+        done.map_err(|error| Undone::Failed(error.message))
+    }
+
+    /// What may take hours ends once it is given up: what is wanted instead must not wait for it.
+    async fn prepare(&self) -> Result<(), Undone> {
+        let mut give_up = self.give_up.clone();
+        let prepare = async {
+            let make = self.make_with_secrets().await?;
+            self.runtime.prepare(&make).await.map_err(|error| error.message)
+        };
+        tokio::select! {
+            // Not cancel-safe, and need not be: half an image is fetched on or thrown away.
+            done = prepare => done.map_err(Undone::Failed),
+            _ = give_up.wait_for(|is_given_up| *is_given_up) => Err(Undone::GivenUp),
+        }
     }
 
     /// Secrets as files lie on tmpfs, which a reboot empties; preparing puts them there again.
-    async fn start(&self) -> Result<Result<(), crate::runtime::RuntimeError>, String> {
+    async fn start(&self) -> Result<(), Undone> {
         let has_secrets =
             self.wanted.as_ref().is_some_and(|wanted| !wanted.assigned.spec.secrets().is_empty());
-        if has_secrets
-            && let Err(error) = self.runtime.prepare(&self.make_with_secrets().await?).await
-        {
-            return Err(error.message);
+        if has_secrets {
+            self.prepare().await?;
+            if self.is_given_up() {
+                return Err(Undone::GivenUp);
+            }
         }
-        Ok(self.runtime.start(self.work.uid).await)
+        let started = self.runtime.start(self.work.uid).await;
+        started.map_err(|error| Undone::Failed(error.message))
     }
 
     async fn make_with_secrets(&self) -> Result<Make, String> {

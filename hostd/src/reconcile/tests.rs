@@ -203,10 +203,15 @@ impl Host {
     }
 
     async fn apply_with_grace(&self, name: &str, seconds: u32) {
-        let text = format!(
-            r#"{{"name":"{name}","kind":"container",
-                "container":{{"image":"a","stop_grace_s":{seconds}}}}}"#
-        );
+        self.apply_container(name, &format!(r#"{{"image":"a","stop_grace_s":{seconds}}}"#)).await;
+    }
+
+    async fn apply_image(&self, name: &str, image: &str) {
+        self.apply_container(name, &format!(r#"{{"image":"{image}"}}"#)).await;
+    }
+
+    async fn apply_container(&self, name: &str, container: &str) {
+        let text = format!(r#"{{"name":"{name}","kind":"container","container":{container}}}"#);
         let spec = serde_json::from_str(&text).unwrap();
         let uid = WorkloadUid(uuid::Uuid::new_v4());
         let apply = move |ledger: &mut Ledger| apply_local(ledger, spec, uid);
@@ -295,6 +300,29 @@ async fn a_broken_and_a_stuck_workload_hold_up_no_other() {
     let picture = host.picture.borrow().clone();
     assert_eq!(picture.statuses[0].reason.as_deref(), Some("no such image"));
     assert_eq!(picture.under_way, ["stuck: prepare"]);
+}
+
+#[tokio::test]
+async fn a_corrected_spec_a_hold_and_a_deletion_wait_for_no_image_that_never_comes() {
+    let mut host = Host::new();
+    host.runtime.state().stuck.insert("web".to_owned());
+    host.apply("web").await;
+    host.becomes("web=preparing").await;
+    host.books.change(|ledger| books::hold(ledger, "web", books::Hold::Keep)).await.unwrap();
+    host.becomes("web=stopped").await;
+    host.books.change(|ledger| books::hold(ledger, "web", books::Hold::LetGo)).await.unwrap();
+    host.becomes("web=preparing").await;
+    host.runtime.state().stuck.clear();
+    host.apply_image("web", "corrected").await;
+    host.becomes("web=running").await;
+    // The replacement's image never comes either; deleted, the old one goes at once.
+    host.runtime.state().stuck.insert("web".to_owned());
+    host.apply_image("web", "wrong").await;
+    let prepares = host.picture.wait_for(|picture| picture.under_way == ["web: prepare"]);
+    tokio::time::timeout(DEADLINE, prepares).await.unwrap().unwrap();
+    host.books.change(|ledger| delete_local(ledger, "web")).await.unwrap();
+    host.becomes("").await;
+    assert!(host.runtime.state().instances.is_empty());
 }
 
 #[tokio::test]

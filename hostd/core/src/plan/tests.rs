@@ -271,6 +271,52 @@ fn what_ends_by_itself_follows_its_policy() {
     assert_eq!(after("onfailure", 3), ("onfailure: start".to_owned(), "backoff"));
 }
 
+/// One round whose first step fails.
+fn fail(world: &mut World) {
+    let work = world.plan().work.remove(0);
+    world.tracks.turn_to(work.uid, work.purpose);
+    let failed = crate::track::Progress::Failed(work.steps[0], "it failed".to_owned());
+    world.tracks.progress(work.uid, failed, world.now);
+}
+
+#[test]
+fn a_hold_a_deletion_and_another_spec_wait_for_no_failure_of_before() {
+    let mut world = World::of("web+", "web*");
+    fail(&mut world);
+    assert_eq!(world.plan().to_string(), "", "the same is not tried again at once");
+    let after = |wanted: &str| {
+        let mut world = world.clone();
+        world.wants_now(wanted);
+        world.plan().to_string().trim_end().to_owned()
+    };
+    assert_eq!(after("web!"), "web: stop");
+    assert_eq!(after("web?"), "web: stop");
+    assert_eq!(after(""), "web: stop, remove with its data");
+    assert_eq!(after("web"), "");
+    world.instances[0].state = InstanceState::Ended { code: Some(1), at: 5, note: None };
+    world.wants_now("web");
+    assert_eq!(world.plan().to_string(), "web: start\n");
+    // And a stop that fails waits as anything else that does.
+    let mut world = World::of("web!", "web*");
+    fail(&mut world);
+    assert_eq!(world.plan().to_string(), "");
+}
+
+#[test]
+fn what_is_prepared_for_nothing_is_given_up() {
+    let mut world = World::of("web+", "web*");
+    let work = world.plan().work.remove(0);
+    world.tracks.turn_to(work.uid, work.purpose);
+    world.tracks.progress(work.uid, crate::track::Progress::Began(Step::Prepare), world.now);
+    assert_eq!(world.plan().given_up, []);
+    for other in ["web!", "web?", "web", ""] {
+        world.wants_now(other);
+        assert_eq!(world.plan().given_up, [work.uid], "{other}");
+    }
+    world.instances.clear();
+    assert_eq!(world.plan().given_up, [work.uid], "neither wanted nor there");
+}
+
 fn a_world() -> impl Strategy<Value = World> {
     let names = ["web", "port-a", "port-b", "high-9", "vm-a", "never", "quiet-60", "onfailure"];
     a_world_of(names)

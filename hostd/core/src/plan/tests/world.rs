@@ -62,6 +62,14 @@ impl World {
         world
     }
 
+    /// Another set is wanted from now on.
+    pub(super) fn wants_now(&mut self, wanted: &str) {
+        self.words = wanted.split_whitespace().map(str::to_owned).collect();
+        let kept = std::mem::take(&mut self.leaving);
+        self.remember();
+        self.leaving.extend(kept);
+    }
+
     /// Keeps in the ledger what must be known of instances that no spec of today made.
     pub(super) fn remember(&mut self) {
         let wanted = self.wanted();
@@ -210,6 +218,7 @@ impl World {
             let plan = self.plan();
             show(self, &plan);
             for work in &plan.work {
+                self.tracks.turn_to(work.uid, work.purpose.clone());
                 self.carry_out(work.uid, &work.steps);
             }
             if plan.work.is_empty() {
