@@ -97,6 +97,8 @@ struct Loop {
     observed: Observed,
     /// Kinds that may be other than `observed` says.
     stale: Kinds,
+    /// When the first workload is to be stopped if the endpoint stays silent, as time since boot.
+    silent_at: Option<Duration>,
     /// When everything was looked at last, whatever woke the loop since.
     looked: Instant,
     /// Kinds that there is, or may be, something of.
@@ -130,6 +132,7 @@ impl Loop {
             unseen: BTreeMap::new(),
             observed: Observed::nothing(),
             stale: Kinds::ALL,
+            silent_at: None,
             looked: Instant::now(),
             used,
             changed,
@@ -154,6 +157,7 @@ impl Loop {
         let ledger = known.as_deref().unwrap_or(&nothing);
         let plan = self.plan(ledger, wanted.as_deref(), us, now);
         tracing::debug!(woken_by, work = plan.work.len(), "round");
+        self.silent_at = plan.silent_at;
         for uid in &plan.given_up {
             self.give_up.get(uid).inspect(|give_up| _ = give_up.send_replace(true));
         }
@@ -237,7 +241,7 @@ impl Loop {
             tracks: &self.tracks,
             us,
             policy: &self.ground.policy,
-            contact: heard.map_or(Contact::Never, |at| Contact::Ago(now.saturating_sub(at))),
+            contact: Contact::at(now, heard),
             memory_mib: room::for_workloads_mib(),
             now,
         })
@@ -264,6 +268,8 @@ impl Loop {
             wanted,
             report: self.report.clone(),
             give_up: is_given_up,
+            policy: self.ground.policy.clone(),
+            heard: self.ground.heard.clone(),
         };
         tokio::spawn(task.run());
     }
@@ -300,7 +306,9 @@ impl Loop {
     /// Waits until there is a reason for another round, and says which.
     async fn wait(&mut self) -> &'static str {
         let now = clock::uptime();
-        let next = self.tracks.next_moment(now).map_or(RELIST, |at| at.saturating_sub(now));
+        let moments = [self.tracks.next_moment(now), self.silent_at];
+        let next = moments.into_iter().flatten().min();
+        let next = next.map_or(RELIST, |at| at.saturating_sub(now));
         let pause = next.min(RELIST.saturating_sub(self.looked.elapsed()));
         let why = tokio::select! {
             // Cancel-safe, all of them: what was not received stays in its channel.

@@ -82,6 +82,9 @@ pub struct Plan {
     /// Those of which something is being done for what is not wanted any more: it ends as soon as
     /// it can, and what is wanted now begins.
     pub given_up: Vec<WorkloadUid>,
+    /// The moment, as time since boot, at which the first workload is to be stopped when the
+    /// endpoint stays silent; none where none is.
+    pub silent_at: Option<Duration>,
 }
 
 /// The steps of one workload.
@@ -117,7 +120,14 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
     // Stable: within both halves the order stays.
     work.sort_by_key(|work| !work.steps[0].frees());
     statuses.sort_by(|one, other| (&one.name, one.uid).cmp(&(&other.name, other.uid)));
-    Plan { work, statuses, given_up: given_up(situation, &cases) }
+    let given_up = given_up(situation, &cases);
+    Plan { work, statuses, given_up, silent_at: silent_at(situation) }
+}
+
+fn silent_at(situation: &Situation<'_>) -> Option<Duration> {
+    let wanted = situation.wanted.unwrap_or_default().iter();
+    let left = wanted.filter_map(|wanted| wanted.may_run_for(situation.contact)).min();
+    left.map(|left| situation.now + left)
 }
 
 fn given_up(situation: &Situation<'_>, cases: &[Case<'_>]) -> Vec<WorkloadUid> {

@@ -108,6 +108,24 @@ impl Wanted {
             _ => Aim::Run,
         }
     }
+
+    /// How long it may still run when the endpoint stays silent; none where that changes nothing.
+    #[must_use]
+    pub fn may_run_for(&self, contact: Contact) -> Option<Duration> {
+        let after = period(&self.assigned.spec).filter(|_| self.owner != Owner::Local)?;
+        match contact {
+            Contact::Never => None,
+            Contact::Ago(ago) => after.checked_sub(ago).filter(|left| !left.is_zero()),
+        }
+    }
+}
+
+impl Contact {
+    /// The contact at `now` with an endpoint that was heard at `heard`; both are times since boot.
+    #[must_use]
+    pub fn at(now: Duration, heard: Option<Duration>) -> Self {
+        heard.map_or(Self::Never, |at| Self::Ago(now.saturating_sub(at)))
+    }
 }
 
 /// How long a workload may take to end.
@@ -142,18 +160,26 @@ fn impossible(spec: &WorkloadSpec) -> Option<String> {
     validate::mistakes(spec).first().map(ToString::to_string)
 }
 
+/// How long the endpoint may be silent before it is stopped; none where it runs on for ever.
+fn period(spec: &WorkloadSpec) -> Option<Duration> {
+    let after_s = spec.disconnect.after_s?;
+    match spec.disconnect.policy {
+        DisconnectPolicy::Keep => None,
+        DisconnectPolicy::StopAfter | DisconnectPolicy::ReplaceAfter => {
+            Some(Duration::from_secs(after_s.into()))
+        }
+    }
+}
+
 /// Why a workload is stopped while the endpoint is silent; none while it may run.
 fn silence(spec: &WorkloadSpec, contact: Contact) -> Option<String> {
-    let after = match (spec.disconnect.policy, spec.disconnect.after_s) {
-        (DisconnectPolicy::Keep, _) | (_, None) => return None,
-        (DisconnectPolicy::StopAfter | DisconnectPolicy::ReplaceAfter, Some(after)) => after,
-    };
+    let after = period(spec)?;
     match contact {
         Contact::Never => {
             Some("it waits for the endpoint, which was not heard since the host booted".to_owned())
         }
-        Contact::Ago(ago) if ago >= Duration::from_secs(after.into()) => {
-            Some(format!("the endpoint was not heard for {after} s"))
+        Contact::Ago(ago) if ago >= after => {
+            Some(format!("the endpoint was not heard for {} s", after.as_secs()))
         }
         Contact::Ago(_) => None,
     }

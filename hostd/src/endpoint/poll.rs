@@ -339,3 +339,13 @@ impl Vain {
         Self { standing: Standing::Away(reason), retry_after: None, wants_certificate: false }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    /// `systemctl stop` and `start` are no boot: what was heard in it counts.
+    #[test]
+    fn when_the_endpoint_was_heard_outlives_a_stop_of_hostd() {
+        let unit = include_str!("../../../images/base/usr/lib/systemd/system/hostd.service");
+        assert!(unit.lines().any(|line| line == "RuntimeDirectoryPreserve=yes"));
+    }
+}

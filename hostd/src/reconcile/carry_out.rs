@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use basalt_api::id::WorkloadUid;
 use hostd_core::plan::Work;
+use hostd_core::policy::Policy;
 use hostd_core::step::Step;
 use hostd_core::track::Progress;
-use hostd_core::wanted::Wanted;
+use hostd_core::wanted::{Aim, Contact, Wanted};
 use tokio::sync::{mpsc, watch};
 
+use crate::clock;
 use crate::runtime::{Make, Runtime};
 use crate::secrets::Secrets;
 
@@ -24,6 +27,8 @@ pub(super) struct Task {
     pub(super) report: mpsc::Sender<(WorkloadUid, Progress)>,
     /// Becomes true when this is not wanted any more.
     pub(super) give_up: watch::Receiver<bool>,
+    pub(super) policy: Policy,
+    pub(super) heard: watch::Receiver<Option<Duration>>,
 }
 
 /// Why a step was not done.
@@ -39,7 +44,7 @@ impl Task {
         // Dropped last, whatever happens: a workload whose task is gone must not stay busy.
         let over = Over { uid: self.work.uid, report: self.report.clone() };
         for step in self.work.steps.clone() {
-            if self.is_given_up() {
+            if self.is_given_up(step) {
                 break;
             }
             self.tell(Progress::Began(step)).await;
@@ -59,8 +64,13 @@ impl Task {
         let _ = self.report.send((self.work.uid, progress)).await;
     }
 
-    fn is_given_up(&self) -> bool {
-        *self.give_up.borrow()
+    /// What begins here must be wanted at this moment: the step before may have taken long, and the
+    /// endpoint may let another host run it by now.
+    fn is_given_up(&self, step: Step) -> bool {
+        let contact = Contact::at(clock::uptime(), *self.heard.borrow());
+        let may_run = |wanted: &Wanted| wanted.aim(&self.policy, contact) == Aim::Run;
+        let must_not_run = !step.frees() && !self.wanted.as_ref().is_some_and(may_run);
+        *self.give_up.borrow() || must_not_run
     }
 
     async fn carry_out(&self, step: Step) -> Result<(), Undone> {
@@ -99,7 +109,7 @@ impl Task {
             self.wanted.as_ref().is_some_and(|wanted| !wanted.assigned.spec.secrets().is_empty());
         if has_secrets {
             self.prepare().await?;
-            if self.is_given_up() {
+            if self.is_given_up(Step::Start) {
                 return Err(Undone::GivenUp);
             }
         }

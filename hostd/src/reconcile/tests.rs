@@ -10,7 +10,8 @@ use bytes::Bytes;
 use hostd_core::books::{Orphan, apply_local, delete_local};
 use hostd_core::instance::{Instance, InstanceState};
 use hostd_core::ledger::Place;
-use hostd_core::step::Data;
+use hostd_core::step::{Data, Step};
+use hostd_core::track::Purpose;
 use tokio::sync::Notify;
 
 use super::*;
@@ -34,6 +35,8 @@ struct State {
     without_image: BTreeSet<String>,
     /// Names whose image never arrives.
     stuck: BTreeSet<String>,
+    /// How long every image takes.
+    takes: Duration,
     /// The time that each had to end.
     graces: Vec<u64>,
     is_away: bool,
@@ -82,6 +85,8 @@ impl Runtime for Memory {
         if self.state().stuck.contains(&name) {
             std::future::pending::<()>().await;
         }
+        let takes = self.state().takes;
+        tokio::time::sleep(takes).await;
         let is_missing = self.state().without_image.contains(&name);
         if is_missing { Err(failure(Failure::Workload, "no such image")) } else { Ok(()) }
     }
@@ -142,7 +147,7 @@ struct Host {
     picture: watch::Receiver<Arc<Picture>>,
     task: tokio::task::JoinHandle<()>,
     heard: watch::Sender<Option<Duration>>,
-    _us: watch::Sender<Option<Enrolled>>,
+    us: watch::Sender<Option<Enrolled>>,
     _copy: watch::Sender<bool>,
     folder: Arc<tempfile::TempDir>,
 }
@@ -185,7 +190,7 @@ impl Host {
             picture,
             task,
             heard: heard_tell,
-            _us: us_tell,
+            us: us_tell,
             _copy: copy_tell,
             folder,
         }
@@ -218,6 +223,19 @@ impl Host {
         self.books.change(apply).await.unwrap();
     }
 
+    /// Its endpoint was heard so long ago and wants this workload, which may run for 60 s without.
+    async fn assign_quiet(&self, heard_before: Duration) {
+        let heard = clock::uptime().checked_sub(heard_before).unwrap();
+        self.heard.send_replace(Some(heard));
+        let enrolled = r#"{"host_id":"00000000-0000-0000-0000-000000000001","name":"a","urls":[],
+            "certificate":"","ca":"","machine_id":""}"#;
+        self.us.send_replace(Some(serde_json::from_str(enrolled).unwrap()));
+        let set = basalt_api::set::HostSet { workloads: vec![quiet()] };
+        let lineage = basalt_api::id::Lineage(uuid::Uuid::nil());
+        let take = move |ledger: &mut Ledger| books::take_set(ledger, lineage, 1, "h", set);
+        self.books.change(take).await.unwrap();
+    }
+
     /// Waits until the workloads are so: `web=running job=failed`.
     async fn becomes(&mut self, expected: &str) {
         let shown = |picture: &Arc<Picture>| {
@@ -231,6 +249,71 @@ impl Host {
             panic!("expected {expected}, it is {}: {picture:?}", shown(&picture));
         }
     }
+}
+
+/// One that may run for 60 s while its endpoint is silent.
+fn quiet() -> basalt_api::set::Assigned {
+    let text = r#"{"uid":"00000000-0000-0000-0000-000000000007","spec":{"name":"quiet",
+        "kind":"container","disconnect":{"policy":"stop_after","after_s":60},
+        "container":{"image":"a"}}}"#;
+    serde_json::from_str(text).unwrap()
+}
+
+#[tokio::test]
+async fn what_has_a_period_is_stopped_when_it_is_over_and_not_a_minute_later() {
+    let mut host = Host::new();
+    host.assign_quiet(Duration::from_secs(57)).await;
+    host.becomes("quiet=running").await;
+    let begun = Instant::now();
+    host.becomes("quiet=stopped").await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn what_is_being_prepared_when_its_period_ends_is_given_up() {
+    let mut host = Host::new();
+    host.runtime.state().stuck.insert("quiet".to_owned());
+    host.assign_quiet(Duration::from_secs(58)).await;
+    host.becomes("quiet=preparing").await;
+    host.becomes("quiet=stopped").await;
+    assert_eq!(host.runtime.state().created, 0);
+}
+
+/// Without the loop's help: it may be busy looking at a runtime that does not answer.
+#[tokio::test]
+async fn nothing_is_made_after_a_preparation_that_outlived_the_period() {
+    let runtime = Arc::new(Memory::default());
+    runtime.state().takes = Duration::from_secs(2);
+    let host_id = HostId(uuid::Uuid::nil());
+    let wanted = Wanted::new(quiet(), hostd_core::instance::Owner::Host(host_id), false);
+    let heard = clock::uptime().checked_sub(Duration::from_secs(59)).unwrap();
+    let (_give_up_tell, give_up) = watch::channel(false);
+    let (_heard_tell, heard) = watch::channel(Some(heard));
+    let (report, mut reports) = mpsc::channel(16);
+    let task = carry_out::Task {
+        runtime: runtime.clone(),
+        secrets: Arc::new(NoSecrets),
+        private: std::path::PathBuf::new(),
+        work: Work {
+            uid: wanted.uid(),
+            name: wanted.name().clone(),
+            kind: Kind::Container,
+            steps: vec![Step::Prepare, Step::Create, Step::Start],
+            purpose: Purpose::Run(wanted.hash.clone()),
+        },
+        wanted: Some(wanted),
+        report,
+        give_up,
+        policy: Policy::default(),
+        heard,
+    };
+    task.run().await;
+    let mut told = Vec::new();
+    while let Some((_, progress)) = reports.recv().await {
+        told.push(progress);
+    }
+    assert_eq!(told, [Progress::Began(Step::Prepare), Progress::Did(Step::Prepare), Progress::Over]);
+    assert_eq!(runtime.state().created, 0);
 }
 
 #[tokio::test]

@@ -250,6 +250,14 @@ fn silence_stops_what_says_so_and_a_reboot_waits_for_the_endpoint() {
     assert_eq!(world.plan().to_string(), "");
     world.contact = Contact::Ago(Duration::from_secs(60));
     assert_eq!(world.plan().to_string(), "quiet-60: stop\n");
+    // A start or a replacement that failed holds up no stop.
+    world.contact = Contact::Ago(Duration::from_secs(59));
+    assert_eq!(world.plan().silent_at, Some(world.now + Duration::from_secs(1)));
+    world.wants_now("web quiet-60+");
+    fail(&mut world);
+    world.contact = Contact::Ago(Duration::from_secs(60));
+    assert_eq!(world.plan().to_string(), "quiet-60: stop\n");
+    assert_eq!(world.plan().silent_at, None);
     let mut world = World::of("web quiet-60", "");
     world.contact = Contact::Never;
     assert_eq!(world.plan().to_string(), "web: prepare, create, start\n");
