@@ -4,6 +4,7 @@
 //! question is asked a little later.
 
 mod enrol;
+mod lines;
 mod logs;
 mod poll;
 mod renew;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use basalt_api::capacity::feature;
 use basalt_api::checkin::{
-    Action, CHECKIN_PATH, CheckinAnswer, CheckinRequest, MAX_ANSWER_BYTES, PATIENCE_S, PROTOCOL,
+    Action, CheckinAnswer, CheckinRequest, MAX_ANSWER_BYTES, PATIENCE_S, PROTOCOL,
 };
 use basalt_api::fault::{Fault, FaultKind};
 use basalt_api::id::WorkloadUid;
@@ -17,10 +17,12 @@ use basalt_https::{Answer, Client, Limits};
 use hostd_core::books;
 use hostd_core::checkin::{News, Reported};
 use hyper::header::RETRY_AFTER;
-use hyper::{Method, StatusCode};
+use hyper::StatusCode;
 use rcgen::KeyPair;
+use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::lines::{self, Lines};
 use super::{Ground, Standing, client, logs, pause, renew};
 use crate::clock;
 use crate::identity::Enrolled;
@@ -29,6 +31,8 @@ use crate::identity::Enrolled;
 const FIRST_WAIT_S: u64 = 60;
 /// The longest wait that is believed.
 const MAX_WAIT_S: u64 = 600;
+/// Time between the sending of two polls: what happens meanwhile is told together.
+const PACE: Duration = Duration::from_secs(1);
 /// Seconds by which two clocks may differ before it is said.
 const SKEW_S: i64 = 60;
 
@@ -37,7 +41,9 @@ struct Poll {
     enrolled: Enrolled,
     key: KeyPair,
     session: u64,
-    line: Option<Client>,
+    lines: Lines,
+    /// When the last poll was sent.
+    sent: Option<Instant>,
     reported: Reported,
     facts: Option<basalt_api::capacity::HostFacts>,
     wait_s: u64,
@@ -71,13 +77,14 @@ struct Vain {
 pub(super) async fn for_ever(ground: Ground, enrolled: Enrolled) -> Result<()> {
     let key = ground.store.key()?;
     let session = ground.books.known().map_or(0, |ledger| ledger.session);
-    let (line, reported, facts) = (None, Reported::default(), None);
+    let (reported, facts) = (Reported::default(), None);
     let mut poll = Poll {
         ground,
         enrolled,
         key,
         session,
-        line,
+        lines: Lines::default(),
+        sent: None,
         reported,
         facts,
         wait_s: FIRST_WAIT_S,
@@ -122,6 +129,10 @@ impl Poll {
     }
 
     async fn once(&mut self) -> Result<(), Vain> {
+        if let Some(sent) = self.sent {
+            tokio::time::sleep_until(sent + PACE).await;
+        }
+        self.sent = Some(Instant::now());
         let news = self.reported.news(&self.ground.picture.borrow_and_update().statuses);
         let facts = self.ground.facts.borrow_and_update().clone();
         let sent = clock::uptime();
@@ -130,11 +141,9 @@ impl Poll {
         match self.ask(&request).await? {
             Ended::News => Ok(()),
             Ended::Answered(answer) => {
-                self.ground.heard.send_replace(Some(sent));
-                remember(&self.ground.heard_file, &self.ground.boot_id, sent);
                 self.reported.heard(news);
                 self.facts = Some(facts);
-                self.take(*answer, asked).await;
+                self.take(*answer, asked, sent).await;
                 Ok(())
             }
         }
@@ -163,45 +172,75 @@ impl Poll {
         }
     }
 
-    /// Sends a poll and waits for its answer, or until there is news: the next poll takes this
-    /// one's place.
+    /// Sends a poll and waits for its answer. One that carries nothing new is left once there is
+    /// news: the next poll takes its place. One that does is answered at once, and left by nobody:
+    /// the host would not know whether it arrived, and would never hear the endpoint while
+    /// something goes on changing.
     async fn ask(&mut self, request: &CheckinRequest) -> Result<Ended, Vain> {
         let body = serde_json::to_vec(request).unwrap_or_default();
-        let mut line = self.line()?;
         let limits = Limits {
             deadline: Duration::from_secs(self.wait_s + PATIENCE_S),
             bytes: MAX_ANSWER_BYTES,
         };
-        let poll = line.ask(Method::POST, CHECKIN_PATH, body.into(), limits);
-        let answer = tokio::select! {
-            // Not cancel-safe, and not meant to be: a line whose poll was dropped is not used again.
-            answer = poll => answer,
-            () = news(&mut self.ground, &self.reported) => return Ok(Ended::News),
+        let line = self.line().await?;
+        let mut poll = lines::Poll::send(line, body.into(), limits);
+        let ended = tokio::select! {
+            // Cancel-safe: the poll goes on by itself.
+            ended = poll.ended() => ended,
+            // Cancel-safe: a change that was not awaited is still one.
+            () = news(&mut self.ground, &self.reported), if !carries_news(request) => {
+                self.lines.leave(poll);
+                return Ok(Ended::News);
+            }
         };
-        match answer {
-            Ok(answer) => {
-                self.line = Some(line);
+        match ended {
+            Some((line, Ok(answer))) => {
+                self.lines.give_back(line);
                 read(&answer).map(|answer| Ended::Answered(Box::new(answer)))
             }
-            Err(error) => Err(Vain::away(explain(&error.into()))),
+            Some((_, Err(error))) => Err(Vain::away(explain(&error.into()))),
+            None => Err(Vain::away("the question was cut off".to_owned())),
         }
     }
 
-    fn line(&mut self) -> Result<Client, Vain> {
-        if let Some(line) = self.line.take() {
+    async fn line(&mut self) -> Result<Client, Vain> {
+        if let Some(line) = self.lines.take().await {
             return Ok(line);
         }
         client(&self.enrolled, &self.url(), &self.key)
             .map_err(|error| Vain::away(explain(&error.into())))
     }
 
-    async fn take(&mut self, answer: CheckinAnswer, asked: u64) {
+    /// Takes the answer to a poll that was sent at `sent`.
+    async fn take(&mut self, answer: CheckinAnswer, asked: u64, sent: Duration) {
         self.wait_s = answer.wait_s.min(MAX_WAIT_S);
         let skew = answer.server_time - clock::unix_s();
         if skew.abs() > SKEW_S {
             tracing::warn!(skew_s = skew, "this host's clock and the endpoint's differ");
         }
         let mut standing = Standing::Connected;
+        let set = answer.set;
+        if let Some(set) = set {
+            let (lineage, generation, hash) = (answer.lineage, answer.generation, answer.set_hash);
+            let take =
+                move |ledger: &mut _| books::take_set(ledger, lineage, generation, &hash, set);
+            match self.ground.books.change(take).await {
+                Ok(is_new) => {
+                    if is_new {
+                        tracing::info!(generation, before = asked, "a new set");
+                    }
+                    self.hear(sent);
+                }
+                Err(error) => {
+                    let reason = format!("generation {generation} is not taken: {error}");
+                    tracing::error!("{reason}");
+                    standing = Standing::Frozen(reason);
+                    pause(3, None).await;
+                }
+            }
+        } else {
+            self.hear(sent);
+        }
         self.wants_set = false;
         for action in answer.actions {
             match action {
@@ -213,23 +252,15 @@ impl Poll {
                 Action::Unknown => (),
             }
         }
-        if let Some(set) = answer.set {
-            let (lineage, generation, hash) = (answer.lineage, answer.generation, answer.set_hash);
-            let take =
-                move |ledger: &mut _| books::take_set(ledger, lineage, generation, &hash, set);
-            match self.ground.books.change(take).await {
-                Ok(true) => tracing::info!(generation, before = asked, "a new set"),
-                Ok(false) => (),
-                Err(error) => {
-                    let reason = format!("generation {generation} is not taken: {error}");
-                    tracing::error!("{reason}");
-                    standing = Standing::Frozen(reason);
-                    pause(3, None).await;
-                }
-            }
-        }
         self.ground.standing.send_replace(standing);
         self.ground.secrets.ask_with(&self.enrolled, &self.key);
+    }
+
+    /// The endpoint was heard: what the ledger has is what it wants here. Not before its new set is
+    /// there: what was stopped in silence would start by the old one, and may run elsewhere by now.
+    fn hear(&self, sent: Duration) {
+        self.ground.heard.send_replace(Some(sent));
+        remember(&self.ground.heard_file, &self.ground.boot_id, sent);
     }
 
     fn send_logs(&self, ticket: Uuid, uid: WorkloadUid, lines: u32) {
@@ -258,7 +289,7 @@ impl Poll {
     async fn recover(&mut self, vain: Vain) {
         self.failures = self.failures.saturating_add(1);
         self.turn = self.turn.wrapping_add(1);
-        self.line = None;
+        self.lines = Lines::default();
         if let Standing::Away(reason) | Standing::Frozen(reason) = &vain.standing {
             tracing::warn!(failures = self.failures, "{reason}");
         }
@@ -277,7 +308,7 @@ impl Poll {
                 match self.ground.store.write(&renewed).context("a new certificate came") {
                     Ok(()) => {
                         tracing::info!("the certificate was renewed");
-                        (self.enrolled, self.line) = (renewed, None);
+                        (self.enrolled, self.lines) = (renewed, Lines::default());
                     }
                     Err(error) => tracing::error!("{error:#}"),
                 }
@@ -289,6 +320,12 @@ impl Poll {
 
 const FROZEN: &str = "this host is ahead of the endpoint's database, which may be an older backup: it \
                       goes on as it is (`basaltctl hosts resync` decides)";
+
+/// Whether the endpoint hears something new by it, and so answers at once.
+fn carries_news(request: &CheckinRequest) -> bool {
+    let changes = !(request.changes.is_empty() && request.gone.is_empty());
+    changes || request.is_full || request.facts.is_some()
+}
 
 /// Waits until the endpoint does not know something that it should.
 async fn news(ground: &mut Ground, reported: &Reported) {
@@ -341,11 +378,4 @@ impl Vain {
 }
 
 #[cfg(test)]
-mod tests {
-    /// `systemctl stop` and `start` are no boot: what was heard in it counts.
-    #[test]
-    fn when_the_endpoint_was_heard_outlives_a_stop_of_hostd() {
-        let unit = include_str!("../../../images/base/usr/lib/systemd/system/hostd.service");
-        assert!(unit.lines().any(|line| line == "RuntimeDirectoryPreserve=yes"));
-    }
-}
+mod tests;
