@@ -314,7 +314,7 @@ impl Loop {
             // Cancel-safe, all of them: what was not received stays in its channel.
             Some(progress) = self.progress.recv() => { self.note(progress); "progress" }
             Some(kind) = self.changed.recv() => { self.stale.add(kind); "event" }
-            Some(uid) = self.ground.again.recv() => { self.tracks.ask_again(uid); "start" }
+            Some(uid) = self.ground.again.recv() => { self.run_again(uid); "start" }
             Ok(()) = self.known.changed() => "ledger",
             Ok(()) = self.ground.us.changed() => "identity",
             Ok(()) = self.ground.copy.changed() => "identity",
@@ -334,8 +334,14 @@ impl Loop {
             self.stale.add(kind);
         }
         while let Ok(uid) = self.ground.again.try_recv() {
-            self.tracks.ask_again(uid);
+            self.run_again(uid);
         }
+    }
+
+    /// Looked at first: whether it runs already decides whether it runs once more.
+    fn run_again(&mut self, uid: WorkloadUid) {
+        self.tracks.ask_again(uid);
+        self.stale = Kinds::ALL;
     }
 
     fn note(&mut self, (uid, progress): (WorkloadUid, Progress)) {

@@ -109,7 +109,8 @@ impl Tracks {
         self.tracks.entry(uid).or_default().progress(progress, now);
     }
 
-    /// Somebody asked for another run, or has changed the spec: what failed is tried at once.
+    /// Somebody asked for another run, or has changed the spec: what failed is tried at once. What
+    /// is seen to run has the run that was asked for.
     pub fn ask_again(&mut self, uid: WorkloadUid) {
         let track = self.tracks.entry(uid).or_default();
         track.again = true;
@@ -208,6 +209,7 @@ impl Track {
     fn observe(&mut self, state: &InstanceState, now: Duration) {
         match state {
             InstanceState::Running { .. } => {
+                self.again = false;
                 let since = *self.running_since.get_or_insert(now);
                 if now.saturating_sub(since) >= HEALTHY {
                     self.ends = 0;

@@ -279,6 +279,20 @@ fn what_ends_by_itself_follows_its_policy() {
     assert_eq!(after("onfailure", 3), ("onfailure: start".to_owned(), "backoff"));
 }
 
+#[test]
+fn to_start_what_runs_is_no_wish_for_a_second_run() {
+    let mut world = World::of("never", "never*");
+    let uid = world.instances[0].uid;
+    world.tracks.ask_again(uid);
+    world.run_until_quiet();
+    world.instances[0].state = InstanceState::Ended { code: Some(0), at: 7, note: None };
+    world.run_until_quiet();
+    assert_eq!(world.plan().statuses[0].state.as_str(), "finished");
+    // But once it has ended, it is.
+    world.tracks.ask_again(uid);
+    assert_eq!(world.plan().to_string(), "never: start\n");
+}
+
 /// One round whose first step fails.
 fn fail(world: &mut World) {
     let work = world.plan().work.remove(0);
