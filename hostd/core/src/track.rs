@@ -233,6 +233,7 @@ impl Track {
             InstanceState::Ended { .. }
             | InstanceState::Paused { .. }
             | InstanceState::Made
+            | InstanceState::Unknown { .. }
             | InstanceState::Broken { .. } => (),
         }
     }

@@ -101,6 +101,7 @@ impl Runtime for Memory {
             hash: make.assigned.replacement_hash(),
             state: InstanceState::Made,
             addresses: Vec::new(),
+            lacks: None,
         };
         state.created += 1;
         state.instances.insert(instance.uid, instance);

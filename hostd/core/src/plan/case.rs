@@ -224,10 +224,16 @@ impl<'a> Case<'a> {
             InstanceState::Paused { .. } => Vec::new(),
             InstanceState::Made => vec![Step::Start],
             InstanceState::Broken { .. } => self.replace(wanted),
-            InstanceState::Ended { .. } => match self.after_end() {
-                AfterEnd::Starts => vec![Step::Start],
-                AfterEnd::Finished | AfterEnd::Waits => Vec::new(),
+            InstanceState::Ended { .. } => match (self.after_end(), &instance.lacks) {
+                (AfterEnd::Starts, None) => vec![Step::Start],
+                (AfterEnd::Starts, Some(_)) => self.replace(wanted),
+                (AfterEnd::Finished | AfterEnd::Waits, _) => Vec::new(),
             },
+            // Whether it has finished is not known, unless it never does.
+            InstanceState::Unknown { .. } if wanted.assigned.spec.restart == Restart::Always => {
+                self.replace(wanted)
+            }
+            InstanceState::Unknown { .. } => Vec::new(),
         }
     }
 

@@ -293,6 +293,34 @@ fn to_start_what_runs_is_no_wish_for_a_second_run() {
     assert_eq!(world.plan().to_string(), "never: start\n");
 }
 
+#[test]
+fn what_has_finished_runs_no_second_time_because_a_part_of_it_is_gone() {
+    let check = |name: &str, code, expected: &str| {
+        let mut world = World::of(name, &format!("{name}."));
+        world.instances[0].state = InstanceState::Ended { code: Some(code), at: 5, note: None };
+        world.instances[0].lacks = Some("its user-data went with the last boot".to_owned());
+        assert_eq!(world.plan().to_string().trim_end(), expected);
+    };
+    check("never", 1, "");
+    check("onfailure", 0, "");
+    check("onfailure", 1, "onfailure: prepare, remove, create, start");
+    check("web", 0, "web: prepare, remove, create, start");
+}
+
+#[test]
+fn what_ended_nobody_knows_how_runs_again_only_where_it_always_does() {
+    let plan = |name: &str| {
+        let mut world = World::of(name, &format!("{name}."));
+        world.instances[0].state = InstanceState::Unknown { reason: "no layer".to_owned() };
+        world.plan()
+    };
+    assert_eq!(plan("web").to_string(), "web: prepare, remove, create, start\n");
+    let plan = plan("onfailure");
+    assert_eq!((plan.to_string().as_str(), plan.statuses[0].state.as_str()), ("", "unknown"));
+    let expected = "it ended, and how cannot be told: no layer";
+    assert_eq!(plan.statuses[0].reason.as_deref(), Some(expected));
+}
+
 /// One round whose first step fails.
 fn fail(world: &mut World) {
     let work = world.plan().work.remove(0);

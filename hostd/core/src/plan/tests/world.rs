@@ -177,6 +177,7 @@ impl World {
             hash: made_from.hash,
             state,
             addresses: Vec::new(),
+            lacks: None,
         }
     }
 
