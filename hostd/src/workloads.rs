@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use crate::books::Books;
 use crate::clock;
 use crate::config::Config;
-use crate::endpoint::{self, EndpointSecrets, Standing};
+use crate::endpoint::{self, EndpointSecrets, Standing, Trouble};
 use crate::events::Events;
 use crate::identity::{self, Enrolled, Found};
 use crate::metrics::Metrics;
@@ -43,6 +43,7 @@ pub struct Workloads {
     facts: watch::Sender<HostFacts>,
     capacity: facts::Ground,
     standing: watch::Receiver<Standing>,
+    trouble: watch::Receiver<Trouble>,
     us: watch::Receiver<Option<Enrolled>>,
     copy: watch::Receiver<bool>,
     /// Whose copy the state was when `hostd` started.
@@ -104,6 +105,7 @@ impl Workloads {
         let (copy_tell, copy) = watch::channel(copy_of.is_some());
         let (heard_tell, heard) = watch::channel(None);
         let (standing_tell, standing) = watch::channel(standing);
+        let (trouble_tell, trouble) = watch::channel(Trouble::default());
         let (facts, facts_seen) = watch::channel(HostFacts::default());
         let endpoint = endpoint::Ground {
             store,
@@ -119,6 +121,7 @@ impl Workloads {
             heard: heard_tell,
             heard_file: paths.heard(),
             standing: standing_tell,
+            trouble: trouble_tell,
             copy: copy_tell,
             secrets: Arc::clone(&secrets),
         };
@@ -152,6 +155,7 @@ impl Workloads {
             facts,
             capacity,
             standing,
+            trouble,
             us,
             copy,
             copy_of,
@@ -188,6 +192,7 @@ impl Workloads {
             status.problems.push(health::state_copied(&self.copy_of));
         }
         status.problems.extend(self.bad_join.clone());
+        status.problems.extend(self.trouble.borrow_and_update().problems());
         let picture = self.picture.borrow().clone();
         let statuses = picture.is_known.then_some(picture.statuses.as_slice());
         let is_good = status.boot != Boot::Trial;
@@ -204,7 +209,12 @@ impl Workloads {
 
     /// Returns when it stands otherwise with the endpoint than before.
     pub async fn standing_changed(&mut self) {
-        if self.standing.changed().await.is_err() {
+        let changed = tokio::select! {
+            // Cancel-safe, both: a change that was not awaited is still one.
+            changed = self.standing.changed() => changed,
+            changed = self.trouble.changed() => changed,
+        };
+        if changed.is_err() {
             std::future::pending::<()>().await;
         }
     }

@@ -15,7 +15,7 @@ use basalt_api::report::{Source, WorkloadStatus};
 use basalt_explain::explain;
 use basalt_https::{Answer, Client, Limits};
 use hostd_core::books;
-use hostd_core::checkin::{News, Reported};
+use hostd_core::checkin::{News, Reported, told_skew};
 use hyper::header::RETRY_AFTER;
 use hyper::StatusCode;
 use rcgen::KeyPair;
@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 use super::lines::{self, Lines};
 use super::{Ground, Standing, client, logs, pause, renew};
+use crate::books::BooksError;
 use crate::clock;
 use crate::identity::Enrolled;
 
@@ -33,8 +34,6 @@ const FIRST_WAIT_S: u64 = 60;
 const MAX_WAIT_S: u64 = 600;
 /// Time between the sending of two polls: what happens meanwhile is told together.
 const PACE: Duration = Duration::from_secs(1);
-/// Seconds by which two clocks may differ before it is said.
-const SKEW_S: i64 = 60;
 
 struct Poll {
     ground: Ground,
@@ -48,6 +47,8 @@ struct Poll {
     facts: Option<basalt_api::capacity::HostFacts>,
     wait_s: u64,
     failures: u32,
+    /// Sets in a row that were not taken.
+    refusals: u32,
     /// Which of the endpoint's URLs is asked; the next one's turn comes when it is in vain.
     turn: usize,
     /// The endpoint wants to see the set of the ledger.
@@ -89,6 +90,7 @@ pub(super) async fn for_ever(ground: Ground, enrolled: Enrolled) -> Result<()> {
         facts,
         wait_s: FIRST_WAIT_S,
         failures: 0,
+        refusals: 0,
         turn: 0,
         wants_set: false,
     };
@@ -214,10 +216,7 @@ impl Poll {
     /// Takes the answer to a poll that was sent at `sent`.
     async fn take(&mut self, answer: CheckinAnswer, asked: u64, sent: Duration) {
         self.wait_s = answer.wait_s.min(MAX_WAIT_S);
-        let skew = answer.server_time - clock::unix_s();
-        if skew.abs() > SKEW_S {
-            tracing::warn!(skew_s = skew, "this host's clock and the endpoint's differ");
-        }
+        self.compare_clocks(answer.server_time);
         let mut standing = Standing::Connected;
         let set = answer.set;
         if let Some(set) = set {
@@ -229,16 +228,22 @@ impl Poll {
                     if is_new {
                         tracing::info!(generation, before = asked, "a new set");
                     }
+                    self.refusals = 0;
+                    self.tell_refusal(None);
                     self.hear(sent);
                 }
                 Err(error) => {
-                    let reason = format!("generation {generation} is not taken: {error}");
-                    tracing::error!("{reason}");
-                    standing = Standing::Frozen(reason);
-                    pause(3, None).await;
+                    let reason = reason(&error);
+                    let text = format!("generation {generation} is not taken: {reason}");
+                    tracing::error!("{text}");
+                    standing = Standing::Frozen(text);
+                    self.refusals = self.refusals.saturating_add(1);
+                    self.tell_refusal(Some((generation, reason)));
                 }
             }
         } else {
+            self.refusals = 0;
+            self.tell_refusal(None);
             self.hear(sent);
         }
         self.wants_set = false;
@@ -254,6 +259,28 @@ impl Poll {
         }
         self.ground.standing.send_replace(standing);
         self.ground.secrets.ask_with(&self.enrolled, &self.key);
+        if self.refusals > 0 {
+            // It would be offered again at once.
+            pause(self.refusals.saturating_add(2), None).await;
+        }
+    }
+
+    fn compare_clocks(&self, server_time: i64) {
+        let skew = server_time.saturating_sub(clock::unix_s());
+        self.ground.trouble.send_if_modified(|trouble| {
+            let told = told_skew(trouble.skew_s, skew);
+            let is_news = told != trouble.skew_s;
+            trouble.skew_s = told;
+            is_news
+        });
+    }
+
+    fn tell_refusal(&self, refused: Option<(u64, String)>) {
+        self.ground.trouble.send_if_modified(|trouble| {
+            let is_news = refused != trouble.refused;
+            trouble.refused = refused;
+            is_news
+        });
     }
 
     /// The endpoint was heard: what the ledger has is what it wants here. Not before its new set is
@@ -344,6 +371,14 @@ async fn news(ground: &mut Ground, reported: &Reported) {
         if !reported.news(&ground.picture.borrow().statuses).is_empty() {
             return;
         }
+    }
+}
+
+/// Why a set is not in the ledger, in one line.
+fn reason(error: &BooksError) -> String {
+    match error {
+        BooksError::Refused(refused) => refused.to_string(),
+        BooksError::Unwritable(source) => format!("the ledger cannot be written: {source}"),
     }
 }
 

@@ -22,7 +22,7 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use super::*;
 use crate::books::Books;
 use crate::config::Config;
-use crate::endpoint::EndpointSecrets;
+use crate::endpoint::{EndpointSecrets, Trouble};
 use crate::ledger::Store;
 use crate::paths::Paths;
 use crate::reconcile::Picture;
@@ -61,6 +61,7 @@ struct Host {
     polls: mpsc::Receiver<Asked>,
     picture: watch::Sender<Arc<Picture>>,
     heard: watch::Receiver<Option<Duration>>,
+    trouble: watch::Receiver<Trouble>,
     books: Arc<Books>,
     task: tokio::task::JoinHandle<Result<()>>,
     _others: Vec<Box<dyn std::any::Any>>,
@@ -87,6 +88,7 @@ impl Host {
         }));
         let (facts, facts_seen) = watch::channel(HostFacts::default());
         let (heard, heard_seen) = watch::channel(None);
+        let (trouble, trouble_seen) = watch::channel(Trouble::default());
         let ground = Ground {
             store: identity,
             machine: identity::machine(&paths),
@@ -101,12 +103,21 @@ impl Host {
             heard,
             heard_file: folder.path().join("heard"),
             standing: watch::channel(Standing::Alone).0,
+            trouble,
             copy: watch::channel(false).0,
             secrets: Arc::new(EndpointSecrets::new(paths.secrets())),
         };
         let task = tokio::spawn(for_ever(ground, enrolled));
         let others: Vec<Box<dyn std::any::Any>> = vec![Box::new(folder), Box::new(facts)];
-        Self { polls, picture, heard: heard_seen, books, task, _others: others }
+        Self {
+            polls,
+            picture,
+            heard: heard_seen,
+            trouble: trouble_seen,
+            books,
+            task,
+            _others: others,
+        }
     }
 
     async fn asked(&mut self) -> Asked {
@@ -260,8 +271,27 @@ async fn the_endpoint_is_heard_once_its_set_is_in_the_ledger_and_not_by_a_set_th
     let first = *tokio::time::timeout(DEADLINE, heard).await.unwrap().unwrap();
     assert_eq!(books.known().unwrap().assigned.as_ref().unwrap().generation, 7);
     host.asked().await.answer(with_set("another"));
-    host.asked().await;
+    let next = host.asked().await;
     assert_eq!(*host.heard.borrow(), first, "what it wants here is not known");
+    let told = host.trouble.borrow().problems();
+    assert_eq!(
+        told[0].to_string(),
+        "endpoint: its generation 7 is not taken: generation 7 is known with another content"
+    );
+    next.answer(|_| ());
+    let fine = host.trouble.wait_for(|trouble| trouble.refused.is_none());
+    tokio::time::timeout(DEADLINE, fine).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_clock_that_differs_from_the_endpoints_is_told() {
+    let mut host = Host::new().await;
+    host.asked().await.answer(|answer| answer.server_time += 4000);
+    let skewed = host.trouble.wait_for(|trouble| trouble.skew_s.is_some());
+    let skew = tokio::time::timeout(DEADLINE, skewed).await.unwrap().unwrap().skew_s.unwrap();
+    assert!((3990..=4010).contains(&skew), "{skew}");
+    let problem = host.trouble.borrow().problems().remove(0).to_string();
+    assert!(problem.ends_with(" s behind its endpoint's"), "{problem}");
 }
 
 /// `systemctl stop` and `start` are no boot: what was heard in it counts.
