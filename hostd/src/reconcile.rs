@@ -149,7 +149,7 @@ impl Loop {
         let wanted = known.as_ref().map(|ledger| books::wanted(ledger, us));
         self.choose_kinds(wanted.as_deref().unwrap_or_default(), known.is_none());
         self.look().await;
-        self.forget_kinds(wanted.as_deref().unwrap_or_default());
+        self.forget_kinds(wanted.as_deref().unwrap_or_default()).await;
         let now = clock::uptime();
         let uids: Vec<WorkloadUid> = wanted.iter().flatten().map(Wanted::uid).collect();
         self.tracks.observe(&self.observed.instances().collect::<Vec<_>>(), &uids, now);
@@ -162,7 +162,7 @@ impl Loop {
             self.give_up.get(uid).inspect(|give_up| _ = give_up.send_replace(true));
         }
         for work in &plan.work {
-            self.begin_work(work, wanted.as_deref().unwrap_or_default(), now);
+            self.begin_work(work, wanted.as_deref().unwrap_or_default(), now).await;
         }
         // What was begun just now shows in the statuses.
         let after = self.plan(ledger, wanted.as_deref(), us, now);
@@ -211,14 +211,14 @@ impl Loop {
     }
 
     /// A runtime that has nothing of ours, and nothing to do, is left to rest.
-    fn forget_kinds(&self, wanted: &[Wanted]) {
+    async fn forget_kinds(&self, wanted: &[Wanted]) {
         for kind in [Kind::Container, Kind::Vm] {
             let is_wanted = wanted.iter().any(|wanted| wanted.kind() == kind);
             let is_empty = matches!(self.observed.of(kind), Seen::Instances(all) if all.is_empty());
             if !is_wanted
                 && is_empty
                 && !self.tracks.is_busy()
-                && let Err(error) = self.ground.runtimes.is_done_with(kind)
+                && let Err(error) = self.ground.runtimes.is_done_with(kind).await
             {
                 tracing::warn!(%kind, %error, "cannot note that a runtime is not used");
             }
@@ -247,11 +247,11 @@ impl Loop {
         })
     }
 
-    fn begin_work(&mut self, work: &Work, wanted: &[Wanted], now: Duration) {
+    async fn begin_work(&mut self, work: &Work, wanted: &[Wanted], now: Duration) {
         let Some(runtime) = self.ground.runtimes.of(work.kind) else { return };
         tracing::info!("{work}");
         self.tracks.turn_to(work.uid, work.purpose.clone());
-        if let Err(error) = self.ground.runtimes.will_use(work.kind) {
+        if let Err(error) = self.ground.runtimes.will_use(work.kind).await {
             let reason = format!("cannot write to the state folder: {error}");
             self.tracks.progress(work.uid, Progress::Failed(work.steps[0], reason), now);
             return;

@@ -466,3 +466,17 @@ async fn without_workloads_no_runtime_is_asked() {
     tokio::time::timeout(DEADLINE, known).await.unwrap().unwrap();
     assert_eq!(host.runtime.state().looks, 0);
 }
+
+#[tokio::test]
+async fn a_kind_that_was_not_used_costs_no_write() {
+    let memory = || Arc::new(Memory::default());
+    // A folder that is not there can be neither written to nor synced.
+    let runtimes = Runtimes {
+        containers: memory(),
+        machines: memory(),
+        private: "/nowhere".into(),
+        marks: "/nowhere/at/all".into(),
+    };
+    runtimes.is_done_with(Kind::Vm).await.unwrap();
+    assert!(runtimes.will_use(Kind::Vm).await.is_err());
+}
