@@ -143,16 +143,9 @@ pub(crate) fn small(disk: VmDisk) -> Make {
         stop_grace_s: None,
     };
     let spec = WorkloadSpec {
-        name: "small".parse().unwrap(),
-        kind: Kind::Vm,
-        labels: BTreeMap::new(),
-        priority: 0,
-        restart: Restart::Always,
         resources: Resources { cpus: Some(Cpus::whole(1)), memory_mib: Some(64) },
-        placement: Placement::default(),
-        disconnect: Disconnect::default(),
-        container: None,
         vm: Some(vm),
+        ..WorkloadSpec::empty("small".parse().unwrap(), Kind::Vm)
     };
     let assigned = Assigned { uid, spec, secret_versions: BTreeMap::new() };
     let (secrets, private) = (BTreeMap::new(), PathBuf::from("/nonexistent"));

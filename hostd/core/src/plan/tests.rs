@@ -321,6 +321,36 @@ fn what_ended_nobody_knows_how_runs_again_only_where_it_always_does() {
     assert_eq!(plan.statuses[0].reason.as_deref(), Some(expected));
 }
 
+#[test]
+fn a_spec_that_only_a_later_release_understands_is_refused_alone() {
+    let text = r#"{"workloads":[
+        {"uid":"00000000-0000-0000-0000-000000000001","spec":
+            {"name":"later","kind":"vm","vm":{"disk":{"url":"http://x/y","sha256":"0",
+                "format":"zfs"}}}},
+        {"uid":"00000000-0000-0000-0000-000000000002","spec":
+            {"name":"web","kind":"container","container":{"image":"a"}}}]}"#;
+    let set: basalt_api::set::HostSet = serde_json::from_str(text).unwrap();
+    let wanted = set.workloads.into_iter().map(|one| Wanted::new(one, Owner::Host(US), false));
+    let wanted: Vec<_> = wanted.collect();
+    let world = World::of("", "");
+    let plan = plan(&Situation {
+        wanted: Some(&wanted),
+        leaving: &world.leaving,
+        forgotten: &[],
+        observed: &Observed::nothing(),
+        tracks: &world.tracks,
+        us: Some(US),
+        policy: &Policy::default(),
+        contact: Contact::Ago(Duration::ZERO),
+        memory_mib: 1000,
+        now: world.now,
+    });
+    assert_eq!(plan.to_string(), "web: prepare, create, start\n");
+    assert_eq!(plan.statuses[0].state.as_str(), "refused");
+    let reason = plan.statuses[0].reason.as_deref().unwrap();
+    assert!(reason.contains("unknown variant `zfs`"), "{reason}");
+}
+
 /// One round whose first step fails.
 fn fail(world: &mut World) {
     let work = world.plan().work.remove(0);
