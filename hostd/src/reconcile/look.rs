@@ -7,8 +7,8 @@ use hostd_core::plan::Seen;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::{Loop, RELIST};
 use super::kinds::{Kinds, Runtimes};
+use super::{Loop, RELIST};
 use crate::runtime::Runtime;
 
 impl Loop {

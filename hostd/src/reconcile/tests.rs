@@ -313,7 +313,10 @@ async fn nothing_is_made_after_a_preparation_that_outlived_the_period() {
     while let Some((_, progress)) = reports.recv().await {
         told.push(progress);
     }
-    assert_eq!(told, [Progress::Began(Step::Prepare), Progress::Did(Step::Prepare), Progress::Over]);
+    assert_eq!(
+        told,
+        [Progress::Began(Step::Prepare), Progress::Did(Step::Prepare), Progress::Over]
+    );
     assert_eq!(runtime.state().created, 0);
 }
 

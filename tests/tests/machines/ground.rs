@@ -10,8 +10,7 @@ use basalt_api::id::WorkloadUid;
 use basalt_api::set::Assigned;
 use basalt_api::virt::{Accel, Settings};
 use basalt_api::workload::{
-    Cpus, Disconnect, DiskFormat, Firmware, Kind, Placement, Resources, Restart, Vm, VmDisk,
-    VmNetwork, WorkloadSpec,
+    Cpus, DiskFormat, Firmware, Kind, Resources, Vm, VmDisk, VmNetwork, WorkloadSpec,
 };
 use hostd::machines::{Deadlines, Machines};
 use hostd::runtime::{Make, Runtime, RuntimeError};

@@ -397,9 +397,19 @@ fn what_is_prepared_for_nothing_is_given_up() {
     assert_eq!(world.plan().given_up, [work.uid], "neither wanted nor there");
 }
 
+const NAMES: [&str; 8] =
+    ["web", "port-a", "port-b", "high-9", "vm-a", "never", "quiet-60", "onfailure"];
+
 fn a_world() -> impl Strategy<Value = World> {
-    let names = ["web", "port-a", "port-b", "high-9", "vm-a", "never", "quiet-60", "onfailure"];
-    a_world_of(names)
+    a_world_of(NAMES)
+}
+
+/// What somebody changes while a world works: what is wanted and held, how long the endpoint has
+/// been silent, whether anything can be made; and how many rounds pass until the next change.
+type Edit = (String, u64, bool, usize);
+
+fn an_edit() -> impl Strategy<Value = Edit> {
+    (some_of(NAMES, WANTED), 0_u64..120, any::<bool>(), 1_usize..15)
 }
 
 /// One that has not room for all, and in which all that is there has room.
@@ -412,26 +422,32 @@ fn a_narrow_world() -> impl Strategy<Value = World> {
     })
 }
 
-fn a_world_of(names: [&'static str; 8]) -> impl Strategy<Value = World> {
-    let wanted = ["", "+", "!", "?"];
-    let there = ["*", ".", "-", "x", "="];
-    let part = |names: &[&'static str], marks: &[&'static str]| {
-        let names = proptest::sample::subsequence(names.to_vec(), 0..=names.len());
-        let marks: Vec<&'static str> = marks.to_vec();
-        names.prop_flat_map(move |names| {
-            let marks =
-                proptest::collection::vec(proptest::sample::select(marks.clone()), names.len());
-            (Just(names), marks).prop_map(|(names, marks)| {
-                let words = names.iter().zip(marks).map(|(name, mark)| format!("{name}{mark}"));
-                words.collect::<Vec<_>>().join(" ")
-            })
+/// Some of the names, each with one of the marks.
+fn some_of(
+    names: [&'static str; 8],
+    marks: &'static [&'static str],
+) -> impl Strategy<Value = String> {
+    let names = proptest::sample::subsequence(names.to_vec(), 0..=names.len());
+    names.prop_flat_map(move |names| {
+        let marks = proptest::collection::vec(proptest::sample::select(marks), names.len());
+        (Just(names), marks).prop_map(|(names, marks)| {
+            let words = names.iter().zip(marks).map(|(name, mark)| format!("{name}{mark}"));
+            words.collect::<Vec<_>>().join(" ")
         })
-    };
-    (part(&names, &wanted), part(&names, &there), any::<u64>()).prop_map(|(wanted, there, seed)| {
-        let mut world = World::of(&wanted, &format!("{there} foreign~* foreign-b~."));
-        world.seed = seed;
-        world
     })
+}
+
+const WANTED: &[&str] = &["", "+", "!", "?"];
+const THERE: &[&str] = &["*", ".", "-", "x", "="];
+
+fn a_world_of(names: [&'static str; 8]) -> impl Strategy<Value = World> {
+    (some_of(names, WANTED), some_of(names, THERE), any::<u64>()).prop_map(
+        |(wanted, there, seed)| {
+            let mut world = World::of(&wanted, &format!("{there} foreign~* foreign-b~."));
+            world.seed = seed;
+            world
+        },
+    )
 }
 
 proptest! {
@@ -445,6 +461,33 @@ proptest! {
     #[test]
     fn a_plan_with_failing_steps_reaches_it_too(mut world in a_world(), failing in 1_u32..40) {
         world.failing_steps = failing;
+        world.run_until_quiet();
+        world.assert_reached();
+    }
+
+    #[test]
+    fn a_world_that_is_edited_while_it_works_reaches_the_last_edit(
+        mut world in a_world(),
+        edits in proptest::collection::vec(an_edit(), 1..6),
+    ) {
+        for (wanted, silent_s, nothing_starts, rounds) in edits {
+            world.wants_now(&wanted);
+            world.contact = Contact::Ago(Duration::from_secs(silent_s));
+            world.nothing_starts = nothing_starts;
+            for round in 0..rounds {
+                let before = world.clone();
+                let plan = world.round_of_slow_images();
+                // What was under way is given up in the first round; from then on nothing, and no
+                // failure of before, keeps what must not run from being stopped.
+                let wrong = before.goes_on_wrongly(&plan);
+                prop_assert_eq!(wrong, vec![], "round {}: {}", round, plan);
+                for uid in &plan.given_up {
+                    prop_assert!(world.tracks.of(*uid).busy.is_none(), "{uid} goes on");
+                }
+            }
+        }
+        world.nothing_starts = false;
+        world.finish_images();
         world.run_until_quiet();
         world.assert_reached();
     }

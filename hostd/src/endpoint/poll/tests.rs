@@ -82,10 +82,8 @@ impl Host {
         let books = Books::new(store);
         let identity = identity::Store::of(&paths);
         let (enrolled, polls) = serve(&identity.key().unwrap()).await;
-        let (picture, picture_seen) = watch::channel(Arc::new(Picture {
-            is_known: true,
-            ..Picture::default()
-        }));
+        let (picture, picture_seen) =
+            watch::channel(Arc::new(Picture { is_known: true, ..Picture::default() }));
         let (facts, facts_seen) = watch::channel(HostFacts::default());
         let (heard, heard_seen) = watch::channel(None);
         let (trouble, trouble_seen) = watch::channel(Trouble::default());
