@@ -208,4 +208,10 @@ mod tests {
     fn a_missing_lock_is_no_error() {
         assert_eq!(Lock::read(Path::new("/nonexistent/base.lock")).unwrap(), None);
     }
+
+    #[test]
+    fn fuzz_lock() {
+        let seed = lock().text().unwrap();
+        basalt_fuzz::run_on_text!(&[&seed], |text| Lock::parse(text));
+    }
 }

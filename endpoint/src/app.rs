@@ -39,6 +39,8 @@ pub struct App {
     pub urls: Vec<EndpointUrl>,
     /// How long a host's certificate is good.
     pub certificate_life: Seconds,
+    /// Connections at once.
+    pub max_connections: usize,
     /// Something happened.
     pub news: watch::Sender<()>,
     /// The endpoint goes.

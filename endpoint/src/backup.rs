@@ -6,9 +6,10 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use basalt_durable::PRIVATE;
 
+use crate::ca;
 use crate::data::Data;
 use crate::store::Store;
 
@@ -51,12 +52,17 @@ pub async fn backup(data: &Data, to: &Path) -> Result<()> {
     let store = Store::open(&data.database()).await?;
     store.copy_to(&database).await.context("cannot copy the database")?;
     store.close().await;
+    let (pem, key) = ca::read_pair(data)?;
     let mut bytes = tar::Builder::new(Vec::new());
     for part in parts(data) {
         let name = part.file_name().unwrap_or_default();
         let from = if part == data.database() { &database } else { &part };
-        let content =
-            fs::read(from).with_context(|| format!("cannot read `{}`", part.display()))?;
+        let content = match &part {
+            // Both as they were at one moment, also while the CA has a successor.
+            part if *part == data.ca_certificate() => pem.clone(),
+            part if *part == data.ca_key() => key.clone(),
+            _ => fs::read(from).with_context(|| format!("cannot read `{}`", part.display()))?,
+        };
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
         header.set_mode(PRIVATE);
@@ -92,7 +98,7 @@ pub fn restore(data: &Data, from: &Path, overwrite: Overwrite) -> Result<()> {
             there.display()
         );
     }
-    for leftover in ["endpoint.db", "endpoint.db-wal", "endpoint.db-shm"] {
+    for leftover in ["endpoint.db", "endpoint.db-wal", "endpoint.db-shm", "ca.next.key"] {
         basalt_durable::remove(&data.folder().join(leftover))?;
     }
     found.sort_by_key(|(path, _)| *path == data.database());
@@ -104,11 +110,13 @@ pub fn restore(data: &Data, from: &Path, overwrite: Overwrite) -> Result<()> {
 }
 
 /// Every part, each once; anything else is no backup.
-fn read(data: &Data, file: File) -> Result<Vec<(PathBuf, Vec<u8>)>> {
+fn read(data: &Data, file: impl Read) -> Result<Vec<(PathBuf, Vec<u8>)>> {
+    // What `tar` says of a file that is none holds that file's content.
+    let no_tar = |_| anyhow!("it is no tar file, or cut off");
     let parts = parts(data);
     let mut found: Vec<(PathBuf, Vec<u8>)> = Vec::new();
-    for entry in tar::Archive::new(file).entries()? {
-        let mut entry = entry?;
+    for entry in tar::Archive::new(file).entries().map_err(no_tar)? {
+        let mut entry = entry.map_err(no_tar)?;
         let name = entry.path()?.into_owned();
         let part = parts.iter().find(|part| part.file_name() == Some(name.as_os_str()));
         let part = part.with_context(|| format!("it holds `{}`", name.display()))?;
@@ -130,7 +138,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::ca::Ca;
+    use crate::ca::{CA_LIFE, Ca};
     use crate::operator_token::OperatorToken;
     use crate::vault::Vault;
 
@@ -138,7 +146,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = Data::at(folder.path());
         let store = Store::open(&data.database()).await.unwrap();
-        Ca::open(&data, 1_800_000_000).unwrap();
+        Ca::open(&data, CA_LIFE, 1_800_000_000).unwrap();
         Vault::open(&data).unwrap();
         OperatorToken::open(&data).unwrap();
         (folder, data, store)
@@ -190,5 +198,22 @@ mod tests {
         let _lock = data.lock().unwrap();
         let refused = restore(&data, &file, Overwrite::Yes).unwrap_err().to_string();
         assert!(refused.contains("another endpoint runs"), "{refused}");
+    }
+
+    #[test]
+    fn fuzz_backup() {
+        let data = Data::at(Path::new("/nonexistent"));
+        let mut bytes = tar::Builder::new(Vec::new());
+        for part in parts(&data) {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(4);
+            header.set_cksum();
+            bytes.append_data(&mut header, part.file_name().unwrap(), &b"some"[..]).unwrap();
+        }
+        let seed = bytes.into_inner().unwrap();
+        assert!(read(&data, &seed[..]).is_ok());
+        basalt_fuzz::run(&[&seed], |bytes| {
+            let _ = read(&Data::at(Path::new("/nonexistent")), bytes);
+        });
     }
 }

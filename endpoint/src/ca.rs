@@ -1,49 +1,44 @@
 //! The endpoint's own CA. It signs the certificates of its hosts and of its server.
+//!
+//! A CA has a successor long before it ends. From then on the new one signs everything, the old one
+//! has signed the new one's key, and both are trusted until the old one ends: who knows only the
+//! old one, as a host that was away or a join string, finds a way to it in what the server shows.
 
+mod authority;
+mod files;
 mod peer;
 mod proof;
 
-use std::time::Duration;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::{Context, Result, anyhow};
 use basalt_api::id::HostId;
-use basalt_durable::PUBLIC;
 use basalt_endpoint_core::Seconds;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
-    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
-    SanType,
+    CertificateParams, CertificateSigningRequestParams, ExtendedKeyUsagePurpose, KeyPair,
+    PublicKeyData, SanType,
 };
 use sha2::{Digest, Sha256};
-use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::chance;
-use crate::data::{self, Data};
+use crate::data::Data;
+use authority::Authority;
 
+pub(crate) use files::read_pair;
 pub use peer::PeerCertificate;
 pub use proof::BadProof;
 
-/// A host's clock may be behind by so much and still take a new certificate.
-const BACK_DATED: Seconds = 24 * 3600;
-/// How long the CA's certificate is good.
-const CA_LIFE: Seconds = 20 * 366 * 24 * 3600;
-/// How long a certificate of the server is good; the server renews it by itself.
-pub const SERVER_LIFE: Seconds = 90 * 24 * 3600;
-
-/// rcgen's type for times comes from a crate that nothing else here needs; this one makes it.
-macro_rules! time {
-    ($seconds:expr) => {{
-        let seconds = u64::try_from($seconds).unwrap_or(0);
-        rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds)
-    }};
-}
+/// How long a CA is good where nobody says otherwise.
+pub const CA_LIFE: Seconds = 20 * 366 * 24 * 3600;
+/// How long a certificate of the server is good at most; the server renews it by itself.
+const SERVER_LIFE: Seconds = 90 * 24 * 3600;
 
 /// Signs certificates.
+#[derive(Debug)]
 pub struct Ca {
-    issuer: Issuer<'static, KeyPair>,
-    certificate: CertificateDer<'static>,
-    pem: String,
+    data: Data,
+    life: Seconds,
+    current: RwLock<Arc<Authority>>,
 }
 
 /// A host's new certificate.
@@ -55,60 +50,96 @@ pub struct HostCertificate {
     pub until: Seconds,
 }
 
-/// A server's certificate, the CA's after it, and its key.
-pub type ServerIdentity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+/// A new certificate of the server.
+#[derive(Debug)]
+pub struct ServerIdentity {
+    /// The certificate, then those of the CAs.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// Its key.
+    pub key: PrivateKeyDer<'static>,
+    /// When it expires.
+    pub until: Seconds,
+}
 
-impl std::fmt::Debug for Ca {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ca").field("fingerprint", &self.fingerprint()).finish_non_exhaustive()
-    }
+/// What became of the CAs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Turn {
+    /// There is a new one, with this fingerprint; the one before is trusted until then.
+    Rolled {
+        /// The new one's.
+        fingerprint: String,
+        /// When the old one ends.
+        old_until: Seconds,
+    },
+    /// One has ended, and is trusted no more.
+    Ended,
 }
 
 impl Ca {
-    /// Reads the CA, or makes it on the first start: the key first, so that a cut in between leaves
-    /// a key that the next start takes.
+    /// Reads the CA, or makes it on the first start, to be good for `life`.
     ///
     /// # Errors
     /// The files cannot be read or written, or make no sense.
-    pub fn open(data: &Data, now: Seconds) -> Result<Self> {
-        let key = data::read_or_make(&data.ca_key(), || {
-            Ok(KeyPair::generate()?.serialize_pem().into_bytes())
-        })?;
-        let key = KeyPair::from_pem(&String::from_utf8(key)?)
-            .with_context(|| format!("`{}` holds no key", data.ca_key().display()))?;
-        let pem = data::read_or_make(&data.ca_certificate(), || {
-            Ok(own_params(now)?.self_signed(&key)?.pem().into_bytes())
-        })?;
-        let name = data.ca_certificate();
-        let bad = || format!("`{}` holds no certificate", name.display());
-        let certificate = CertificateDer::from_pem_slice(&pem).with_context(bad)?;
-        let issuer = Issuer::from_ca_cert_der(&certificate, key).with_context(bad)?;
-        let ca = Self { issuer, certificate, pem: String::from_utf8(pem)? };
-        let fingerprint = format!("{}\n", ca.fingerprint());
-        basalt_durable::write(&data.ca_fingerprint(), fingerprint.as_bytes(), PUBLIC)?;
-        Ok(ca)
+    pub fn open(data: &Data, life: Seconds, now: Seconds) -> Result<Self> {
+        let authority = files::open(data, life, now)?;
+        let current = RwLock::new(Arc::new(authority));
+        Ok(Self { data: data.clone(), life, current })
+    }
+
+    /// Makes a new CA once a third of the time of the current one is left, and lets go of those
+    /// that have ended. What is returned is on the disk.
+    ///
+    /// # Errors
+    /// The files cannot be written; everything stays as it was.
+    pub fn keep(&self, now: Seconds) -> Result<Option<Turn>> {
+        let current = self.current();
+        if current.is_due(now) {
+            let next = files::roll(&self.data, &current, self.life, now)?;
+            let turn = Turn::Rolled { fingerprint: next.fingerprint(), old_until: current.until() };
+            self.take(next);
+            return Ok(Some(turn));
+        }
+        if !current.has_ended_ones(now) {
+            return Ok(None);
+        }
+        self.take(files::without_ended(&self.data, &current, now)?);
+        Ok(Some(Turn::Ended))
+    }
+
+    fn current(&self) -> Arc<Authority> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn take(&self, authority: Authority) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(authority);
     }
 
     /// SHA-256 of the certificate in hex, by which hosts and operators know the endpoint.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        hex::encode(Sha256::digest(&self.certificate))
+        self.current().fingerprint()
     }
 
-    /// The certificate.
+    /// The certificates of all that are trusted, the current one first.
     #[must_use]
-    pub fn certificate(&self) -> &CertificateDer<'static> {
-        &self.certificate
+    pub fn trusted(&self) -> Vec<CertificateDer<'static>> {
+        self.current().trusted().cloned().collect()
     }
 
-    /// The certificate in PEM.
+    /// Those in PEM.
     #[must_use]
-    pub fn pem(&self) -> &str {
-        &self.pem
+    pub fn pem(&self) -> String {
+        files::pem(self.current().trusted())
+    }
+
+    /// Whether the current CA has signed this certificate, and none before it.
+    #[must_use]
+    pub fn has_signed(&self, certificate: &PeerCertificate) -> bool {
+        self.current().subject_hash() == certificate.issuer
     }
 
     /// Signs a host's certificate for the key of its request. Whatever else the request says is
-    /// left out: who the host is, the endpoint decides.
+    /// left out: who the host is, the endpoint decides. It does not outlive the CA.
     ///
     /// # Errors
     /// It cannot be signed.
@@ -119,29 +150,32 @@ impl Ca {
         life: Seconds,
         now: Seconds,
     ) -> Result<HostCertificate> {
-        let until = now + life;
-        let mut params =
-            leaf_params(&host.to_string(), now, until, ExtendedKeyUsagePurpose::ClientAuth);
+        let current = self.current();
+        let until = (now + life).min(current.until());
+        let usage = ExtendedKeyUsagePurpose::ClientAuth;
+        let mut params = authority::leaf(&host.to_string(), now, until, usage);
         params.subject_alt_names = vec![SanType::URI(peer::uri(host).try_into()?)];
-        let certificate = params.signed_by(&request.0.public_key, &self.issuer)?;
+        let certificate = current.sign(&params, &request.0.public_key)?;
         Ok(HostCertificate { pem: certificate.pem(), until })
     }
 
-    /// A new key and certificate for the server.
+    /// A new key and certificate for the server. Those of the CAs come along: a host may know
+    /// them by a fingerprint only, and an old one by its signature leads to the new one.
     ///
     /// # Errors
     /// It cannot be signed, or a name is none.
     pub fn sign_server(&self, names: &[String], now: Seconds) -> Result<ServerIdentity> {
+        let current = self.current();
         let key = KeyPair::generate()?;
-        let until = now + SERVER_LIFE;
-        let mut params =
-            leaf_params("basalt-endpoint", now, until, ExtendedKeyUsagePurpose::ServerAuth);
-        let names = CertificateParams::new(names)?.subject_alt_names;
-        params.subject_alt_names = names;
-        let certificate = params.signed_by(&key, &self.issuer)?;
+        let until = (now + SERVER_LIFE).min(current.until());
+        let usage = ExtendedKeyUsagePurpose::ServerAuth;
+        let mut params = authority::leaf("basalt-endpoint", now, until, usage);
+        params.subject_alt_names = CertificateParams::new(names)?.subject_alt_names;
+        let certificate = current.sign(&params, &key).context("cannot sign")?;
         let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(|error| anyhow!(error))?;
-        // The CA's own certificate comes along: a host knows it by its fingerprint only.
-        Ok((vec![certificate.der().clone(), self.certificate.clone()], key))
+        let mut chain = vec![certificate.der().clone()];
+        chain.extend(current.certificates().iter().cloned());
+        Ok(ServerIdentity { chain, key, until })
     }
 }
 
@@ -167,33 +201,4 @@ impl SigningRequest {
     pub fn key_hash(&self) -> [u8; 32] {
         Sha256::digest(self.key()).into()
     }
-}
-
-fn own_params(now: Seconds) -> Result<CertificateParams> {
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    // Two CAs are two names, so that both can be trusted at once.
-    let name = format!("Basalt CA {}", hex::encode(chance::bytes::<4>()?));
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    (params.not_before, params.not_after) = (time!(now - BACK_DATED), time!(now + CA_LIFE));
-    Ok(params)
-}
-
-fn leaf_params(
-    name: &str,
-    now: Seconds,
-    until: Seconds,
-    usage: ExtendedKeyUsagePurpose,
-) -> CertificateParams {
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.is_ca = IsCa::ExplicitNoCa;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![usage];
-    params.use_authority_key_identifier_extension = true;
-    (params.not_before, params.not_after) = (time!(now - BACK_DATED), time!(until));
-    params
 }

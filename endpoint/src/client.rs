@@ -1,43 +1,25 @@
-//! A client of the endpoint: HTTP/1.1 over TLS, the server known by its CA's fingerprint.
+//! A client of the endpoint: asks, and reads what comes as what it means.
 
-mod pin;
-
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use basalt_api::fault::Fault;
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use hyper::{Method, Request, StatusCode};
-use hyper_util::rt::TokioIo;
+use basalt_https::{Answer, Client as Https, HttpsError, Identity, Limits, Trust};
+use hyper::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
+use hyper::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::ClientConfig;
-use tokio_rustls::rustls::crypto::ring::default_provider;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use crate::names::EndpointUrl;
 
-pub use pin::Fingerprint;
-
-/// How long a connection may take to come up.
-const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// Bytes that are read of an answer.
 const MAX_ANSWER: usize = 8 << 20;
 
-/// A certificate and its key, which a host shows.
-pub type Shown = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
-
-/// A client.
-#[derive(Clone)]
+/// A client. Each question has a connection of its own, so that one may be asked while another
+/// waits for its answer.
 pub struct Client {
     url: EndpointUrl,
-    tls: Arc<ClientConfig>,
-    token: Option<String>,
+    https: Https,
 }
 
 /// An answer, whatever its status.
@@ -57,28 +39,30 @@ impl std::fmt::Debug for Client {
     }
 }
 
+impl Clone for Client {
+    fn clone(&self) -> Self {
+        Self { url: self.url.clone(), https: self.https.another() }
+    }
+}
+
 impl Client {
-    /// A client of the endpoint at `url` whose CA has this fingerprint.
+    /// A client of the endpoint at `url`; `identity` is what a host shows.
     ///
     /// # Errors
-    /// The certificate that is shown does not fit its key.
-    pub fn new(url: EndpointUrl, ca: Fingerprint, shown: Option<Shown>) -> Result<Self> {
-        let provider = Arc::new(default_provider());
-        let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(pin::Pinned::new(ca, provider)));
-        let tls = match shown {
-            None => config.with_no_client_auth(),
-            Some((chain, key)) => config.with_client_auth_cert(chain, key)?,
-        };
-        Ok(Self { url, tls: Arc::new(tls), token: None })
+    /// A certificate or a key makes no sense.
+    pub fn new(url: EndpointUrl, trust: &Trust, identity: Option<&Identity>) -> Result<Self> {
+        let https = Https::new(&url.to_string(), trust, identity)?;
+        Ok(Self { url, https })
     }
 
     /// The client of an operator with this token.
-    #[must_use]
-    pub fn with_token(self, token: &str) -> Self {
-        Self { token: Some(token.trim().to_owned()), ..self }
+    ///
+    /// # Errors
+    /// The token cannot be one: a header does not take it.
+    pub fn with_token(self, token: &str) -> Result<Self> {
+        let value = HeaderValue::from_str(&format!("Bearer {}", token.trim()));
+        let value = value.context("the operator's token makes no sense")?;
+        Ok(Self { https: self.https.with_header(AUTHORIZATION, value), ..self })
     }
 
     /// Asks, and reads the answer as JSON.
@@ -113,7 +97,8 @@ impl Client {
         let reply = self.call(method, path, body, patience).await?.good()?;
         // What has no body is JSON's nothing.
         let text = if reply.body.is_empty() { &b"null"[..] } else { &reply.body };
-        serde_json::from_slice(text).context("the endpoint answers something else")
+        serde_json::from_slice(text)
+            .with_context(|| format!("`{}` answers something else than an endpoint", self.url))
     }
 
     /// Asks, and takes whatever comes.
@@ -126,67 +111,29 @@ impl Client {
         path: &str,
         body: Option<Vec<u8>>,
         patience: Duration,
-    ) -> Result<Reply> {
-        let exchange = self.exchange(method, path, body);
-        let reply = tokio::time::timeout(patience, exchange).await;
-        reply.map_err(|_| anyhow!("no answer from `{}` in {} s", self.url, patience.as_secs()))?
+    ) -> Result<Reply, HttpsError> {
+        let limits = Limits { deadline: patience, bytes: MAX_ANSWER };
+        let body = body.unwrap_or_default().into();
+        Ok(Reply::of(self.https.another().ask(method, path, body, limits).await?))
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<Reply> {
-        let connecting = tokio::time::timeout(CONNECT_TIME, self.connect());
-        let stream = connecting.await.map_err(|_| anyhow!("no connection to `{}`", self.url))??;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let driver = tokio::spawn(connection);
-        let mut request = Request::builder().method(method).uri(path);
-        request = request.header(HOST, format!("{}:{}", self.url.host, self.url.port));
-        if let Some(token) = &self.token {
-            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
-        }
-        if body.is_some() {
-            request = request.header(CONTENT_TYPE, "application/json");
-        }
-        let request = request.body(Full::new(Bytes::from(body.unwrap_or_default())))?;
-        let response = sender.send_request(request).await;
-        let response = response.with_context(|| format!("`{}` ended the connection", self.url))?;
-        let (head, body) = response.into_parts();
-        let body = Limited::new(body, MAX_ANSWER).collect().await;
-        let body = body.map_err(|error| anyhow!(error)).context("the answer was cut off")?;
-        driver.abort();
-        let retry_after = head.headers.get("retry-after").and_then(|value| value.to_str().ok());
-        Ok(Reply {
-            status: head.status,
-            retry_after_s: retry_after.and_then(|text| text.parse().ok()),
-            body: body.to_bytes().to_vec(),
-        })
-    }
-
-    /// The client, asking for HTTP/2 where it connects; for who speaks that by itself.
+    /// The client below, for who speaks by itself on a TLS session.
     #[must_use]
-    pub fn speaking_http2(self) -> Self {
-        let mut tls = ClientConfig::clone(&self.tls);
-        tls.alpn_protocols = vec![b"h2".to_vec()];
-        Self { tls: Arc::new(tls), ..self }
-    }
-
-    /// A TLS session with the endpoint.
-    ///
-    /// # Errors
-    /// It cannot be reached, or is not the one that is meant.
-    pub async fn connect(&self) -> Result<tokio_rustls::client::TlsStream<TcpStream>> {
-        let EndpointUrl { host, port } = &self.url;
-        let stream = TcpStream::connect((host.as_str(), *port))
-            .await
-            .with_context(|| format!("cannot reach `{}`", self.url))?;
-        stream.set_nodelay(true)?;
-        let name = ServerName::try_from(host.clone()).context("the URL's host is no name")?;
-        let connector = TlsConnector::from(Arc::clone(&self.tls));
-        let session = connector.connect(name, stream).await;
-        session.with_context(|| format!("`{}` is not the endpoint that was meant", self.url))
+    pub fn https(&self) -> &Https {
+        &self.https
     }
 }
 
 impl Reply {
+    fn of(answer: Answer) -> Self {
+        let retry_after = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        Self {
+            status: answer.status,
+            retry_after_s: retry_after.and_then(|text| text.parse().ok()),
+            body: answer.body.to_vec(),
+        }
+    }
+
     /// The answer, where it is a good one.
     ///
     /// # Errors

@@ -6,7 +6,6 @@ mod events;
 mod hosts;
 mod login;
 mod output;
-mod table;
 mod wait;
 mod workloads;
 
@@ -31,6 +30,9 @@ pub async fn run(cli: Cli) -> Result<()> {
     let output = Output { is_json: cli.json };
     match cli.command {
         Command::Login(login) => return login::login(&login).await,
+        Command::Schema => {
+            return output::print(basalt_workload_file::schema::text().as_bytes());
+        }
         Command::Completion(args) => {
             return output::print(&basalt_manual::completion(Cli::command(), &args));
         }
@@ -53,7 +55,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Logs { name, lines } => workloads::logs(&session, &name, lines).await,
         Command::Events { follow } => events::events(&session, output, follow).await,
         Command::Audit => events::audit(&session, output).await,
-        Command::Login(_) | Command::Completion(_) | Command::Man(_) => Ok(()),
+        Command::Login(_) | Command::Schema | Command::Completion(_) | Command::Man(_) => Ok(()),
     }
 }
 

@@ -10,7 +10,6 @@ use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
 
 use crate::app::{App, Shared};
 use crate::ca::Ca;
@@ -21,7 +20,7 @@ use crate::names::{self, EndpointUrl};
 use crate::operator_token::OperatorToken;
 use crate::presence::Presence;
 use crate::store::{Store, hosts};
-use crate::tls::{self, Identity};
+use crate::tls::Tls;
 use crate::vault::Vault;
 use crate::{clock, patrol, routes, server};
 
@@ -36,6 +35,10 @@ pub struct Options {
     pub advertise: Vec<EndpointUrl>,
     /// How long a host's certificate is good.
     pub certificate_life: Seconds,
+    /// How long a new CA is good.
+    pub ca_life: Seconds,
+    /// Connections at once.
+    pub max_connections: usize,
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -59,11 +62,10 @@ async fn serve(options: &Options) -> Result<()> {
     let listening = listener.local_addr()?;
     let app = open(options, listening).await?;
     let names = names::certified(&app.urls, listening);
-    let identity = Arc::new(Identity::new(&app.ca, names, clock::now())?);
-    let acceptor = TlsAcceptor::from(Arc::new(tls::config(&app.ca, Arc::clone(&identity))?));
-    let patrol = tokio::spawn(patrol::run(Arc::clone(&app), identity));
+    let tls = Arc::new(Tls::new(&app.ca, names, clock::now())?);
+    let patrol = tokio::spawn(patrol::run(Arc::clone(&app), Arc::clone(&tls)));
     let router = routes::router(&app);
-    let server = tokio::spawn(server::serve(Arc::clone(&app), listener, acceptor, router));
+    let server = tokio::spawn(server::serve(Arc::clone(&app), listener, tls, router));
     announce(options, &app, listening)?;
     wait(&mut signals).await;
     tracing::info!("stopping");
@@ -81,7 +83,7 @@ async fn open(options: &Options, listening: SocketAddr) -> Result<Shared> {
     let all = hosts::all(&mut *store.read().await?).await?;
     let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
     Ok(Arc::new(App {
-        ca: Ca::open(data, now)?,
+        ca: Ca::open(data, options.ca_life, now)?,
         vault: Vault::open(data)?,
         operator: OperatorToken::open(data)?,
         presence: Presence::new(&all, clock::up()),
@@ -89,6 +91,7 @@ async fn open(options: &Options, listening: SocketAddr) -> Result<Shared> {
         metrics: Metrics::default(),
         urls: names::advertised(&options.advertise, listening, &machine),
         certificate_life: options.certificate_life,
+        max_connections: options.max_connections,
         news: watch::channel(()).0,
         stopping: watch::channel(false).0,
         store,

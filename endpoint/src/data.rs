@@ -32,7 +32,7 @@ impl Data {
         self.folder.join("endpoint.db")
     }
 
-    /// The CA's certificate, PEM.
+    /// The CA's certificate, PEM, and those of the CAs before it that are trusted still.
     #[must_use]
     pub fn ca_certificate(&self) -> PathBuf {
         self.folder.join("ca.pem")
@@ -42,6 +42,12 @@ impl Data {
     #[must_use]
     pub fn ca_key(&self) -> PathBuf {
         self.folder.join("ca.key")
+    }
+
+    /// The key of the next CA, while that takes the place of the one before.
+    #[must_use]
+    pub fn ca_next_key(&self) -> PathBuf {
+        self.folder.join("ca.next.key")
     }
 
     /// SHA-256 of the CA's certificate, for people.

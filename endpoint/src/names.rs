@@ -131,4 +131,15 @@ mod tests {
         let names = certified(&named, everywhere);
         assert_eq!(names, ["127.0.0.1", "::1", "e.example", "localhost"]);
     }
+
+    #[test]
+    fn fuzz_url_and_span_of_time() {
+        let seeds = ["https://a.example:8443", "https://[::1]:443/", "12h", "30d"];
+        basalt_fuzz::run_on_text!(&seeds, |text| {
+            if let Ok(url) = text.parse::<EndpointUrl>() {
+                assert_eq!(url.to_string().parse::<EndpointUrl>().unwrap(), url);
+            }
+            crate::duration::parse(text)
+        });
+    }
 }

@@ -8,21 +8,22 @@ use std::time::Duration;
 use anyhow::Result;
 use basalt_api::id::{HostId, WorkloadUid};
 use basalt_api::operator::HostState;
-use basalt_endpoint_core::{Moment, UpSeconds, disconnect};
+use basalt_endpoint_core::{Moment, Seconds, UpSeconds, disconnect};
 use tokio::time::MissedTickBehavior;
 
 use crate::app::{App, Shared};
+use crate::ca::Turn;
 use crate::clock;
 use crate::store::events::{self, Happened};
 use crate::store::replan::{self, Cause};
 use crate::store::{hosts, workloads};
-use crate::tls::Identity;
+use crate::tls::Tls;
 
 /// Time between rounds.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Makes rounds until the endpoint stops.
-pub async fn run(app: Shared, identity: Arc<Identity>) {
+pub async fn run(app: Shared, tls: Arc<Tls>) {
     let mut stopping = app.stopping.subscribe();
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -33,14 +34,14 @@ pub async fn run(app: Shared, identity: Arc<Identity>) {
             // Cancel-safe: a tick that was not taken stays due.
             _ = ticks.tick() => (),
         }
-        if let Err(error) = round(&app, &identity, clock::moment()).await {
+        if let Err(error) = round(&app, &tls, clock::moment()).await {
             tracing::error!("a round failed: {}", basalt_explain::explain(&error));
         }
     }
 }
 
-async fn round(app: &App, identity: &Identity, now: Moment) -> Result<()> {
-    identity.renew(&app.ca, now.date)?;
+async fn round(app: &App, tls: &Tls, now: Moment) -> Result<()> {
+    certificates(app, tls, now.date).await?;
     let transitions = app.presence.transitions(now);
     let silent = app.presence.silent();
     if transitions.is_empty() && silent.is_empty() {
@@ -56,6 +57,29 @@ async fn round(app: &App, identity: &Identity, now: Moment) -> Result<()> {
         return Ok(());
     }
     write(app).await
+}
+
+/// The CA's successor and the server's certificate, each in time.
+async fn certificates(app: &App, tls: &Tls, now: Seconds) -> Result<()> {
+    let turn = app.ca.keep(now)?;
+    if turn.is_some() || tls.is_due(now) {
+        tls.renew(&app.ca, now)?;
+    }
+    let message = match turn {
+        None => return Ok(()),
+        Some(Turn::Ended) => "a CA has ended, and is trusted no more".to_owned(),
+        Some(Turn::Rolled { fingerprint, old_until }) => format!(
+            "there is a new CA, {fingerprint}; the old one is trusted for {} s more; hosts learn \
+             of it by themselves, operators by `basaltctl login`",
+            old_until - now
+        ),
+    };
+    let mut write = app.store.write().await?;
+    let happened = Happened { kind: "ca", host: None, workload: None, message: &message };
+    events::put(&mut write, happened, now).await?;
+    write.commit().await?;
+    app.publish(&[]);
+    Ok(())
 }
 
 /// Workloads whose host has stopped its own copy by now.

@@ -23,9 +23,10 @@ use tower_service::Service;
 use crate::app::Shared;
 use crate::ca::PeerCertificate;
 use crate::routes::Peer;
+use crate::tls::Tls;
 
-/// Connections at once; a host has one, or two for a moment.
-const MAX_CONNECTIONS: usize = 16_384;
+/// Connections at once where nobody says otherwise; a host has one, or two for a moment.
+pub const MAX_CONNECTIONS: usize = 16_384;
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// How long the head of a request may take, and how long a connection may ask nothing.
@@ -45,9 +46,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until the endpoint is asked to stop, then until every request is answered or
 /// [`GOODBYE_TIME`] is over.
-pub async fn serve(app: Shared, listener: TcpListener, tls: TlsAcceptor, router: Router) {
+pub async fn serve(app: Shared, listener: TcpListener, tls: Arc<Tls>, router: Router) {
     let mut stopping = app.stopping.subscribe();
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let room = Arc::new(Semaphore::new(app.max_connections));
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -71,7 +72,7 @@ pub async fn serve(app: Shared, listener: TcpListener, tls: TlsAcceptor, router:
             continue;
         };
         let connection = Connection { app: Arc::clone(&app), router: router.clone(), address };
-        let tls = tls.clone();
+        let tls = tls.acceptor();
         connections.spawn(async move {
             connection.run(stream, tls).await;
             drop(place);

@@ -4,76 +4,96 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::{Context, Result};
 use basalt_endpoint_core::Seconds;
-use tokio_rustls::rustls::crypto::ring::{default_provider, sign};
-use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
-use tokio_rustls::rustls::sign::CertifiedKey;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
-use crate::ca::{Ca, SERVER_LIFE};
+use crate::ca::Ca;
 
-/// The server's identity, which is renewed while it runs.
-#[derive(Debug)]
-pub struct Identity {
+/// How connections begin, which is renewed while the server runs.
+pub struct Tls {
     names: Vec<String>,
-    current: RwLock<(Arc<CertifiedKey>, Seconds)>,
+    current: RwLock<Current>,
 }
 
-impl Identity {
-    /// A new identity for these names.
+struct Current {
+    acceptor: TlsAcceptor,
+    since: Seconds,
+    until: Seconds,
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").field("names", &self.names).finish_non_exhaustive()
+    }
+}
+
+impl Tls {
+    /// With a new certificate for these names.
     ///
     /// # Errors
     /// It cannot be signed, or a name is none.
     pub fn new(ca: &Ca, names: Vec<String>, now: Seconds) -> Result<Self> {
-        let current = RwLock::new((certify(ca, &names, now)?, now));
+        let current = RwLock::new(certify(ca, &names, now)?);
         Ok(Self { names, current })
     }
 
-    /// Renews it once a third of its time has gone. Connections that are up keep the old one.
+    /// What the next connection begins with.
+    #[must_use]
+    pub fn acceptor(&self) -> TlsAcceptor {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).acceptor.clone()
+    }
+
+    /// Whether a third of the certificate's time has gone.
+    #[must_use]
+    pub fn is_due(&self, now: Seconds) -> bool {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        now >= current.since + (current.until - current.since) / 3
+    }
+
+    /// Takes a new certificate, and the CAs as they are now. Connections that are up keep theirs.
     ///
     /// # Errors
     /// It cannot be signed; the old one stays.
     pub fn renew(&self, ca: &Ca, now: Seconds) -> Result<()> {
-        let since = self.current.read().unwrap_or_else(PoisonError::into_inner).1;
-        if now < since + SERVER_LIFE / 3 {
-            return Ok(());
-        }
         let renewed = certify(ca, &self.names, now)?;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = (renewed, now);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = renewed;
         Ok(())
     }
 }
 
-impl ResolvesServerCert for Identity {
-    fn resolve(&self, _: ClientHello) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).0))
-    }
+fn certify(ca: &Ca, names: &[String], now: Seconds) -> Result<Current> {
+    let identity = ca.sign_server(names, now).context("cannot sign the server's certificate")?;
+    let until = identity.until;
+    let config = clients(ca)?
+        .with_single_cert(identity.chain, identity.key)
+        .context("cannot use the server's key")
+        .map(|mut config| {
+            config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+            config
+        })?;
+    Ok(Current { acceptor: TlsAcceptor::from(Arc::new(config)), since: now, until })
 }
 
-fn certify(ca: &Ca, names: &[String], now: Seconds) -> Result<Arc<CertifiedKey>> {
-    let (chain, key) =
-        ca.sign_server(names, now).context("cannot sign the server's certificate")?;
-    let key = sign::any_supported_type(&key).context("cannot use the server's key")?;
-    Ok(Arc::new(CertifiedKey::new(chain, key)))
-}
+type Builder = tokio_rustls::rustls::ConfigBuilder<
+    ServerConfig,
+    tokio_rustls::rustls::server::WantsServerCert,
+>;
 
-/// HTTP/2 and HTTP/1.1 over TLS. A client may show a certificate; one that is not the CA's, or has
-/// expired, ends the connection.
-///
-/// # Errors
-/// The CA's certificate makes no sense.
-pub fn config(ca: &Ca, identity: Arc<Identity>) -> Result<ServerConfig> {
+/// A client may show a certificate; one that is not the CAs', or has expired, ends the connection.
+fn clients(ca: &Ca) -> Result<Builder> {
     let provider = Arc::new(default_provider());
     let mut roots = RootCertStore::empty();
-    roots.add(ca.certificate().clone()).context("the CA's certificate makes no sense")?;
+    for certificate in ca.trusted() {
+        roots.add(certificate).context("the CA's certificate makes no sense")?;
+    }
     let clients =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
             .allow_unauthenticated()
             .build()
             .context("cannot check clients")?;
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_client_cert_verifier(clients)
-        .with_cert_resolver(identity);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
+    let builder =
+        ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(builder.with_client_cert_verifier(clients))
 }

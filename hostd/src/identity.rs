@@ -152,10 +152,10 @@ impl Store {
 }
 
 impl Enrolled {
-    /// The same with another certificate.
+    /// The same with another certificate, and the CAs that are trusted from now on.
     #[must_use]
-    pub fn with_certificate(&self, certificate: String) -> Self {
-        Self { certificate, ..self.clone() }
+    pub fn with_certificate(&self, certificate: String, ca: String) -> Self {
+        Self { certificate, ca, ..self.clone() }
     }
 
     /// What TLS needs.

@@ -17,7 +17,7 @@ use std::time::Duration;
 use basalt_api::capacity::Taken;
 use basalt_api::id::{HostId, WorkloadUid};
 use basalt_api::ledger::Ledger;
-use basalt_api::report::WorkloadStatus;
+use basalt_api::report::{Trouble, WorkloadStatus};
 use basalt_api::workload::Kind;
 use hostd_core::books;
 use hostd_core::leaving;
@@ -253,7 +253,11 @@ impl Loop {
         self.tracks.turn_to(work.uid, work.purpose.clone());
         if let Err(error) = self.ground.runtimes.will_use(work.kind).await {
             let reason = format!("cannot write to the state folder: {error}");
-            self.tracks.progress(work.uid, Progress::Failed(work.steps[0], reason), now);
+            self.tracks.progress(
+                work.uid,
+                Progress::Failed(work.steps[0], reason, Trouble::Lasting),
+                now,
+            );
             return;
         }
         self.tracks.progress(work.uid, Progress::Began(work.steps[0]), now);
@@ -345,7 +349,7 @@ impl Loop {
     }
 
     fn note(&mut self, (uid, progress): (WorkloadUid, Progress)) {
-        if let Progress::Failed(step, reason) = &progress {
+        if let Progress::Failed(step, reason, _) = &progress {
             tracing::warn!(%uid, %step, "{reason}");
         }
         if progress == Progress::Over {
@@ -355,7 +359,7 @@ impl Loop {
         }
         match &progress {
             Progress::Did(step) => self.ground.metrics.step_done(*step),
-            Progress::Failed(step, _) => self.ground.metrics.step_failed(*step),
+            Progress::Failed(step, ..) => self.ground.metrics.step_failed(*step),
             Progress::Began(_) | Progress::Over => (),
         }
         let before = self.tracks.of(uid).restarts;

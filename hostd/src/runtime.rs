@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use basalt_api::id::{Name, WorkloadUid};
+use basalt_api::report::Trouble;
 use basalt_api::set::Assigned;
 use bytes::Bytes;
 use hostd_core::instance::{Instance, Owner};
@@ -88,10 +89,23 @@ pub enum Failure {
     /// The runtime itself cannot be reached or does not answer: nothing is known about workloads.
     Unavailable,
     /// This workload cannot be made as it is: no such image, a hash that lies, a name that does not
-    /// resolve, a registry that is away. Tried again later.
+    /// resolve. Tried again later, for somebody may mend it elsewhere.
     Workload,
+    /// What it needs is away and may come back: a registry that does not answer. Tried again later.
+    Passing,
     /// There is no such instance.
     NotThere,
+}
+
+impl Failure {
+    /// What to expect of it.
+    #[must_use]
+    pub fn trouble(self) -> Trouble {
+        match self {
+            Self::Unavailable | Self::Passing => Trouble::Passing,
+            Self::Workload | Self::NotThere => Trouble::Lasting,
+        }
+    }
 }
 
 impl std::fmt::Debug for Make {

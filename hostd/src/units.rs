@@ -51,4 +51,13 @@ mod tests {
             [("podman.socket", "active"), ("dbus.service", "failed"), ("cut.service", "unknown")];
         assert_eq!(units, expected);
     }
+
+    #[test]
+    fn fuzz_words_of_systemctl() {
+        let seed = "Id=podman.socket\nActiveState=active\n\nId=b.service\nActiveState=failed";
+        basalt_fuzz::run_on_text!(&[seed], |text| {
+            let names = ["podman.socket", "b.service"].map(str::to_owned);
+            assert_eq!(parse(&names, text).len(), names.len());
+        });
+    }
 }

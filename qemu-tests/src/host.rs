@@ -1,8 +1,11 @@
 //! A host that runs, as a test sees it.
 
-use std::time::Duration;
+use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use basalt_site::{Site, web};
 use basalt_vm::{Answer, Machine, Patience, Vm};
 use serde_json::Value;
 
@@ -12,6 +15,8 @@ use crate::image::Image;
 pub const BOOT: Duration = Duration::from_secs(600);
 /// A command that should take seconds.
 const COMMAND: Duration = Duration::from_secs(240);
+/// Between two looks at something that takes long.
+const TICK: Duration = Duration::from_secs(1);
 
 /// A running host and the image that it was made from.
 pub struct Host {
@@ -19,6 +24,10 @@ pub struct Host {
     pub vm: Vm,
     /// What it was booted from.
     pub image: Image,
+    /// The story's folder.
+    pub folder: PathBuf,
+    /// What stands around it, where its story wants that.
+    pub site: Option<Site>,
 }
 
 /// A machine with the image's disk. One processor: a boot hardly uses a second one, two machines
@@ -93,6 +102,70 @@ impl Host {
         );
         self.ok(&script).with_context(|| format!("`{command}` never succeeded"))?;
         Ok(())
+    }
+
+    /// Looks until there is something, and returns it.
+    ///
+    /// # Errors
+    /// There is nothing in the time that a whole boot may take; the error has what was seen last.
+    pub fn eventually<T>(
+        &mut self,
+        what: &str,
+        mut look: impl FnMut(&mut Self) -> Result<std::result::Result<T, String>>,
+    ) -> Result<T> {
+        let end = Instant::now() + BOOT;
+        loop {
+            match look(self)? {
+                Ok(found) => return Ok(found),
+                Err(seen) if Instant::now() > end => bail!("{what} never was so: {seen}"),
+                Err(_) => sleep(TICK),
+            }
+        }
+    }
+
+    /// Waits until `hostctl workloads` has these and no others, by name, each with its state.
+    ///
+    /// # Errors
+    /// It never does.
+    pub fn runs(&mut self, expected: &[(&str, &str)]) -> Result<()> {
+        self.eventually(&format!("{expected:?}"), |host| {
+            let said = host.run("hostctl workloads --json")?.text;
+            let list: Value = serde_json::from_str(&said).unwrap_or_default();
+            let word = |one: &Value, key: &str| one[key].as_str().unwrap_or_default().to_owned();
+            let found: Vec<_> = list["workloads"]
+                .as_array()
+                .map(|all| all.iter().map(|one| (word(one, "name"), word(one, "state"))).collect())
+                .unwrap_or_default();
+            let is_so = list["workloads"].is_array()
+                && found.len() == expected.len()
+                && found.iter().zip(expected).all(|(one, other)| (&*one.0, &*one.1) == *other);
+            Ok(if is_so { Ok(()) } else { Err(said) })
+        })
+    }
+
+    /// What a web server in the guest serves at this forwarded port; none where nobody answers.
+    ///
+    /// # Errors
+    /// The port is not forwarded.
+    pub fn page(&self, port: u16) -> Result<Option<String>> {
+        Ok(web::page(self.vm.forwarded(port)?))
+    }
+
+    /// What stands around it.
+    ///
+    /// # Errors
+    /// Nothing does.
+    pub fn site(&mut self) -> Result<&mut Site> {
+        self.site.as_mut().context("this story has no site")
+    }
+
+    /// Calls `basaltctl`, which must succeed; what it printed.
+    ///
+    /// # Errors
+    /// It failed, or there is no endpoint.
+    pub fn ctl(&mut self, args: &[&str]) -> Result<String> {
+        let cmd = self.site()?.endpoint.ctl(args.iter().copied())?;
+        Ok(cmd.deadline(BOOT).run()?.stdout_text())
     }
 
     /// Reboots and waits for the next boot.

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use basalt_site::{Place, Site};
 use basalt_vm::Machine;
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -23,9 +24,17 @@ pub struct Story {
     /// The name of its folder, where the console's log stays.
     pub name: &'static str,
     /// The machine.
-    pub machine: fn(&Image) -> Machine,
+    pub machine: Start,
     /// What it goes through.
     pub steps: &'static [Step],
+}
+
+/// What a machine is made from.
+pub enum Start {
+    /// The image alone.
+    Image(fn(&Image) -> Machine),
+    /// The image and what stands around the host; a folder is there for what the machine keeps.
+    Site(fn(&Image, &Site, &Path) -> Result<Machine>),
 }
 
 /// A test: its name, a sentence that could be false, and what it does.
@@ -112,9 +121,27 @@ impl Story {
 
     fn start(&self, image: &Image, folder: &Path) -> Result<Host> {
         clear(folder).with_context(|| format!("cannot clear `{}`", folder.display()))?;
-        let vm = (self.machine)(image).start(folder)?;
-        Ok(Host { vm, image: image.clone() })
+        let (machine, site) = match self.machine {
+            Start::Image(machine) => (machine(image), None),
+            Start::Site(machine) => {
+                let site = site(folder)?;
+                (machine(image, &site, folder)?, Some(site))
+            }
+        };
+        let vm = machine.start(folder)?;
+        Ok(Host { vm, image: image.clone(), folder: folder.to_owned(), site })
     }
+}
+
+/// Our own programs lie where cargo puts them, two folders above the test's own file; the guest's
+/// disk is kept beside what the stories leave.
+fn site(folder: &Path) -> Result<Site> {
+    let own = std::env::current_exe().context("a test is a program")?;
+    let programs = own.ancestors().nth(2).context("it lies in target/release/deps")?;
+    let cache = folder.with_file_name("guest");
+    let site = folder.join("site");
+    std::fs::create_dir(&site).with_context(|| format!("cannot make `{}`", site.display()))?;
+    Site::start(&Place { folder: &site, programs, cache: &cache })
 }
 
 /// What an earlier run left must not be taken for this one's.

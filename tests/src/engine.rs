@@ -109,18 +109,23 @@ impl Engine {
         }
     }
 
+    /// `podman` on this engine's store, beside its service.
+    pub fn podman(&self) -> Cmd {
+        let part = |name: &str| self.folder.join(name);
+        Cmd::new("podman")
+            .arg("--root")
+            .arg(part("root"))
+            .arg("--runroot")
+            .arg(part("run"))
+            .arg("--tmpdir")
+            .arg(part("tmp"))
+    }
+
     fn command(&self) -> Cmd {
         let part = |name: &str| self.folder.join(name);
         let listen = format!("unix://{}", self.socket().display());
         match self.kind {
-            Kind::Podman => Cmd::new("podman")
-                .arg("--root")
-                .arg(part("root"))
-                .arg("--runroot")
-                .arg(part("run"))
-                .arg("--tmpdir")
-                .arg(part("tmp"))
-                .args(["system", "service", "--time=0", listen.as_str()]),
+            Kind::Podman => self.podman().args(["system", "service", "--time=0", listen.as_str()]),
             Kind::Docker => Cmd::new("dockerd")
                 .arg("--data-root")
                 .arg(part("root"))
@@ -130,6 +135,15 @@ impl Engine {
                 .arg(part("pid"))
                 .args(["--live-restore", "--host", listen.as_str()]),
         }
+    }
+
+    /// Its process id.
+    ///
+    /// # Panics
+    /// It does not run.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.running.as_ref().expect("it runs").id()
     }
 
     /// What it wrote.

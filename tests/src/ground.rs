@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::engine::{Engine, Kind};
 use crate::image::Image;
+use crate::process::Process;
 
 pub use rooms::{ADDRESS, HOST, own_small_disk};
 
@@ -74,10 +75,39 @@ impl Ground {
         Some(Self { engine, folder })
     }
 
+    /// Another engine of the same kind in the same place, as of another host, with the image
+    /// [`TINY`].
+    ///
+    /// # Panics
+    /// It does not come up.
+    #[must_use]
+    pub fn another_engine(&self, name: &str) -> Engine {
+        let engine = Engine::start(self.engine.kind, &self.path(name), |_| ());
+        engine.load(&Image::tiny(TINY));
+        engine
+    }
+
     /// A path in its folder.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// The shells of this place that have this variable, with its value: seen in the kernel,
+    /// whatever an engine says.
+    #[must_use]
+    pub fn shells_with(&self, variable: &str) -> Vec<String> {
+        let processes = orphans::descendants().into_iter();
+        let processes = processes.filter_map(|pid| u64::try_from(pid.as_raw_pid()).ok());
+        let shells = processes.map(Process).filter(|one| {
+            // What was begun by a shell is in the same environment.
+            one.words("cmdline").first().is_some_and(|word| word == "sh")
+        });
+        let value = |word: &String| {
+            let (name, value) = word.split_once('=')?;
+            (name == variable).then(|| value.to_owned())
+        };
+        shells.filter_map(|one| one.words("environ").iter().find_map(value)).collect()
     }
 
     /// A folder on tmpfs.

@@ -1,29 +1,12 @@
-//! Small images, made from a static busybox.
+//! Small images, as tests use them: what cannot be made has failed.
 
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use serde_json::Value;
 
-use basalt_cmd::Cmd;
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
-
-/// Users that the images have beside root.
-const PASSWD: &str = "root:x:0:0::/:/bin/sh\nweb:x:1234:1235::/:/bin/sh\n";
-const GROUP: &str = "root:x:0:\nweb:x:1235:\n";
-/// Commands that tests use in them.
-const COMMANDS: &[&str] = &[
-    "sh", "sleep", "cat", "echo", "env", "head", "httpd", "id", "ls", "mkdir", "mount", "nc",
-    "pwd", "seq", "stat", "tail", "touch", "true", "false", "kill", "dd", "yes",
-];
+pub use basalt_site::image::hash;
 
 /// An image: one layer, and how it runs.
 #[derive(Debug, Clone)]
-pub struct Image {
-    tag: String,
-    layer: Vec<u8>,
-    config: Value,
-}
+pub struct Image(pub(crate) basalt_site::image::Image);
 
 impl Image {
     /// busybox in a tree of its own; ends at once unless it is told what to do.
@@ -32,70 +15,28 @@ impl Image {
     /// It cannot be made.
     #[must_use]
     pub fn tiny(tag: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let tree = folder.path();
-        for part in ["bin", "dev", "etc", "proc", "run", "srv", "sys", "tmp"] {
-            fs::create_dir(tree.join(part)).expect("a folder");
-        }
-        // Whoever runs in it must get to both.
-        for (part, mode) in [(".", 0o755), ("tmp", 0o1777)] {
-            let mode = fs::Permissions::from_mode(mode);
-            fs::set_permissions(tree.join(part), mode).expect("our own folder");
-        }
-        let busybox =
-            ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|it| Path::new(it).exists());
-        fs::copy(busybox.expect("busybox-static"), tree.join("bin/busybox")).expect("a copy");
-        for command in COMMANDS {
-            symlink("busybox", tree.join("bin").join(command)).expect("a link");
-        }
-        fs::write(tree.join("etc/passwd"), PASSWD).expect("users");
-        fs::write(tree.join("etc/group"), GROUP).expect("groups");
-        fs::write(tree.join("srv/index.html"), "hello\n").expect("a page");
-        let config = json!({ "Env": ["PATH=/bin"], "Cmd": ["/bin/true"] });
-        Self { tag: tag.to_owned(), layer: tar(tree, "."), config }
+        Self(basalt_site::image::Image::tiny(tag).expect("an image"))
     }
 
     /// The same with something else in its configuration, as `User`.
     #[must_use]
-    pub fn with(mut self, key: &str, value: Value) -> Self {
-        self.config[key] = value;
-        self
+    pub fn with(self, key: &str, value: Value) -> Self {
+        Self(self.0.with(key, value))
     }
 
     /// The same with so many bytes more that do not compress.
+    ///
+    /// # Panics
+    /// It cannot be made.
     #[must_use]
-    pub fn heavier(mut self, bytes: usize) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut noise = Vec::with_capacity(bytes + 32);
-        let mut block = Sha256::digest(b"noise");
-        while noise.len() < bytes {
-            noise.extend_from_slice(&block);
-            block = Sha256::digest(block);
-        }
-        fs::write(folder.path().join("noise"), noise).expect("noise");
-        // Two archives in one: the first one's end must go.
-        let end = self.layer.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        self.layer.truncate(end.next_multiple_of(512));
-        self.layer.extend(tar(folder.path(), "noise"));
-        self
+    pub fn heavier(self, bytes: usize) -> Self {
+        Self(self.0.heavier(bytes).expect("an image"))
     }
 
     /// The layer, as a registry keeps it.
     #[must_use]
     pub fn layer(&self) -> &[u8] {
-        &self.layer
-    }
-
-    /// The configuration, as a registry keeps it.
-    #[must_use]
-    pub fn configuration(&self) -> Vec<u8> {
-        let layer = format!("sha256:{}", hash(&self.layer));
-        let config = json!({
-            "architecture": architecture(), "os": "linux", "config": self.config,
-            "rootfs": { "type": "layers", "diff_ids": [layer] },
-            "history": [{ "created_by": "a test" }],
-        });
-        config.to_string().into_bytes()
+        self.0.layer()
     }
 
     /// The archive that `docker save` would make.
@@ -104,39 +45,6 @@ impl Image {
     /// It cannot be made.
     #[must_use]
     pub fn archive(&self) -> Vec<u8> {
-        let folder = tempfile::tempdir().expect("a folder");
-        let manifest = json!([
-            { "Config": "config.json", "RepoTags": [self.tag], "Layers": ["layer.tar"] },
-        ]);
-        let parts = [
-            ("layer.tar", self.layer.clone()),
-            ("config.json", self.configuration()),
-            ("manifest.json", manifest.to_string().into_bytes()),
-        ];
-        for (name, bytes) in parts {
-            fs::write(folder.path().join(name), bytes).expect("a file");
-        }
-        tar(folder.path(), ".")
+        self.0.archive().expect("an archive")
     }
-}
-
-/// SHA-256 in hex.
-#[must_use]
-pub fn hash(bytes: &[u8]) -> String {
-    hex::encode(Sha256::digest(bytes))
-}
-
-/// As images call it.
-fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
-}
-
-fn tar(folder: &Path, what: &str) -> Vec<u8> {
-    let words = ["--create", "--owner=0", "--group=0", "--numeric-owner", "--directory"];
-    let tar = Cmd::new("tar").args(words).arg(folder).arg(what).output_cap(256 << 20);
-    tar.run().expect("an archive").stdout
 }

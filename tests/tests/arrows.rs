@@ -11,15 +11,18 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Each package of ours and the packages of ours that it may use.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("basalt-api", &[]),
+    ("basalt-fuzz", &[]),
+    ("basalt-api", &["basalt-fuzz"]),
     ("basalt-cmd", &[]),
     ("basalt-durable", &[]),
     ("basalt-explain", &[]),
     ("basalt-document", &[]),
     ("basalt-manual", &[]),
-    ("basalt-sysroot", &[]),
+    ("basalt-table", &[]),
+    ("basalt-sysroot", &["basalt-fuzz"]),
     ("basalt-deploy", &["basalt-cmd", "basalt-sysroot"]),
     ("basalt-vm", &["basalt-cmd", "basalt-sysroot"]),
+    ("basalt-site", &["basalt-cmd"]),
     ("hostd-core", &["basalt-api", "basalt-sysroot"]),
     (
         "hostd",
@@ -29,16 +32,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "basalt-document",
             "basalt-durable",
             "basalt-explain",
+            "basalt-fuzz",
             "basalt-https",
             "basalt-manual",
             "basalt-sysroot",
+            "basalt-table",
             "basalt-workload-file",
             "hostd-core",
         ],
     ),
     ("basalt-https", &[]),
-    ("hostd-virt", &["basalt-api", "basalt-cmd", "basalt-durable"]),
-    ("basalt-workload-file", &["basalt-api", "basalt-document"]),
+    ("hostd-virt", &["basalt-api", "basalt-cmd", "basalt-durable", "basalt-fuzz"]),
+    ("basalt-workload-file", &["basalt-api", "basalt-document", "basalt-fuzz"]),
     ("basalt-endpoint-core", &["basalt-api"]),
     (
         "basalt-endpoint",
@@ -49,7 +54,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "basalt-durable",
             "basalt-endpoint-core",
             "basalt-explain",
+            "basalt-fuzz",
+            "basalt-https",
             "basalt-manual",
+            "basalt-table",
             "basalt-workload-file",
         ],
     ),
@@ -61,6 +69,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "basalt-document",
             "basalt-durable",
             "basalt-explain",
+            "basalt-fuzz",
             "basalt-manual",
             "basalt-sysroot",
             "basalt-vm",
@@ -88,6 +97,7 @@ const NEVER_REACHES: &[(&str, &[&str])] = &[
     ("basalt-workload-file", &["tokio", "rustix"]),
     ("basalt-builder", &["hostd", "hostd-core", "basalt-endpoint"]),
     ("xtask", &["ostree-sys", "virt-sys"]),
+    ("qemu-tests", &["ostree-sys", "virt-sys"]),
 ];
 
 /// Who uses whom.

@@ -4,9 +4,11 @@
 
 mod boot;
 mod build;
+mod measured;
 mod results;
 mod size;
 
+use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -28,6 +30,9 @@ const DEADLINE: Duration = Duration::from_secs(3600);
 pub(crate) struct BenchArgs {
     #[command(flatten)]
     setup: SetupArgs,
+    /// Seconds of rest over which `hostd` shows what it takes when nothing happens
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    rest: u32,
     /// Which ones to run [default: all]
     #[arg(value_parser = names())]
     names: Vec<String>,
@@ -36,22 +41,36 @@ pub(crate) struct BenchArgs {
 /// What a benchmark works with.
 struct Ground<'a> {
     session: &'a Session,
-    /// The image that was built just before, from the caches.
-    image: Image,
+    /// The image, once something asked for it.
+    image: OnceCell<Image>,
+    /// Seconds of rest for what is measured at rest.
+    rest: u32,
     /// An empty folder beside the output; it goes when the run ends.
     work: PathBuf,
 }
 
 struct Benchmark {
     name: &'static str,
+    /// What the machine must have for it.
+    purpose: Purpose,
     run: fn(&Ground<'_>) -> Result<Vec<Measure>>,
 }
 
 const BENCHMARKS: &[Benchmark] = &[
-    Benchmark { name: "size", run: size::run },
-    Benchmark { name: "build", run: build::run },
-    Benchmark { name: "boot", run: boot::run },
+    Benchmark { name: "size", purpose: Purpose::Run, run: size::run },
+    Benchmark { name: "build", purpose: Purpose::Run, run: build::run },
+    Benchmark { name: "boot", purpose: Purpose::Run, run: boot::run },
+    measured("containers", |ground| measured::run(ground, "containers")),
+    measured("machines", |ground| measured::run(ground, "machines")),
+    measured("assigned", |ground| measured::run(ground, "assigned")),
+    measured("hostd", |ground| measured::run(ground, "hostd")),
+    measured("checkins", |ground| measured::run(ground, "checkins")),
 ];
+
+/// One that a program of `tests/examples/measure` measures with real engines.
+const fn measured(name: &'static str, run: fn(&Ground<'_>) -> Result<Vec<Measure>>) -> Benchmark {
+    Benchmark { name, purpose: Purpose::Test, run }
+}
 
 fn names() -> Vec<&'static str> {
     BENCHMARKS.iter().map(|benchmark| benchmark.name).collect()
@@ -62,17 +81,23 @@ fn names() -> Vec<&'static str> {
 /// # Errors
 /// Something could not be measured.
 pub(crate) fn run(session: &Session, args: &BenchArgs, now: SystemTime) -> Result<()> {
-    setup::run(session, &args.setup, Purpose::Build)?;
-    image::compile(session)?;
-    let image = image::build(session)?;
+    let is_asked = |benchmark: &&Benchmark| {
+        args.names.is_empty() || args.names.iter().any(|name| name == benchmark.name)
+    };
+    let asked: Vec<&Benchmark> = BENCHMARKS.iter().filter(is_asked).collect();
+    let tests = asked.iter().any(|benchmark| benchmark.purpose == Purpose::Test);
+    let purpose = if tests { Purpose::Test } else { Purpose::Run };
+    setup::run(session, &args.setup, purpose)?;
+    std::fs::create_dir_all(session.out()).context("cannot make the output folder")?;
     let work = tempfile::Builder::new().prefix("bench.").tempdir_in(session.out())?;
-    let ground = Ground { session, image, work: work.path().to_owned() };
+    let (image, work_path) = (OnceCell::new(), work.path().to_owned());
+    let ground = Ground { session, image, rest: args.rest, work: work_path };
     let mut results = Results::begin(session, now)?;
-    for benchmark in BENCHMARKS {
-        if args.names.is_empty() || args.names.iter().any(|name| name == benchmark.name) {
-            session.progress.heading(benchmark.name);
-            results.replace(benchmark.name, (benchmark.run)(&ground)?);
-        }
+    for benchmark in asked {
+        session.progress.heading(benchmark.name);
+        results.replace(benchmark.name, (benchmark.run)(&ground)?);
+        // What was measured is kept although a later one may fail.
+        results.write()?;
     }
     let file = results.write()?;
     println!("{results}");
@@ -81,6 +106,16 @@ pub(crate) fn run(session: &Session, args: &BenchArgs, now: SystemTime) -> Resul
 }
 
 impl Ground<'_> {
+    /// The image of this commit, built from the caches by whoever asks first.
+    fn image(&self) -> Result<&Image> {
+        if let Some(image) = self.image.get() {
+            return Ok(image);
+        }
+        image::compile(self.session)?;
+        let image = image::build(self.session)?;
+        Ok(self.image.get_or_init(|| image))
+    }
+
     /// Runs a command, its words going to our stderr; returns the seconds that it took.
     fn time(&self, cmd: Cmd) -> Result<f64> {
         let began = Instant::now();

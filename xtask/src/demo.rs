@@ -1,12 +1,16 @@
-//! `cargo xtask demo`: builds the image, boots it, shows what it proved, stops.
+//! `cargo xtask demo`: builds the image, boots it, gives it work, shows what it proved, stops.
 
 mod keep;
 pub(crate) mod probe;
 mod report;
+mod work;
 
+use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use basalt_site::{Place, Site};
 use basalt_vm::{Machine, Vm};
 use clap::Args;
 
@@ -39,13 +43,19 @@ pub(crate) struct DemoArgs {
 /// # Errors
 /// Something could not be built or booted, or what was booted is not as it should be.
 pub(crate) fn run(session: &Session, args: &DemoArgs) -> Result<()> {
-    setup::run(session, &args.setup, Purpose::Build)?;
+    setup::run(session, &args.setup, Purpose::Run)?;
     image::compile(session)?;
     let image = image::build(session)?;
-    session.progress.heading("boot");
     let folder = tempfile::Builder::new().prefix("demo.").tempdir_in(session.out())?;
+    let site = site(session, folder.path())?;
+    session.progress.heading("boot");
     let key = args.keep.then(|| Key::make(folder.path())).transpose()?;
-    let mut machine = Machine::new(&image.disk).shell();
+    // One processor, as the tests have it: with two, a guest in an emulated host was seen to say
+    // nothing for minutes.
+    let mut machine = Machine::new(&image.disk).cpus(1).shell().forward(work::WEB);
+    for (name, text) in site.credentials()? {
+        machine = machine.credential(name, &text);
+    }
     if let Some(key) = &key {
         machine = key.let_in(machine)?;
     }
@@ -56,14 +66,27 @@ pub(crate) fn run(session: &Session, args: &DemoArgs) -> Result<()> {
     let mut answers = probe::ask(vm.shell()?)?;
     answers.insert("on", format!("{:.1}", on.elapsed().as_secs_f64()));
     step.finish("answered");
-    let report = report::report(&image, &answers);
+    let work = work::give(session, &site, &vm)?;
+    let report = report::report(&image, &answers, work);
     println!("\n{report}");
     if let Some(key) = &key {
-        eprintln!("{}", key.how_to_look(&vm)?);
+        eprintln!("{}", key.how_to_look(session, &site, &vm)?);
         while !session.is_stopped() && !vm.ended_within(TICK)? {}
     }
-    drop(vm);
+    drop((vm, site));
     report.verdict()
+}
+
+/// What stands around the host. The guest's disk is kept where cargo keeps what tests make.
+fn site(session: &Session, folder: &Path) -> Result<Site> {
+    session.progress.heading("endpoint, registry, web server");
+    let step = session.progress.step("site");
+    let cache = session.programs.with_file_name("tmp").join("guest");
+    let folder = folder.join("site");
+    fs::create_dir(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
+    let site = Site::start(&Place { folder: &folder, programs: &session.programs, cache: &cache })?;
+    step.finish("it listens");
+    Ok(site)
 }
 
 /// Waits until the host is up, and shows what its console says meanwhile.

@@ -4,9 +4,12 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod image;
+mod origin;
 mod program;
 mod progress;
+mod proof;
 mod session;
 mod setup;
 mod test;
@@ -34,10 +37,14 @@ enum Task {
     Setup(setup::SetupArgs),
     /// Run everything that CI runs
     Test(test::TestArgs),
-    /// Build the image, boot it, show what it proved, stop
+    /// Search for inputs that a parser of foreign bytes cannot take
+    Fuzz(fuzz::FuzzArgs),
+    /// Build the image, boot it, give it work, show what it proved, stop
     Demo(demo::DemoArgs),
     /// Measure, and keep the numbers in `bench/results`
     Bench(bench::BenchArgs),
+    /// Prove what takes long, a piece at a time, and keep what was proven in `proofs`
+    Proof(proof::ProofArgs),
 }
 
 fn main() -> ExitCode {
@@ -58,7 +65,9 @@ fn run(cli: Cli, now: SystemTime) -> Result<()> {
     match cli.task {
         Task::Setup(args) => setup::run(&session, &args, Purpose::Test),
         Task::Test(args) => test::run(&session, &args),
+        Task::Fuzz(args) => fuzz::task(&session, &args),
         Task::Demo(args) => demo::run(&session, &args),
         Task::Bench(args) => bench::run(&session, &args, now),
+        Task::Proof(args) => proof::run(&session, &args, now),
     }
 }

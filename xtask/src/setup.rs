@@ -22,8 +22,8 @@ pub(crate) struct SetupArgs {
 /// What the machine is set up for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// To build an image and boot it.
-    Build,
+    /// To build an image, boot it and give it work.
+    Run,
     /// To run everything that CI runs.
     Test,
 }

@@ -251,3 +251,11 @@ fn the_definitions_that_we_ship_have_none() {
     }
     assert!(found > 0, "no definitions were found");
 }
+
+#[test]
+fn fuzz_definition() {
+    basalt_fuzz::run_on_text!(&[GOOD, include_str!("../../../images/base.toml")], |text| {
+        let raw = basalt_document::parse_toml::<super::raw::File>("base.toml", text);
+        raw.map_err(|error| error.to_string())
+    });
+}

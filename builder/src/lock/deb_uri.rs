@@ -107,4 +107,15 @@ mod tests {
         let foreign = format!("'http://e/x_1_all.deb' x_1_all.deb 12 SHA256:{}", "c".repeat(64));
         assert!(format!("{:#}", parse(&foreign, &MIRRORS).unwrap_err()).contains("none of"));
     }
+
+    #[test]
+    fn fuzz_words_of_apt() {
+        let line = format!(
+            "'http://m/debian/pool/q/x_1%3a2%7erc_amd64.deb' x_1%3a2~rc_amd64.deb 12 SHA256:{}",
+            "a".repeat(64)
+        );
+        basalt_fuzz::run_on_text!(&[&line, "E: Unable to locate package a"], |text| {
+            (parse(text, &MIRRORS), super::super::suggest::unknown_packages(text))
+        });
+    }
 }

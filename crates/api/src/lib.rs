@@ -22,6 +22,9 @@ pub mod validate;
 pub mod virt;
 pub mod workload;
 
+#[cfg(test)]
+mod fuzz;
+
 /// Where `hostd` listens on the host. Group `basalt` may read the status.
 pub const SOCKET: &str = "/run/hostd/hostd.sock";
 /// Answers a [`status::HostStatus`].

@@ -42,6 +42,24 @@ pub struct WorkloadStatus {
     /// The hash of what it is made from, see [`crate::canonical`].
     #[serde(default)]
     pub hash: String,
+    /// The hash of what it shall be made from: which spec its host speaks of. Empty from a host
+    /// that does not say so.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub wanted: String,
+    /// Whether what failed last, where something did, can pass by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Trouble>,
+}
+
+/// What to expect of a failure. The host tries again either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Trouble {
+    /// It may pass by itself, as a registry that is away.
+    Passing,
+    /// It stays until somebody does something, as a name of an image that is none.
+    #[serde(other)]
+    Lasting,
 }
 
 /// Who asked for a workload.

@@ -11,6 +11,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 use url::Url;
@@ -66,6 +67,18 @@ impl Client {
             headers: HeaderMap::new(),
             kept: None,
         })
+    }
+
+    /// The same client with a connection of its own, for a question at the same time.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        Self {
+            host: self.host.clone(),
+            port: self.port,
+            tls: Arc::clone(&self.tls),
+            headers: self.headers.clone(),
+            kept: None,
+        }
     }
 
     /// Sends a header with every request, as one that says who asks. It is in no log.
@@ -148,22 +161,36 @@ impl Client {
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, HttpsError> {
+        let stream = self.session(&[]).await?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|source| HttpsError::Broken { to: self.to(), source })?;
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+
+    /// A TLS session with the server, for who speaks something else on it: one of the protocols
+    /// that are named (ALPN), or HTTP/1.1 where none is.
+    ///
+    /// # Errors
+    /// The server cannot be reached, or is not the one that is trusted.
+    pub async fn session(&self, protocols: &[&str]) -> Result<TlsStream<TcpStream>, HttpsError> {
         let to = self.to();
+        let mut tls = Arc::clone(&self.tls);
+        if !protocols.is_empty() {
+            let names = protocols.iter().map(|name| name.as_bytes().to_vec());
+            Arc::make_mut(&mut tls).alpn_protocols = names.collect();
+        }
         let connect = async {
             let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
             stream.set_nodelay(true)?;
             let name = ServerName::try_from(self.host.clone()).map_err(std::io::Error::other)?;
-            TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await
+            TlsConnector::from(tls).connect(name, stream).await
         };
-        let stream = tokio::time::timeout(CONNECT, connect)
+        tokio::time::timeout(CONNECT, connect)
             .await
             .map_err(|_| HttpsError::Silent { to: to.clone(), after: CONNECT })?
-            .map_err(|source| HttpsError::of_connecting(&to, source))?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|source| HttpsError::Broken { to, source })?;
-        tokio::spawn(connection);
-        Ok(sender)
+            .map_err(|source| HttpsError::of_connecting(&to, source))
     }
 
     fn request(
@@ -199,7 +226,7 @@ mod tests {
 
     #[test]
     fn only_https_is_spoken() {
-        let trust = Trust::Fingerprint("0".repeat(64));
+        let trust = Trust::Fingerprint("0".repeat(64).parse().unwrap());
         for bad in ["http://a", "a:8443", "https://", "ftp://x"] {
             assert!(matches!(Client::new(bad, &trust, None), Err(HttpsError::Url(_))), "{bad}");
         }

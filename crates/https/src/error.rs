@@ -24,7 +24,11 @@ pub enum HttpsError {
         source: io::Error,
     },
     /// It is another server than the trusted one.
-    #[error("`{to}` is not the server that is trusted")]
+    #[error(
+        "`{to}` is not the server that is trusted\n\
+         hint: its CA is not the one whose fingerprint or certificate was given, or the name in the \
+         URL is not in its certificate"
+    )]
     Untrusted {
         /// Host and port.
         to: String,

@@ -9,4 +9,4 @@ mod trust;
 
 pub use client::{Answer, Client, Limits};
 pub use error::HttpsError;
-pub use trust::{BadMaterial, Identity, Trust};
+pub use trust::{BadMaterial, Fingerprint, Identity, Trust};

@@ -1,5 +1,7 @@
 //! Whom the client believes, and who it is itself.
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -21,9 +23,13 @@ use tokio_rustls::rustls::{
 pub enum Trust {
     /// A server whose certificate one of these CAs has signed, in PEM.
     Ca(String),
-    /// One whose chain holds the CA with this SHA-256 of its DER, in hex, and is signed by it.
-    Fingerprint(String),
+    /// One whose chain holds this CA, and is signed by it.
+    Fingerprint(Fingerprint),
 }
+
+/// SHA-256 of a CA's certificate in DER.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint([u8; 32]);
 
 /// Who the client is: its certificate and its key, in PEM.
 #[derive(Clone)]
@@ -39,8 +45,27 @@ pub struct Identity {
 #[error("{0}")]
 pub struct BadMaterial(String);
 
-impl std::fmt::Debug for Identity {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl FromStr for Fingerprint {
+    type Err = BadMaterial;
+
+    /// Hex digits, with colons between them or without.
+    fn from_str(text: &str) -> Result<Self, BadMaterial> {
+        let mut bytes = [0; 32];
+        let digits = text.trim().replace(':', "");
+        hex::decode_to_slice(digits, &mut bytes)
+            .map_err(|_| BadMaterial("a fingerprint is a SHA-256: 64 hex digits".to_owned()))?;
+        Ok(Self(bytes))
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity").finish_non_exhaustive()
     }
 }
@@ -56,8 +81,8 @@ pub(crate) fn config(
         .map_err(|error| BadMaterial(error.to_string()))?;
     let builder = match trust {
         Trust::Ca(pem) => builder.with_root_certificates(roots(pem)?),
-        Trust::Fingerprint(hex) => {
-            let verifier = Pinned { sha256: fingerprint(hex)?, provider };
+        Trust::Fingerprint(ca) => {
+            let verifier = Pinned { ca: *ca, provider };
             builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
         }
     };
@@ -89,18 +114,10 @@ fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, BadMaterial> 
     all.ok().filter(|all| !all.is_empty()).ok_or_else(bad)
 }
 
-fn fingerprint(text: &str) -> Result<[u8; 32], BadMaterial> {
-    let mut bytes = [0; 32];
-    let text = text.replace(':', "");
-    hex::decode_to_slice(text, &mut bytes)
-        .map_err(|_| BadMaterial("a fingerprint is 64 hex digits".to_owned()))?;
-    Ok(bytes)
-}
-
 /// Believes a chain that holds the CA with a fingerprint, and is right by that CA.
 #[derive(Debug)]
 struct Pinned {
-    sha256: [u8; 32],
+    ca: Fingerprint,
     provider: Arc<CryptoProvider>,
 }
 
@@ -114,7 +131,7 @@ impl ServerCertVerifier for Pinned {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let is_it = |certificate: &&CertificateDer<'_>| {
-            <[u8; 32]>::from(Sha256::digest(certificate)) == self.sha256
+            <[u8; 32]>::from(Sha256::digest(certificate)) == self.ca.0
         };
         let ca = intermediates.iter().find(is_it);
         let ca = ca.ok_or(Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
@@ -154,15 +171,92 @@ impl ServerCertVerifier for Pinned {
 
 #[cfg(test)]
 mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+
     use super::*;
 
     #[test]
     fn what_is_no_material_is_told_without_showing_it() {
-        let told = |trust: Trust| config(&trust, None).unwrap_err().to_string();
-        assert_eq!(told(Trust::Ca("no PEM".to_owned())), "the certificate makes no sense");
-        let short = Trust::Fingerprint("beef".to_owned());
-        assert_eq!(told(short), "a fingerprint is 64 hex digits");
-        let colons = ["ab"; 32].join(":");
-        assert!(config(&Trust::Fingerprint(colons), None).is_ok());
+        let told = config(&Trust::Ca("no PEM".to_owned()), None).unwrap_err().to_string();
+        assert_eq!(told, "the certificate makes no sense");
+        let told = "beef".parse::<Fingerprint>().unwrap_err().to_string();
+        assert_eq!(told, "a fingerprint is a SHA-256: 64 hex digits");
+    }
+
+    #[test]
+    fn a_fingerprint_is_read_with_and_without_colons() {
+        let text = "ab".repeat(32);
+        let colons = ["AB"; 32].join(":");
+        assert_eq!(text.parse::<Fingerprint>(), format!(" {colons}\n").parse());
+        assert_eq!(text.parse::<Fingerprint>().unwrap().to_string(), text);
+    }
+
+    struct Authority {
+        issuer: Issuer<'static, KeyPair>,
+        params: CertificateParams,
+        key: KeyPair,
+        certificate: CertificateDer<'static>,
+    }
+
+    fn authority(name: &str) -> Authority {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
+        let pem = KeyPair::generate().unwrap().serialize_pem();
+        let key = || KeyPair::from_pem(&pem).unwrap();
+        let certificate = params.self_signed(&key()).unwrap().der().clone();
+        let issuer = Issuer::new(params.clone(), key());
+        Authority { issuer, params, key: key(), certificate }
+    }
+
+    impl Authority {
+        fn server(&self) -> CertificateDer<'static> {
+            let params = CertificateParams::new(["a.example".to_owned()]).unwrap();
+            let key = KeyPair::generate().unwrap();
+            params.signed_by(&key, &self.issuer).unwrap().der().clone()
+        }
+
+        /// Another's key, signed by this one.
+        fn vouches_for(&self, other: &Self) -> CertificateDer<'static> {
+            other.params.signed_by(&other.key, &self.issuer).unwrap().der().clone()
+        }
+
+        fn believes(&self, server: &CertificateDer<'_>, sent: &[&CertificateDer<'static>]) -> bool {
+            self.believes_by_name(server, sent, "a.example")
+        }
+
+        fn believes_by_name(
+            &self,
+            server: &CertificateDer<'_>,
+            sent: &[&CertificateDer<'static>],
+            name: &str,
+        ) -> bool {
+            let ca = Fingerprint(Sha256::digest(&self.certificate).into());
+            let pinned = Pinned { ca, provider: Arc::new(ring::default_provider()) };
+            let sent: Vec<_> = sent.iter().map(|der| (*der).clone()).collect();
+            let name = ServerName::try_from(name.to_owned()).unwrap();
+            pinned.verify_server_cert(server, &sent, &name, &[], UnixTime::now()).is_ok()
+        }
+    }
+
+    #[test]
+    fn only_the_ca_that_is_meant_and_a_certificate_of_its_own_are_trusted() {
+        let (ours, theirs) = (authority("ours"), authority("theirs"));
+        let server = ours.server();
+        assert!(ours.believes(&server, &[&ours.certificate]));
+        assert!(!ours.believes_by_name(&server, &[&ours.certificate], "b.example"), "another name");
+        assert!(!theirs.believes(&server, &[&ours.certificate]), "another CA");
+        // Somebody in between shows the right CA and a certificate of his own.
+        assert!(!ours.believes(&theirs.server(), &[&ours.certificate]), "a stolen CA certificate");
+        assert!(!ours.believes(&theirs.server(), &[&ours.certificate, &theirs.certificate]));
+    }
+
+    #[test]
+    fn who_knows_the_ca_before_finds_a_way_to_the_one_after_it() {
+        let (old, new) = (authority("old"), authority("new"));
+        let (server, bridge) = (new.server(), old.vouches_for(&new));
+        assert!(old.believes(&server, &[&new.certificate, &bridge, &old.certificate]));
+        assert!(new.believes(&server, &[&new.certificate, &bridge, &old.certificate]));
+        assert!(!old.believes(&server, &[&new.certificate, &old.certificate]), "no bridge");
     }
 }

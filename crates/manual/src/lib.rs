@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use clap::{Args, Command};
 use clap_complete::Shell;
@@ -21,6 +22,15 @@ pub struct ManArgs {
     /// Folder for the pages, one for each command
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
+}
+
+/// Prints what clap says instead of what was typed: help and versions to stdout, and that is good;
+/// mistakes to stderr, which whoever typed them can mend.
+#[must_use]
+pub fn exit(said: &clap::Error) -> ExitCode {
+    // Whoever reads may have gone; there is nobody else to tell.
+    let _ = said.print();
+    if said.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// A script for the shell, as `source <(basalt completion bash)` takes it.

@@ -10,3 +10,6 @@ pub mod kargs;
 pub mod loader;
 pub mod partition;
 pub mod slot;
+
+#[cfg(test)]
+mod fuzz;

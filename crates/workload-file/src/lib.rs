@@ -3,6 +3,8 @@
 //! Pure: the caller reads the file. Every mistake has its place, those of the shape and those that
 //! only the rules of [`basalt_api::validate`] know.
 
+pub mod schema;
+
 use basalt_api::validate;
 use basalt_api::workload::WorkloadSpec;
 use basalt_document::{
@@ -155,5 +157,23 @@ mod tests {
         let one = "[[workload]]\nname = 'a'\nkind = 'container'\ncontainer.image = 'x'\n";
         let error = parse("a.toml", &one.repeat(2)).unwrap_err().to_string();
         assert!(error.starts_with("a.toml:6:8: there is another workload named `a`"), "{error}");
+    }
+
+    #[test]
+    fn fuzz_a_file_of_workloads() {
+        let toml = include_str!("../../../examples/shop.toml");
+        let machine = include_str!("../../../examples/machine.toml");
+        basalt_fuzz::run_on_text!(&[toml, machine, ONE], |text| {
+            // A mistake is printed with its place, whatever stands there.
+            parse("a.toml", text).map_err(|error| error.to_string())
+        });
+    }
+
+    #[test]
+    fn fuzz_a_file_of_workloads_in_json() {
+        let json = include_str!("../../../examples/web.json");
+        basalt_fuzz::run_on_text!(&[json, &format!("{{\"workload\":[{json}]}}")], |text| {
+            parse("a.json", text).map_err(|error| error.to_string())
+        });
     }
 }

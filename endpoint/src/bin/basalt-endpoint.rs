@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow};
 use basalt_endpoint::backup::{self, Overwrite};
 use basalt_endpoint::daemon::{self, Options};
 use basalt_endpoint::data::Data;
 use basalt_endpoint::duration;
 use basalt_endpoint::names::EndpointUrl;
+use basalt_endpoint::server::MAX_CONNECTIONS;
 use clap::{Parser, Subcommand};
 use rustix::fs::Mode;
 use tracing_subscriber::EnvFilter;
@@ -34,6 +35,12 @@ struct Cli {
     /// How long a host's certificate is good, as `30d`
     #[arg(long, value_name = "SPAN", value_parser = duration::parse, default_value = "30d")]
     cert_life: i64,
+    /// How long a CA is good; it has a successor before the last third of that begins
+    #[arg(long, value_name = "SPAN", value_parser = duration::parse, default_value = "7320d")]
+    ca_life: i64,
+    /// How many connections may be up at once; the system's limit of open files must allow them
+    #[arg(long, value_name = "N", default_value_t = MAX_CONNECTIONS)]
+    max_connections: usize,
     /// What to log, as `info,basalt_endpoint=debug`
     #[arg(long, value_name = "FILTER", default_value = "info")]
     log: String,
@@ -65,7 +72,11 @@ enum Command {
 fn main() -> ExitCode {
     // Nothing that it writes is for others, whoever made the folder; what is says so itself.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
-    match run(Cli::parse()) {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => return basalt_manual::exit(&said),
+    };
+    match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", basalt_explain::explain(&error));
@@ -84,6 +95,8 @@ fn run(cli: Cli) -> Result<()> {
                 listen: cli.listen,
                 advertise: cli.advertise,
                 certificate_life: cli.cert_life,
+                ca_life: cli.ca_life,
+                max_connections: cli.max_connections,
             })
         }
         Some(Command::Backup { file }) => {
@@ -102,7 +115,9 @@ fn run(cli: Cli) -> Result<()> {
 }
 
 fn begin_logging(filter: &str) -> Result<()> {
-    let filter = EnvFilter::try_new(filter).context("`--log` makes no sense")?;
+    // The error says its cause by itself.
+    let filter =
+        EnvFilter::try_new(filter).map_err(|error| anyhow!("`--log {filter}`: {error}"))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).without_time().with_target(false);
     log.with_ansi(false).with_writer(io::stderr).init();
     Ok(())

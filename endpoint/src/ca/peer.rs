@@ -3,6 +3,7 @@
 
 use basalt_api::id::HostId;
 use basalt_endpoint_core::Seconds;
+use sha2::{Digest, Sha256};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -16,6 +17,8 @@ pub struct PeerCertificate {
     pub host: HostId,
     /// When it expires.
     pub until: Seconds,
+    /// SHA-256 of the name of the CA that signed it.
+    pub(super) issuer: [u8; 32],
 }
 
 impl PeerCertificate {
@@ -45,5 +48,6 @@ pub(super) fn of(certificate: &X509Certificate) -> Option<PeerCertificate> {
         _ => None,
     })?;
     let until = certificate.validity().not_after.timestamp();
-    Some(PeerCertificate { host, until })
+    let issuer = Sha256::digest(certificate.issuer().as_raw()).into();
+    Some(PeerCertificate { host, until, issuer })
 }

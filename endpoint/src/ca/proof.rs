@@ -61,10 +61,12 @@ impl Ca {
 
     fn check_chain(&self, der: &CertificateDer, at: Seconds) -> Result<(), BadProof> {
         let leaf = EndEntityCert::try_from(der).map_err(|_| BadProof::Certificate)?;
-        let anchor = anchor_from_trusted_cert(self.certificate()).map_err(|_| BadProof::Foreign)?;
+        let trusted = self.trusted();
+        let anchors = trusted.iter().map(anchor_from_trusted_cert).collect::<Result<Vec<_>, _>>();
+        let anchors = anchors.map_err(|_| BadProof::Foreign)?;
         let at = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(at).unwrap_or(0)));
         let algorithms = default_provider().signature_verification_algorithms.all;
-        leaf.verify_for_usage(algorithms, &[anchor], &[], at, KeyUsage::client_auth(), None, None)
+        leaf.verify_for_usage(algorithms, &anchors, &[], at, KeyUsage::client_auth(), None, None)
             .map(|_| ())
             .map_err(|_| BadProof::Foreign)
     }
@@ -77,6 +79,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::ca::CA_LIFE;
     use crate::data::Data;
 
     const NOW: Seconds = 1_800_000_000;
@@ -84,7 +87,7 @@ mod tests {
 
     fn ca() -> (TempDir, Ca) {
         let folder = tempfile::tempdir().unwrap();
-        let ca = Ca::open(&Data::at(folder.path()), NOW).unwrap();
+        let ca = Ca::open(&Data::at(folder.path()), CA_LIFE, NOW).unwrap();
         (folder, ca)
     }
 
@@ -112,7 +115,7 @@ mod tests {
     #[test]
     fn a_servers_certificate_is_no_hosts() {
         let (_folder, ca) = ca();
-        let (chain, _) = ca.sign_server(&["a.example".to_owned()], NOW).unwrap();
+        let chain = ca.sign_server(&["a.example".to_owned()], NOW).unwrap().chain;
         assert_eq!(PeerCertificateOf(&chain[0]).host(), None);
         assert_eq!(ca.check_chain(&chain[0], NOW), Err(BadProof::Foreign));
     }
@@ -141,12 +144,39 @@ mod tests {
     }
 
     #[test]
-    fn the_ca_stays_over_a_start_and_its_key_is_private() {
-        use std::os::unix::fs::PermissionsExt;
-        let (folder, ca) = ca();
-        let data = Data::at(folder.path());
-        assert_eq!(Ca::open(&data, NOW + 5).unwrap().fingerprint(), ca.fingerprint());
-        let mode = std::fs::metadata(data.ca_key()).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+    fn a_certificate_of_the_ca_before_is_a_proof_while_that_is_trusted() {
+        let (_folder, ca) = ca();
+        let key = KeyPair::generate().unwrap();
+        let request = SigningRequest::parse(&csr(&key)).unwrap();
+        let certificate = ca.sign_host(HOST, &request, 100, NOW).unwrap().pem;
+        let late = NOW + CA_LIFE - 10;
+        ca.keep(late).unwrap();
+        let peer = |pem: &str| {
+            let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+            super::super::PeerCertificate::read(&der).unwrap()
+        };
+        assert!(!ca.has_signed(&peer(&certificate)));
+        let renew = RenewRequest { csr: csr(&key), certificate };
+        assert_eq!(ca.prove(&renew, late).map(|(host, _)| host), Ok(HOST));
+        let renewed = ca.sign_host(HOST, &request, 100, late).unwrap().pem;
+        assert!(ca.has_signed(&peer(&renewed)));
+        ca.keep(NOW + CA_LIFE).unwrap();
+        let refused = ca.prove(&renew, NOW + CA_LIFE).map(|(host, _)| host);
+        assert_eq!(refused, Err(BadProof::Foreign));
+    }
+
+    #[test]
+    fn fuzz_certificate_and_request_of_a_host() {
+        let (_folder, ca) = ca();
+        let key = KeyPair::generate().unwrap();
+        let request = SigningRequest::parse(&csr(&key)).unwrap();
+        let pem = ca.sign_host(HOST, &request, 100, NOW).unwrap().pem;
+        let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+        basalt_fuzz::run(&[&der, pem.as_bytes(), csr(&key).as_bytes()], |bytes| {
+            let _ = super::super::PeerCertificate::read(bytes);
+            let text = String::from_utf8_lossy(bytes);
+            let _ = SigningRequest::parse(&text);
+            let _ = CertificateDer::from_pem_slice(text.as_bytes());
+        });
     }
 }

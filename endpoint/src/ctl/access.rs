@@ -11,13 +11,13 @@ use basalt_api::operator::{
 };
 use basalt_api::secret::{MAX_VALUE, SecretInfo, SecretValue, Secrets};
 use basalt_durable::PRIVATE;
+use basalt_table::{labels, table, time};
 use hyper::Method;
 
 use super::PATIENCE;
 use super::args::{Operator, Secret, Token};
 use super::login::Session;
 use super::output::Output;
-use super::table::{labels, table, time};
 
 pub(super) async fn token(session: &Session, output: Output, command: Token) -> Result<()> {
     let client = &session.client;
@@ -95,7 +95,7 @@ pub(super) async fn secret(session: &Session, output: Output, command: Secret) -
             output.show(&info, |info| {
                 let users = match info.used_by.len() {
                     0 => String::new(),
-                    users => format!("; {users} workloads use it"),
+                    users => format!("; workloads that use it: {users}"),
                 };
                 format!("secret `{}` has version {}{users}\n", info.name, info.version)
             })

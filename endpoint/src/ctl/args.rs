@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use basalt_api::id::Name;
+use basalt_https::Fingerprint;
 use basalt_manual::{CompletionArgs, ManArgs};
 use clap::{Args, Parser, Subcommand};
 use uuid::Uuid;
 
-use crate::client::Fingerprint;
 use crate::duration;
 use crate::names::EndpointUrl;
 
@@ -76,6 +76,8 @@ pub enum Command {
     },
     /// List who asked the endpoint for what
     Audit,
+    /// Print the JSON Schema of a file of workloads, for editors and other tools
+    Schema,
     /// Print a shell's completion script
     Completion(CompletionArgs),
     /// Write the man pages

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use basalt_api::operator::{AUDIT_PATH, AuditEntry, AuditLog, EVENTS_PATH, Event, Events};
+use basalt_table::{table, time};
 
 use super::PATIENCE;
 use super::login::Session;
 use super::output::{Output, print};
-use super::table::{table, time};
 
 /// Seconds that one question waits.
 const WAIT_S: u64 = 60;

@@ -4,13 +4,13 @@ use anyhow::Result;
 use basalt_api::id::Name;
 use basalt_api::operator::{HOSTS_PATH, HostDetail, HostSummary, Hosts as Listed, Keep, Resync};
 use basalt_api::report::WorkloadStatus;
+use basalt_table::{facts, labels, shortened, table, time};
 use hyper::Method;
 
 use super::PATIENCE;
 use super::args::Hosts;
 use super::login::Session;
 use super::output::Output;
-use super::table::{facts, labels, table, time};
 
 pub(super) async fn hosts(session: &Session, output: Output, command: Option<Hosts>) -> Result<()> {
     let client = &session.client;
@@ -115,6 +115,6 @@ fn status_row(status: &WorkloadStatus) -> [String; 6] {
         status.source.to_string(),
         status.state.to_string(),
         status.restarts.to_string(),
-        status.reason.clone().unwrap_or_default(),
+        shortened(status.reason.as_deref().unwrap_or_default()),
     ]
 }

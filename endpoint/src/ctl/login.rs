@@ -9,11 +9,12 @@ use anyhow::{Context, Result, anyhow};
 use basalt_api::operator::{HOSTS_PATH, Hosts};
 use basalt_document::parse_toml;
 use basalt_durable::PRIVATE;
+use basalt_https::{Fingerprint, Trust};
 use serde::{Deserialize, Serialize};
 
 use super::PATIENCE;
 use super::args::Login;
-use crate::client::{Client, Fingerprint};
+use crate::client::Client;
 use crate::names::EndpointUrl;
 
 /// What the environment says.
@@ -66,24 +67,26 @@ impl Session {
         let url = environment.url.as_deref().or_else(|| Some(&saved?.url)).ok_or_else(none)?;
         let ca = environment.fingerprint.as_deref().or_else(|| Some(&saved?.ca_fingerprint));
         let url: EndpointUrl = url.parse().context("`BASALT_URL` is no URL of an endpoint")?;
-        let ca: Fingerprint = ca.ok_or_else(none)?.parse().map_err(|error| anyhow!("{error}"))?;
+        let ca: Fingerprint = ca.ok_or_else(none)?.parse()?;
         let token_file = environment.token_file.or_else(|| Some(token_file(folder?)));
         let token_file = token_file.ok_or_else(none)?;
         let token = read_token(&token_file)?;
-        Ok(Self { client: Client::new(url, ca, None)?.with_token(&token), token_file })
+        let client = Client::new(url, &Trust::Fingerprint(ca), None)?.with_token(&token)?;
+        Ok(Self { client, token_file })
     }
 }
 
 /// Tries the token and saves what is needed.
 pub(super) async fn login(login: &Login) -> Result<()> {
     let token = read_token(&login.token_file)?;
-    let client = Client::new(login.url.clone(), login.ca_fingerprint, None)?.with_token(&token);
+    let trust = Trust::Fingerprint(login.ca_fingerprint);
+    let client = Client::new(login.url.clone(), &trust, None)?.with_token(&token)?;
     let hosts: Hosts = client.get(HOSTS_PATH, PATIENCE).await?;
     let folder =
         Environment::read().folder.context("neither `XDG_CONFIG_HOME` nor `HOME` is set")?;
     save(&folder, login, &token)
         .with_context(|| format!("cannot write to `{}`", folder.display()))?;
-    eprintln!("logged in to `{}`, which has {} hosts", login.url, hosts.hosts.len());
+    eprintln!("logged in to `{}`; hosts there: {}", login.url, hosts.hosts.len());
     Ok(())
 }
 

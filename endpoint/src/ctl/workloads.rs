@@ -11,13 +11,13 @@ use basalt_api::operator::{
     Applied, Apply as Asked, ApplyAnswer, Change, WORKLOADS_PATH, WorkloadDetail, WorkloadSummary,
     Workloads,
 };
+use basalt_table::{facts, labels, shortened, table, time};
 use hyper::Method;
 
 use super::PATIENCE;
 use super::args::Apply;
 use super::login::Session;
 use super::output::{Output, print};
-use super::table::{facts, labels, table, time};
 use super::wait;
 
 /// How long a host may take to send a log, and then some.
@@ -29,16 +29,17 @@ pub(super) async fn apply(session: &Session, output: Output, apply: &Apply) -> R
     let asked = Asked { workloads, dry_run: apply.dry_run };
     let answer: ApplyAnswer =
         session.client.send(Method::POST, WORKLOADS_PATH, &asked, PATIENCE).await?;
-    if apply.wait {
-        let names: Vec<Name> =
-            answer.workloads.iter().map(|applied| applied.name.clone()).collect();
-        let timeout = Duration::from_secs(apply.timeout.unsigned_abs());
-        wait::until_they_run(&session.client, &names, timeout).await?;
-    }
+    // Before the wait: it is applied whatever comes of it.
     output.show(&answer, |answer| {
         let rows: Vec<_> = answer.workloads.iter().map(applied_row).collect();
         table(["workload", "change", "host", "reason"], &rows)
-    })
+    })?;
+    if !apply.wait {
+        return Ok(());
+    }
+    let names: Vec<Name> = answer.workloads.iter().map(|applied| applied.name.clone()).collect();
+    let timeout = Duration::from_secs(apply.timeout.unsigned_abs());
+    wait::until_they_run(&session.client, &names, timeout).await
 }
 
 fn applied_row(applied: &Applied) -> [String; 4] {
@@ -93,7 +94,7 @@ fn row(workload: &WorkloadSummary) -> [String; 6] {
         workload.host.as_ref().map(ToString::to_string).unwrap_or_default(),
         wait::state(workload).to_owned(),
         workload.status.as_ref().map(|status| status.restarts.to_string()).unwrap_or_default(),
-        reason(workload),
+        shortened(&reason(workload)),
     ]
 }
 
@@ -111,7 +112,9 @@ pub(super) async fn describe(session: &Session, output: Output, name: &Name) -> 
 fn description(detail: &WorkloadDetail) -> String {
     let workload = &detail.workload;
     let status = workload.status.as_ref();
-    let spec = serde_json::to_string_pretty(&workload.spec).unwrap_or_default();
+    // As a person writes it.
+    let spec = toml::to_string_pretty(&workload.spec).unwrap_or_default();
+    let spec: String = spec.lines().map(|line| format!("  {line}\n")).collect();
     let host_has_it = workload.host.as_ref().map(|_| match detail.host_has_it {
         true => "has this set",
         false => "has not taken this set yet",
@@ -142,7 +145,7 @@ fn description(detail: &WorkloadDetail) -> String {
         ("addresses", status.map(|status| status.addresses.join(", ")).unwrap_or_default()),
         ("applied", time(workload.applied_at)),
     ]);
-    format!("{text}\n{spec}\n")
+    format!("{text}\nspec\n{spec}")
 }
 
 pub(super) async fn logs(session: &Session, name: &Name, lines: u32) -> Result<()> {

@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use basalt_api::checkin::{Action, CheckinAnswer, CheckinRequest};
 use basalt_api::fault::{Fault, FaultKind};
+use basalt_api::id::Name;
 use basalt_endpoint_core::checkin::Verdict;
 use basalt_endpoint_core::{Seconds, pace};
 use tokio::time::Instant;
@@ -24,6 +25,8 @@ use crate::{chance, clock};
 const MAX_FEATURES: (usize, usize) = (64, 64);
 /// Bytes of a boot's id and of a hash.
 const MAX_ID: usize = 128;
+/// What is said of two machines that are one host.
+const DUPLICATE: &str = "another machine has this host's identity; both keep what they run";
 
 pub(crate) async fn check_in(
     State(app): State<Shared>,
@@ -81,17 +84,22 @@ async fn take(app: &Shared, caller: HostCaller, request: &CheckinRequest) -> Ans
 }
 
 async fn duplicate(app: &Shared, outcome: &Outcome) -> Answer<Refusal> {
-    let message = "another machine has this host's identity; both keep what they run";
     if app.presence.duplicate(outcome.host.id, clock::now()) {
-        let host = Some(&outcome.host.name);
-        let mut write = app.store.write().await?;
-        let happened = Happened { kind: "host_duplicate", host, workload: None, message };
-        events::put(&mut write, happened, clock::now()).await?;
-        write.commit().await.map_err(anyhow::Error::from)?;
-        app.publish(&[]);
+        // To its end, although the host hangs up: it is told once and not again for long.
+        to_the_end(tell_of_duplicate(Arc::clone(app), outcome.host.name.clone())).await?;
     }
-    let fault = FaultKind::DuplicateIdentity.with(message);
+    let fault = FaultKind::DuplicateIdentity.with(DUPLICATE);
     Ok(fault.hint("enrol one of them anew with a token of its own").into())
+}
+
+async fn tell_of_duplicate(app: Shared, host: Name) -> anyhow::Result<()> {
+    let mut write = app.store.write().await?;
+    let host = Some(&host);
+    let happened = Happened { kind: "host_duplicate", host, workload: None, message: DUPLICATE };
+    events::put(&mut write, happened, clock::now()).await?;
+    write.commit().await?;
+    app.publish(&[]);
+    Ok(())
 }
 
 /// Waits until there is something to answer.
@@ -172,7 +180,9 @@ fn answer(
     if poll.wait_s.is_none() && !request.is_full {
         actions.push(Action::ReportAll);
     }
-    if caller.certificate.until - now <= app.certificate_life / 3 {
+    let is_due = caller.certificate.until - now <= app.certificate_life / 3;
+    // Of the CA before: its host may not have heard of the new one.
+    if is_due || !app.ca.has_signed(&caller.certificate) {
         actions.push(Action::RenewCertificate);
     }
     let is_behind = outcome.verdict == Verdict::Behind;

@@ -105,7 +105,7 @@ pub(super) fn answer(app: &Arc<App>, host: &Host, certificate: HostCertificate) 
         host_id: host.id,
         name: host.name.clone(),
         certificate: certificate.pem,
-        ca: app.ca.pem().to_owned(),
+        ca: app.ca.pem(),
     }
 }
 

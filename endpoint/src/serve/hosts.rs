@@ -52,7 +52,7 @@ pub(crate) async fn remove(
     let is_there = matches!(host.seen.state, HostState::Present | HostState::Ahead);
     if is_there && runs > 0 && !how.force {
         let detail =
-            format!("host `{name}` is there and runs {runs} workloads, which nobody could stop");
+            format!("host `{name}` is there, and nobody could stop its workloads ({runs})");
         let hint =
             "`basaltctl hosts cordon` keeps new ones away; `--force` removes it all the same";
         return Err(FaultKind::Conflict.with(detail).hint(hint).into());

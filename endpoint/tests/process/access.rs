@@ -34,13 +34,30 @@ async fn login_remembers_and_refuses_what_does_not_fit() {
     };
     let wrong = login("00".repeat(32)).await;
     assert_eq!(wrong.code, 1);
-    assert!(wrong.stderr.contains("is not the endpoint that was meant"), "{}", wrong.stderr);
+    assert!(wrong.stderr.contains("is not the server that is trusted"), "{}", wrong.stderr);
     let right = login(endpoint.fingerprint().to_string()).await;
     assert_eq!(right.code, 0, "{}", right.stderr);
     let hosts = run(endpoint.strangers_ctl().arg("hosts")).await;
     assert_eq!(hosts.code, 0, "{}", hosts.stderr);
     let nowhere = run(endpoint.strangers_ctl().env("HOME", "/nonexistent").arg("hosts")).await;
     assert!(nowhere.stderr.contains("\nhint: `basaltctl login`"), "{}", nowhere.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mistake_in_typing_is_one_that_the_user_can_mend() {
+    let endpoint = Endpoint::start();
+    for wrong in [&["hots"][..], &["hosts", "--no"], &["token", "create", "--expires", "soon"]] {
+        let ended = endpoint.ctl(wrong).await;
+        assert_eq!((ended.code, ended.stdout.as_str()), (1, ""), "{wrong:?}: {}", ended.stderr);
+        assert!(ended.stderr.starts_with("error: "), "{}", ended.stderr);
+    }
+    let help = endpoint.ctl(&["--help"]).await;
+    assert_eq!((help.code, help.stderr.as_str()), (0, ""));
+    assert!(help.stdout.contains("schema"), "{}", help.stdout);
+    assert_eq!(endpoint.command(&["nonsense"]).await.code, 1);
+    let wrong = endpoint.command(&["--log", "x=y=z"]).await;
+    assert!(wrong.stderr.starts_with("error: `--log x=y=z`: "), "{}", wrong.stderr);
+    assert_eq!(wrong.stderr.matches("error parsing").count(), 1, "{}", wrong.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,8 +83,7 @@ async fn every_write_of_an_operator_is_in_the_audit_log() {
 async fn a_host_may_speak_http_2() {
     let endpoint = Endpoint::start();
     let host = TestHost::enrol(&endpoint, "a").await;
-    let client = host.client(&endpoint).speaking_http2();
-    let stream = client.connect().await.unwrap();
+    let stream = host.client(&endpoint).https().session(&["h2"]).await.unwrap();
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
     let handshake =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));

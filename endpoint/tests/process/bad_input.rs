@@ -2,6 +2,8 @@ use std::time::{Duration, Instant};
 
 use basalt_api::checkin::{CHECKIN_PATH, MAX_REQUEST_BYTES};
 use basalt_api::fault::Fault;
+use basalt_endpoint::client::Client;
+use basalt_https::Trust;
 use hyper::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -113,7 +115,7 @@ async fn who_is_slow_or_talks_nonsense_is_let_go_and_harms_nobody() {
 /// A TLS session on which the head of a request never ends.
 async fn slow_head(endpoint: &Endpoint) -> Duration {
     let begun = Instant::now();
-    let mut stream = endpoint.client(None).connect().await.unwrap();
+    let mut stream = endpoint.client().https().session(&[]).await.unwrap();
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ").await.unwrap();
     let mut rest = Vec::new();
     let _ = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut rest)).await.unwrap();
@@ -124,10 +126,14 @@ async fn slow_head(endpoint: &Endpoint) -> Duration {
 async fn a_certificate_of_another_ca_is_no_certificate() {
     let (endpoint, other) = (Endpoint::start(), Endpoint::start());
     let foreign = TestHost::ready(&other, "a").await;
-    assert!(foreign.try_check_in(&endpoint).await.is_err());
+    let meant = Trust::Fingerprint(endpoint.fingerprint());
+    let client = foreign.client_trusting(&endpoint, &meant);
+    let body = serde_json::to_vec(&foreign.request()).unwrap();
+    assert!(client.call(Method::POST, CHECKIN_PATH, Some(body), DEADLINE).await.is_err());
     // And a client that means another endpoint does not talk to this one.
     let url = endpoint.url().parse().unwrap();
-    let client = basalt_endpoint::client::Client::new(url, other.fingerprint(), None).unwrap();
+    let other = Trust::Fingerprint(other.fingerprint());
+    let client = Client::new(url, &other, None).unwrap();
     let error = client.call(Method::GET, "/healthz", None, DEADLINE).await.unwrap_err();
-    assert!(error.to_string().contains("is not the endpoint that was meant"), "{error}");
+    assert!(error.to_string().contains("is not the server that is trusted"), "{error}");
 }

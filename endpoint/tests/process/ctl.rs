@@ -1,9 +1,10 @@
 use std::fs;
+use std::time::{Duration, Instant};
 
-use basalt_api::report::WorkloadState;
+use basalt_api::report::{Trouble, WorkloadState, WorkloadStatus};
 use serde_json::Value;
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Ended, Endpoint};
 use crate::host::TestHost;
 
 const WEB: &str = "name = \"web\"\nkind = \"container\"\n[container]\nimage = \"x\"\n";
@@ -21,7 +22,7 @@ async fn a_dry_run_says_what_would_follow_and_changes_nothing() {
     let file = file(&endpoint, WEB);
     let dry = endpoint.ctl(&["apply", &file, "--dry-run"]).await;
     assert_eq!(
-        dry.stdout, "WORKLOAD  CHANGE   HOST  REASON\nweb       created  a",
+        dry.stdout, "WORKLOAD  CHANGE   HOST  REASON\nweb       created  a     -",
         "{}",
         dry.stderr
     );
@@ -52,6 +53,58 @@ async fn apply_waits_until_the_host_says_that_it_runs() {
     assert!(shown.stdout.contains("web   container  a     running"), "{}", shown.stdout);
     let described = endpoint.ctl(&["describe", "web"]).await.stdout;
     assert!(described.contains("host      a, which has this set"), "{described}");
+}
+
+/// What a host says of what it was told to run; how `apply --wait` ends.
+async fn wait_for(said: impl FnOnce(&mut WorkloadStatus)) -> (Ended, Duration) {
+    let endpoint = Endpoint::start();
+    let mut host = TestHost::ready(&endpoint, "a").await;
+    let file = file(&endpoint, WEB);
+    let begun = Instant::now();
+    let apply = async { endpoint.ctl(&["apply", &file, "--wait", "--timeout", "8s"]).await };
+    let report = async {
+        host.check_in(&endpoint).await;
+        let mut status = host.status("web", WorkloadState::Failed);
+        // Nothing was made of it.
+        status.hash = String::new();
+        said(&mut status);
+        host.changes = vec![status];
+        let _ = tokio::time::timeout(Duration::from_secs(2), host.try_check_in(&endpoint)).await;
+    };
+    let (ended, ()) = tokio::join!(apply, report);
+    (ended, begun.elapsed())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn apply_ends_at_once_with_the_reason_where_a_workload_fails_for_good() {
+    let (ended, took) = wait_for(|status| {
+        status.trouble = Some(Trouble::Lasting);
+        status.reason = Some("`r.example` has no image `x`".to_owned());
+    })
+    .await;
+    assert_eq!(ended.code, 1);
+    assert_eq!(ended.stderr, "error: `web` does not run: `r.example` has no image `x`\n");
+    assert!(took < Duration::from_secs(6), "{took:?}");
+    let (ended, took) = wait_for(|status| {
+        status.state = WorkloadState::Refused;
+        status.reason = Some("`host_paths` is off".to_owned());
+    })
+    .await;
+    assert_eq!((ended.code, took < Duration::from_secs(6)), (1, true), "{took:?}");
+    assert_eq!(ended.stderr, "error: `web` does not run: `host_paths` is off\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn apply_waits_on_while_a_failure_may_pass_and_then_says_what_it_was() {
+    let (ended, took) = wait_for(|status| {
+        status.trouble = Some(Trouble::Passing);
+        status.reason = Some("`r.example` refuses connections".to_owned());
+    })
+    .await;
+    assert_eq!(ended.code, 1);
+    assert!(took >= Duration::from_secs(8), "{took:?}");
+    let expected = "error: after 8 s, `web` is failed: `r.example` refuses connections\n";
+    assert_eq!(ended.stderr, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,7 +180,7 @@ async fn an_endpoint_that_is_away_is_told_as_such() {
     tokio::task::block_in_place(|| endpoint.terminate());
     let away = endpoint.ctl(&["hosts"]).await;
     assert_eq!(away.code, 1);
-    assert!(away.stderr.starts_with("error: cannot reach `https://127.0.0.1:"), "{}", away.stderr);
+    assert!(away.stderr.starts_with("error: cannot reach `127.0.0.1:"), "{}", away.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use basalt_api::enrol::JoinString;
 use basalt_api::operator::{TOKENS_PATH, TokenCreate, TokenCreated};
 use basalt_cmd::{Cmd, Running};
-use basalt_endpoint::client::{Client, Fingerprint, Shown};
+use basalt_endpoint::client::Client;
 use basalt_endpoint::data::Data;
+use basalt_https::{Fingerprint, Trust};
 use hyper::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -104,13 +105,14 @@ impl Endpoint {
         fs::read_to_string(self.data().ca_fingerprint()).unwrap().parse().unwrap()
     }
 
-    pub(crate) fn client(&self, shown: Option<Shown>) -> Client {
-        Client::new(self.url().parse().unwrap(), self.fingerprint(), shown).unwrap()
+    pub(crate) fn client(&self) -> Client {
+        let trust = Trust::Fingerprint(self.fingerprint());
+        Client::new(self.url().parse().unwrap(), &trust, None).unwrap()
     }
 
     pub(crate) fn operator(&self) -> Client {
         let token = fs::read_to_string(self.data().operator_token()).unwrap();
-        self.client(None).with_token(&token)
+        self.client().with_token(&token).unwrap()
     }
 
     pub(crate) async fn token(&self, asked: TokenCreate) -> JoinString {

@@ -115,7 +115,7 @@ async fn a_removed_host_is_out_at_once_even_while_it_polls() {
     host.settle(&endpoint).await;
     let refused = endpoint.ctl(&["hosts", "remove", "a"]).await;
     assert_eq!(refused.code, 1);
-    assert!(refused.stderr.contains("runs 1 workloads"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("its workloads (1)"), "{}", refused.stderr);
     let poll = host.try_check_in(&endpoint);
     let remove = async { endpoint.ctl(&["hosts", "remove", "a", "--force"]).await };
     let (poll, removed) = tokio::join!(poll, remove);

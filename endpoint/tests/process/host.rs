@@ -12,12 +12,11 @@ use basalt_api::operator::TokenCreate;
 use basalt_api::report::{Source, WorkloadState, WorkloadStatus};
 use basalt_api::set::HostSet;
 use basalt_api::workload::Cpus;
-use basalt_endpoint::client::{Client, Shown};
+use basalt_endpoint::client::Client;
+use basalt_https::{Identity, Trust};
 use hyper::Method;
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::json;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::endpoint::{DEADLINE, Endpoint};
 
@@ -25,6 +24,8 @@ pub(crate) struct TestHost {
     pub(crate) key: KeyPair,
     pub(crate) id: HostId,
     pub(crate) certificate: String,
+    /// The CAs that it trusts.
+    pub(crate) ca: String,
     pub(crate) boot_id: String,
     pub(crate) session: u64,
     pub(crate) lineage: Option<Lineage>,
@@ -58,6 +59,7 @@ impl TestHost {
             key,
             id: answer.host_id,
             certificate: answer.certificate,
+            ca: answer.ca,
             boot_id: "boot-1".to_owned(),
             session: 1,
             lineage: None,
@@ -69,14 +71,16 @@ impl TestHost {
         }
     }
 
-    pub(crate) fn shown(&self) -> Shown {
-        let certificate = CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap();
-        let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
-        (vec![certificate], key)
+    fn identity(&self) -> Identity {
+        Identity { certificate: self.certificate.clone(), key: self.key.serialize_pem() }
     }
 
     pub(crate) fn client(&self, endpoint: &Endpoint) -> Client {
-        endpoint.client(Some(self.shown()))
+        self.client_trusting(endpoint, &Trust::Ca(self.ca.clone()))
+    }
+
+    pub(crate) fn client_trusting(&self, endpoint: &Endpoint, trust: &Trust) -> Client {
+        Client::new(endpoint.url().parse().unwrap(), trust, Some(&self.identity())).unwrap()
     }
 
     pub(crate) fn request(&self) -> CheckinRequest {
@@ -161,12 +165,23 @@ impl TestHost {
             addresses: Vec::new(),
             held: false,
             hash: assigned.replacement_hash(),
+            wanted: assigned.replacement_hash(),
+            trouble: None,
         }
     }
 
     pub(crate) async fn renew(&self, endpoint: &Endpoint) -> Result<EnrolAnswer> {
+        self.renew_trusting(endpoint, &Trust::Ca(self.ca.clone())).await
+    }
+
+    pub(crate) async fn renew_trusting(
+        &self,
+        endpoint: &Endpoint,
+        trust: &Trust,
+    ) -> Result<EnrolAnswer> {
         let renew = RenewRequest { csr: csr(&self.key), certificate: self.certificate.clone() };
-        endpoint.client(None).send(Method::POST, RENEW_PATH, &renew, DEADLINE).await
+        let client = Client::new(endpoint.url().parse().unwrap(), trust, None).unwrap();
+        client.send(Method::POST, RENEW_PATH, &renew, DEADLINE).await
     }
 }
 
@@ -180,9 +195,18 @@ pub(crate) async fn redeem(
     name: &str,
     key: &KeyPair,
 ) -> Result<EnrolAnswer> {
+    redeem_by(&endpoint.client(), join, name, key).await
+}
+
+pub(crate) async fn redeem_by(
+    client: &Client,
+    join: &JoinString,
+    name: &str,
+    key: &KeyPair,
+) -> Result<EnrolAnswer> {
     let (secret, name) = (join.secret.clone(), name.parse().unwrap());
     let request = EnrolRequest { secret, name, csr: csr(key) };
-    endpoint.client(None).send(Method::POST, ENROL_PATH, &request, DEADLINE).await
+    client.send(Method::POST, ENROL_PATH, &request, DEADLINE).await
 }
 
 /// Whether an error is a fault of this kind.

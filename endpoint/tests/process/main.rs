@@ -12,5 +12,7 @@ mod checkin;
 mod ctl;
 mod enrol;
 mod restore;
+mod rollover;
 mod route_table;
 mod secrets;
+mod slow;

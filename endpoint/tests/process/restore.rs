@@ -31,6 +31,22 @@ async fn older() -> (Endpoint, TestHost) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_no_backup_is_refused_without_its_content() {
+    let endpoint = Endpoint::start();
+    let file = endpoint.path("notes");
+    std::fs::write(&file, "a line of text\n".repeat(100)).unwrap();
+    let new = endpoint.path("new");
+    let args = ["--data", new.to_str().unwrap(), "restore", file.to_str().unwrap()];
+    let refused = crate::endpoint::run(
+        basalt_cmd::Cmd::new(env!("CARGO_BIN_EXE_basalt-endpoint")).args(args),
+    );
+    let refused = refused.await;
+    let expected =
+        format!("error: `{}` is no backup: it is no tar file, or cut off\n", file.display());
+    assert_eq!((refused.code, refused.stderr), (1, expected));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_workload_stops_after_an_older_backup_was_restored() {
     let (endpoint, mut host) = older().await;
     let answer = host.check_in(&endpoint).await;

@@ -117,7 +117,7 @@ async fn every_route_is_open_to_whom_the_table_says_and_to_nobody_else() {
     endpoint.token(TokenCreate::default()).await;
     let token = endpoint.get("/v1/tokens").await["tokens"][0]["id"].as_str().unwrap().to_owned();
     let askers = [
-        endpoint.client(None),
+        endpoint.client(),
         own.client(&endpoint),
         other.client(&endpoint),
         removed.client(&endpoint),
@@ -155,7 +155,7 @@ async fn a_wrong_token_is_no_token() {
     let token = std::fs::read_to_string(endpoint.data().operator_token()).unwrap();
     let truncated = &token[..token.len() - 1];
     for wrong in ["", "x", truncated, &format!("{token}x")] {
-        let client = endpoint.client(None).with_token(wrong);
+        let client = endpoint.client().with_token(wrong).unwrap();
         let reply = client.call(Method::GET, "/v1/hosts", None, DEADLINE).await.unwrap();
         assert_eq!(reply.status, 401, "{wrong}");
     }

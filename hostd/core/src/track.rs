@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use basalt_api::id::WorkloadUid;
+use basalt_api::report::Trouble;
 
 use crate::instance::{Instance, InstanceState};
 use crate::step::Step;
@@ -38,6 +39,8 @@ pub struct Track {
     ran_as: Option<String>,
     /// Why the last step failed, until one succeeds.
     pub error: Option<String>,
+    /// What to expect of that failure.
+    pub trouble: Option<Trouble>,
     /// Steps that failed in a row.
     pub failures: u32,
     /// Before this moment nothing is tried again after a failure.
@@ -70,7 +73,7 @@ pub enum Progress {
     /// A step succeeded.
     Did(Step),
     /// A step failed, for this reason; those after it are not tried.
-    Failed(Step, String),
+    Failed(Step, String, Trouble),
     /// The last step is over.
     Over,
 }
@@ -167,7 +170,8 @@ impl Track {
     }
 
     fn forget_failure(&mut self) {
-        (self.error, self.failures, self.retry_at) = (None, 0, None);
+        (self.error, self.trouble) = (None, None);
+        (self.failures, self.retry_at) = (0, None);
     }
 
     fn progress(&mut self, progress: Progress, now: Duration) {
@@ -185,17 +189,17 @@ impl Track {
                     Step::Resume => self.again = false,
                     _ => (),
                 }
-                (self.error, self.retry_at) = (None, None);
+                (self.error, self.trouble, self.retry_at) = (None, None, None);
                 // What comes before the step that fails succeeds every time.
                 if !matches!(step, Step::Prepare | Step::Create) {
                     self.failures = 0;
                 }
             }
-            Progress::Failed(step, reason) => {
+            Progress::Failed(step, reason, trouble) => {
                 self.was_stopped &= !matches!(step, Step::Stop(_));
                 self.retry_at = Some(now + wait(self.failures));
                 self.failures = self.failures.saturating_add(1);
-                self.error = Some(reason);
+                (self.error, self.trouble) = (Some(reason), Some(trouble));
             }
             Progress::Over => self.busy = None,
         }
@@ -318,13 +322,15 @@ mod tests {
     #[test]
     fn failures_wait_longer_each_time_and_a_success_ends_it() {
         let mut track = Track::default();
-        let fail = Progress::Failed(Step::Prepare, "no such image".to_owned());
+        let (reason, trouble) = ("no such image".to_owned(), Trouble::Lasting);
+        let fail = Progress::Failed(Step::Prepare, reason, trouble);
         for expected in [10, 20, 40] {
             track.progress(fail.clone(), seconds(0));
             assert_eq!(track.retry_at, Some(seconds(expected)));
         }
         track.progress(Progress::Did(Step::Start), seconds(1));
         assert_eq!((track.retry_at, track.failures, track.error), (None, 0, None));
+        assert_eq!(track.trouble, None);
     }
 
     #[test]
@@ -333,7 +339,8 @@ mod tests {
         for expected in [10, 20, 40] {
             track.progress(Progress::Did(Step::Prepare), seconds(0));
             track.progress(Progress::Did(Step::Create), seconds(0));
-            let failed = Progress::Failed(Step::Start, "its port is taken".to_owned());
+            let failed =
+                Progress::Failed(Step::Start, "its port is taken".to_owned(), Trouble::Lasting);
             track.progress(failed, seconds(0));
             assert_eq!(track.retry_at, Some(seconds(expected)));
         }

@@ -273,4 +273,15 @@ mod tests {
     fn a_log_level_that_is_none_is_refused() {
         check("log = \"hostd=loud\"", "no log filter");
     }
+
+    #[test]
+    fn fuzz_hostd_toml() {
+        let seed = "log = \"info\"\nround_interval_s = 5\nlabels = { zone = \"a\" }\n[gate]\n\
+            required_units = [\"a.service\"]\ndeadline_s = 60\n[policy]\nhost_paths = [\"/srv\"]\n\
+            privileged = true\n[machines]\naccel = \"tcg\"\n[registries.\"r.example:5000\"]\n\
+            ca = \"/etc/ca.pem\"\nusername = \"u\"\npassword_file = \"/etc/p\"\n";
+        basalt_fuzz::run_on_text!(&[seed], |text| {
+            Layer::parse("hostd.toml", text).map_err(|error| error.to_string())
+        });
+    }
 }

@@ -213,6 +213,11 @@ impl CallError {
     pub(super) fn has_status(&self, wanted: u16) -> bool {
         matches!(self, Self::Answered { status, .. } if *status == wanted)
     }
+
+    /// Whether the engine's answer has these words.
+    pub(super) fn answer_has(&self, words: &str) -> bool {
+        matches!(self, Self::Answered { message, .. } if message.contains(words))
+    }
 }
 
 /// The version to speak: the engine's own (podman refuses any newer one), or the newest of

@@ -111,4 +111,13 @@ mod tests {
         let digest = format!("sha256:{}", "0".repeat(64));
         check(&format!("r.e/a:1@{digest}"), "r.e", &format!("r.e/a@{digest}"));
     }
+
+    #[test]
+    fn fuzz_reference_of_an_image() {
+        let seeds = ["r.example:5000/shop/web:3", "web@sha256:00", "localhost/a:b@c", "a/b/c"];
+        basalt_fuzz::run_on_text!(&seeds, |text| {
+            let reference = Reference::parse(text);
+            (Reference::parse(&reference.full()), reference.account(), reference.tag().len())
+        });
+    }
 }

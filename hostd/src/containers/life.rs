@@ -43,6 +43,14 @@ impl Containers {
                 let message = "it was removed meanwhile".to_owned();
                 Err(RuntimeError { kind: Failure::NotThere, message })
             }
+            // dockerd was killed within a start: its containerd has the task, dockerd does not know
+            // of it, and no start of this container succeeds any more.
+            Err(error) if error.answer_has(": already exists") => {
+                let mut odd = ours;
+                odd.phase = Phase::Odd("lost".to_owned());
+                self.remove_one(&odd).await?;
+                Err(refuse("its engine lost it in a start: it is made anew"))
+            }
             result => result.map_err(|error| error.of_workload("cannot start it")),
         }
     }

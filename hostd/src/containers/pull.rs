@@ -50,9 +50,9 @@ pub(super) async fn pull(
     let credentials = access(connected.engine, image, registries).await?;
     match follow(client, connected, image, credentials, stall).await {
         Ok(()) => (),
-        Err(Ended::Stalled(stall)) => return Err(refuse(sentence::stalled(image, stall))),
+        Err(Ended::Stalled(stall)) => return Err(sentence::stalled(image, stall)),
         Err(Ended::Failed(CallError::Answered { message, .. })) => {
-            return Err(refuse(sentence::sentence(image, &message)));
+            return Err(sentence::failure(image, &message));
         }
         Err(Ended::Failed(error)) => return Err(error.of_workload("")),
     }

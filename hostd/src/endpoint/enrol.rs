@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use basalt_api::enrol::{ENROL_PATH, EnrolAnswer, EnrolRequest, JoinString};
 use basalt_api::fault::Fault;
 use basalt_api::id::{MAX_NAME, Name};
-use basalt_https::{Client, Trust};
+use basalt_https::{BadMaterial, Client, Trust};
 use hostd_core::books;
 use hyper::{Method, StatusCode};
 
@@ -58,8 +58,8 @@ async fn ask(ground: &Ground, join: &JoinString, url: &str) -> Result<EnrolAnswe
     let request = request(ground, join).map_err(|error| Failure::Later(format!("{error:#}")))?;
     let later =
         |error: basalt_https::HttpsError| Failure::Later(basalt_explain::explain(&error.into()));
-    let trust = Trust::Fingerprint(join.ca_sha256.clone());
-    let mut client = Client::new(url, &trust, None).map_err(later)?;
+    let ca = join.ca_sha256.parse().map_err(|bad: BadMaterial| later(bad.into()))?;
+    let mut client = Client::new(url, &Trust::Fingerprint(ca), None).map_err(later)?;
     let body = serde_json::to_vec(&request).unwrap_or_default().into();
     let answer = client.ask(Method::POST, ENROL_PATH, body, SHORT).await.map_err(later)?;
     if answer.status == StatusCode::OK {

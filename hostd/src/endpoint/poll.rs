@@ -329,9 +329,8 @@ impl Poll {
 
     async fn renew(&mut self) {
         let url = self.url();
-        match renew::certificate(&self.enrolled, &self.key, &url).await {
-            Ok(certificate) => {
-                let renewed = self.enrolled.with_certificate(certificate);
+        match renew::renewed(&self.enrolled, &self.key, &url).await {
+            Ok(renewed) => {
                 match self.ground.store.write(&renewed).context("a new certificate came") {
                     Ok(()) => {
                         tracing::info!("the certificate was renewed");

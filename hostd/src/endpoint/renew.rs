@@ -11,9 +11,9 @@ use x509_parser::pem::parse_x509_pem;
 use super::SHORT;
 use crate::identity::{self, Enrolled};
 
-/// Asks for it; the certificate in PEM. The proof is the request's signature by the old key, so
+/// Asks for it; the identity with it, and with the CAs that the endpoint names now. The proof is the request's signature by the old key, so
 /// that an expired certificate, which no TLS takes any more, is no obstacle.
-pub(super) async fn certificate(enrolled: &Enrolled, key: &KeyPair, url: &str) -> Result<String> {
+pub(super) async fn renewed(enrolled: &Enrolled, key: &KeyPair, url: &str) -> Result<Enrolled> {
     let request = RenewRequest {
         csr: identity::signing_request(key)?,
         certificate: enrolled.certificate.clone(),
@@ -30,7 +30,10 @@ pub(super) async fn certificate(enrolled: &Enrolled, key: &KeyPair, url: &str) -
     }
     let answer: EnrolAnswer = serde_json::from_slice(&answer.body)
         .with_context(|| format!("`{url}` answers nonsense"))?;
-    Ok(answer.certificate)
+    let renewed = enrolled.with_certificate(answer.certificate, answer.ca);
+    // What cannot be used would cut this host off for good.
+    super::client(&renewed, url, key).context("what came is no certificate of this host")?;
+    Ok(renewed)
 }
 
 /// Whether a third of the certificate's life, or less, is left. One that cannot be read is due.

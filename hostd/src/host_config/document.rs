@@ -112,4 +112,13 @@ mod tests {
         }
         assert!(HostToml::parse("host.toml", "hostname = \"rack4-17.example.org\"").is_ok());
     }
+
+    #[test]
+    fn fuzz_host_toml() {
+        let seed =
+            "hostname = \"rack4-17\"\n[ssh]\nauthorized_keys = [\"ssh-ed25519 AAAAC3 a@b\"]\n";
+        basalt_fuzz::run_on_text!(&[seed], |text| {
+            HostToml::parse("host.toml", text).map_err(|error| error.to_string())
+        });
+    }
 }

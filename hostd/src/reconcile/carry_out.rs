@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use basalt_api::id::WorkloadUid;
+use basalt_api::report::Trouble;
 use hostd_core::plan::Work;
 use hostd_core::policy::Policy;
 use hostd_core::step::Step;
@@ -14,7 +15,7 @@ use hostd_core::wanted::{Aim, Contact, Wanted};
 use tokio::sync::{mpsc, watch};
 
 use crate::clock;
-use crate::runtime::{Make, Runtime};
+use crate::runtime::{Make, Runtime, RuntimeError};
 use crate::secrets::Secrets;
 
 pub(super) struct Task {
@@ -33,8 +34,8 @@ pub(super) struct Task {
 
 /// Why a step was not done.
 enum Undone {
-    /// It failed, for this reason.
-    Failed(String),
+    /// It failed.
+    Failed(Failed),
     /// It is not wanted any more.
     GivenUp,
 }
@@ -50,8 +51,8 @@ impl Task {
             self.tell(Progress::Began(step)).await;
             match self.carry_out(step).await {
                 Ok(()) => self.tell(Progress::Did(step)).await,
-                Err(Undone::Failed(reason)) => {
-                    self.tell(Progress::Failed(step, reason)).await;
+                Err(Undone::Failed((reason, trouble))) => {
+                    self.tell(Progress::Failed(step, reason, trouble)).await;
                     break;
                 }
                 Err(Undone::GivenUp) => break,
@@ -86,7 +87,7 @@ impl Task {
             Step::Stop(grace) => self.runtime.stop(uid, grace).await,
             Step::Remove(data) => self.runtime.remove(uid, data).await,
         };
-        done.map_err(|error| Undone::Failed(error.message))
+        done.map_err(|error| Undone::Failed(failed(error)))
     }
 
     /// What may take hours ends once it is given up: what is wanted instead must not wait for it.
@@ -94,7 +95,7 @@ impl Task {
         let mut give_up = self.give_up.clone();
         let prepare = async {
             let make = self.make_with_secrets().await?;
-            self.runtime.prepare(&make).await.map_err(|error| error.message)
+            self.runtime.prepare(&make).await.map_err(failed)
         };
         tokio::select! {
             // Not cancel-safe, and need not be: half an image is fetched on or thrown away.
@@ -114,24 +115,33 @@ impl Task {
             }
         }
         let started = self.runtime.start(self.work.uid).await;
-        started.map_err(|error| Undone::Failed(error.message))
+        started.map_err(|error| Undone::Failed(failed(error)))
     }
 
-    async fn make_with_secrets(&self) -> Result<Make, String> {
+    async fn make_with_secrets(&self) -> Result<Make, Failed> {
         let wanted = self.wanted()?;
         let values = self.secrets.values(&wanted.assigned).await;
-        self.make(values?)
+        // The endpoint has them, and it may be away.
+        self.make(values.map_err(|reason| (reason, Trouble::Passing))?)
     }
 
-    fn make(&self, secrets: BTreeMap<basalt_api::id::Name, Vec<u8>>) -> Result<Make, String> {
+    fn make(&self, secrets: BTreeMap<basalt_api::id::Name, Vec<u8>>) -> Result<Make, Failed> {
         let wanted = self.wanted()?;
         let (assigned, owner) = (wanted.assigned.clone(), wanted.owner);
         Ok(Make { assigned, owner, secrets, private: self.private.clone() })
     }
 
-    fn wanted(&self) -> Result<&Wanted, String> {
-        self.wanted.as_ref().ok_or_else(|| "nobody wants it any more".to_owned())
+    fn wanted(&self) -> Result<&Wanted, Failed> {
+        let gone = || ("nobody wants it any more".to_owned(), Trouble::Passing);
+        self.wanted.as_ref().ok_or_else(gone)
     }
+}
+
+/// Why a step failed, and what to expect of it.
+type Failed = (String, Trouble);
+
+fn failed(error: RuntimeError) -> Failed {
+    (error.message, error.kind.trouble())
 }
 
 struct Over {

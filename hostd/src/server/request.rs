@@ -225,4 +225,15 @@ mod tests {
             assert!(closed.needs_root(), "{closed:?}");
         }
     }
+
+    #[test]
+    fn fuzz_a_question_on_the_socket() {
+        let seeds = ["GET /v1/workloads/web/logs?lines=5&follow=true", "POST /v1/workloads?", "x"];
+        basalt_fuzz::run_on_text!(&seeds, |text| {
+            let (method, rest) = text.split_once(' ').unwrap_or(("GET", text));
+            let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+            let method = Method::from_bytes(method.as_bytes()).unwrap_or(Method::GET);
+            Asked::parse(&method, path, query).map(|asked| asked.needs_root())
+        });
+    }
 }

@@ -276,7 +276,7 @@ async fn logs(name: &str, wanted: LogsWanted, ground: &Ground) -> Result<Answer,
         Failure::NotThere => {
             (StatusCode::NOT_FOUND, format!("`{name}` is not made yet: it has no log"))
         }
-        Failure::Unavailable | Failure::Workload => {
+        Failure::Unavailable | Failure::Workload | Failure::Passing => {
             (StatusCode::SERVICE_UNAVAILABLE, error.message)
         }
     })?;

@@ -1,35 +1,28 @@
 //! Workloads for people: tables and paragraphs.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 use anyhow::Result;
 use basalt_api::local::{Event, PlanAnswer, WorkloadDescription};
 use basalt_api::report::WorkloadStatus;
-use jiff::Timestamp;
-use tabwriter::TabWriter;
-
-/// Characters of a reason that a table shows.
-const REASON: usize = 60;
+use basalt_table::{facts, one_line, shortened, table, time};
 
 /// A line for each under a line of headings.
 #[must_use]
 pub fn list(workloads: &[WorkloadStatus]) -> String {
-    let mut table = String::from("NAME\tKIND\tSTATE\tSOURCE\tRESTARTS\tADDRESS\tREASON\n");
-    for one in workloads {
-        let _ = writeln!(
-            table,
-            "{}\t{}\t{}\t{}\t{}\t{}\t{}",
-            one.name,
-            one.kind,
-            one.state,
-            one.source,
-            one.restarts,
-            dash(&one.addresses.join(",")),
-            dash(&shortened(&plain(one.reason.as_deref().unwrap_or_default()))),
-        );
-    }
-    aligned(&table)
+    let row = |one: &WorkloadStatus| {
+        [
+            one.name.to_string(),
+            one.kind.to_string(),
+            one.state.to_string(),
+            one.source.to_string(),
+            one.restarts.to_string(),
+            one.addresses.join(","),
+            shortened(one.reason.as_deref().unwrap_or_default()),
+        ]
+    };
+    let rows: Vec<_> = workloads.iter().map(row).collect();
+    table(["name", "kind", "state", "source", "restarts", "address", "reason"], &rows)
 }
 
 /// Everything about one.
@@ -38,35 +31,25 @@ pub fn list(workloads: &[WorkloadStatus]) -> String {
 /// Its spec cannot be shown as TOML.
 pub fn describe(one: &WorkloadDescription) -> Result<String> {
     let status = &one.status;
-    let mut text = String::new();
-    let mut line = |name: &str, value: &str| {
-        let _ = writeln!(text, "{name:<9} {}", plain(value));
-    };
-    line("name", status.name.as_str());
-    line("uid", &status.uid.to_string());
-    line("kind", &status.kind.to_string());
-    line("source", &status.source.to_string());
-    line("state", status.state.as_str());
-    if let Some(reason) = &status.reason {
-        line("reason", reason);
-    }
-    line("restarts", &status.restarts.to_string());
-    if let Some(code) = status.exit_code {
-        line("exit code", &code.to_string());
-    }
-    if let Some(at) = status.started_at {
-        line("started", &time(at));
-    }
-    if !status.addresses.is_empty() {
-        line("address", &status.addresses.join(", "));
-    }
+    let mut text = facts(&[
+        ("name", status.name.to_string()),
+        ("uid", status.uid.to_string()),
+        ("kind", status.kind.to_string()),
+        ("source", status.source.to_string()),
+        ("state", status.state.to_string()),
+        ("reason", status.reason.clone().unwrap_or_default()),
+        ("restarts", status.restarts.to_string()),
+        ("exit code", status.exit_code.map(|code| code.to_string()).unwrap_or_default()),
+        ("started", status.started_at.map(time).unwrap_or_default()),
+        ("address", status.addresses.join(", ")),
+    ]);
     if let Some(spec) = &one.spec {
         let _ = write!(text, "\nspec\n{}", indented(&toml::to_string_pretty(spec)?));
     }
     if !one.events.is_empty() {
         text.push_str("\nevents\n");
         one.events.iter().for_each(|event| {
-            let _ = writeln!(text, "  {}  {}", time(event.at), plain(&event.message));
+            let _ = writeln!(text, "  {}  {}", time(event.at), one_line(&event.message));
         });
     }
     Ok(text)
@@ -85,40 +68,11 @@ pub fn plan(plan: &PlanAnswer) -> String {
 /// A line.
 #[must_use]
 pub fn event(event: &Event) -> String {
-    format!("{}  {}  {}\n", time(event.at), event.workload, plain(&event.message))
-}
-
-fn time(unix_s: i64) -> String {
-    Timestamp::from_second(unix_s).map_or_else(|_| unix_s.to_string(), |time| time.to_string())
+    format!("{}  {}  {}\n", time(event.at), event.workload, one_line(&event.message))
 }
 
 fn indented(text: &str) -> String {
     text.lines().map(|line| format!("  {line}\n")).collect()
-}
-
-fn dash(text: &str) -> &str {
-    if text.is_empty() { "-" } else { text }
-}
-
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(REASON) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
-/// What comes from workloads and registries must not move the cursor of who reads it.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-fn aligned(table: &str) -> String {
-    let mut writer = TabWriter::new(Vec::new()).padding(2);
-    let written = writer.write_all(table.as_bytes()).and_then(|()| writer.flush());
-    match (written, writer.into_inner()) {
-        (Ok(()), Ok(bytes)) => String::from_utf8(bytes).unwrap_or_else(|_| table.to_owned()),
-        _ => table.to_owned(),
-    }
 }
 
 #[cfg(test)]

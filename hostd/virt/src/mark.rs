@@ -93,4 +93,15 @@ mod tests {
             let _ = Mark::parse(&text);
         }
     }
+
+    #[test]
+    fn fuzz_metadata_of_a_domain() {
+        let seed = mark(None).to_string();
+        basalt_fuzz::run_on_text!(&[&seed], |text| {
+            // What is taken for ours is written as such.
+            if let Some(mark) = Mark::parse(text) {
+                assert_eq!(Mark::parse(&mark.to_string()), Some(mark));
+            }
+        });
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use basalt_api::id::WorkloadUid;
@@ -97,6 +97,37 @@ impl Store {
     }
 }
 
+/// Makes a folder, and those above it that are not there. Their mode is given to them afterwards:
+/// what their maker is told is cut by the umask, and whoever started this process has a strict one.
 fn folder_for_others(folder: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(PASSABLE).create(folder)
+    if let Some(parent) = folder.parent().filter(|parent| !parent.exists()) {
+        folder_for_others(parent)?;
+    }
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => fs::set_permissions(folder, fs::Permissions::from_mode(PASSABLE)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::Mode;
+    use rustix::process::umask;
+
+    use super::*;
+
+    #[test]
+    fn qemu_passes_whatever_the_umask_of_whoever_started_us() {
+        let root = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let before = umask(Mode::RWXG | Mode::RWXO);
+        let (state, run) = (root.path().join("state"), root.path().join("run/hostd-virt"));
+        let store = Store::new(state.clone(), run.join("seeds"));
+        umask(before);
+        store.unwrap();
+        let images = basalt_api::virt::images(&state);
+        for folder in [&state, &state.join("machines"), &images, &run, &run.join("seeds")] {
+            assert_eq!(mode(folder), PASSABLE, "{}", folder.display());
+        }
+    }
 }

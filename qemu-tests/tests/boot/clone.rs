@@ -2,11 +2,11 @@
 
 use anyhow::{Result, ensure};
 use qemu_tests::host::{Host, machine};
-use qemu_tests::story::Story;
+use qemu_tests::story::{Start, Story};
 
 pub(crate) const STORY: Story = Story {
     name: "clone",
-    machine: |image| machine(image).disk(&image.disk),
+    machine: Start::Image(|image| machine(image).disk(&image.disk)),
     steps: &[("two_disks_of_one_image_stop_the_boot_and_are_both_named", both_named)],
 };
 

@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use qemu_tests::host::{Host, machine};
-use qemu_tests::story::Story;
+use qemu_tests::story::{Start, Story};
 
 pub(crate) const STORY: Story = Story {
     name: "first-install",
-    machine: |image| {
+    machine: Start::Image(|image| {
         let broken = "[Service]\nExecStart=\nExecStart=/usr/bin/false\n";
         machine(image)
             .shell()
             .credential("systemd.unit-dropin.hostd.service", broken)
             .credential("basalt.hostd", "[gate]\ndeadline_s = 20\n")
-    },
+    }),
     steps: &[("a_first_install_with_a_broken_hostd_stays_up_and_says_so", stays_up)],
 };
 

@@ -2,14 +2,14 @@
 
 use anyhow::{Result, ensure};
 use qemu_tests::host::{Host, machine};
-use qemu_tests::story::Story;
+use qemu_tests::story::{Start, Story};
 
 pub(crate) const STORY: Story = Story {
     name: "life",
-    machine: |image| {
+    machine: Start::Image(|image| {
         // A boot that is not good is told early.
         machine(image).shell().credential("basalt.hostd", "[gate]\ndeadline_s = 30\n")
-    },
+    }),
     steps: &[
         ("a_fresh_host_is_ready_and_names_its_image", ready),
         ("no_unit_fails", no_unit_fails),

@@ -2,6 +2,7 @@
 
 mod clone;
 mod first_install;
+mod fleet;
 mod life;
 mod secure_boot;
 
@@ -12,6 +13,7 @@ use qemu_tests::story;
 
 fn main() -> ExitCode {
     // The longest first.
-    let stories = &[life::STORY, first_install::STORY, secure_boot::STORY, clone::STORY];
+    let stories =
+        &[life::STORY, fleet::STORY, first_install::STORY, secure_boot::STORY, clone::STORY];
     story::run(stories, Path::new(env!("CARGO_TARGET_TMPDIR")))
 }

@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use basalt_cmd::Cmd;
 use basalt_vm::Firmware;
 use qemu_tests::host::{Host, machine};
-use qemu_tests::story::Story;
+use qemu_tests::story::{Start, Story};
 
 /// A key that this run made for itself.
 struct Key {
@@ -34,13 +34,13 @@ fn key() -> &'static Key {
 
 pub(crate) const STORY: Story = Story {
     name: "secure-boot",
-    machine: |image| {
+    machine: Start::Image(|image| {
         machine(image)
             .firmware(Firmware::SecureBoot)
             .shell()
             .credential("ssh.authorized_keys.root", &key().public)
             .forward(22)
-    },
+    }),
     steps: &[
         ("it_boots_with_secure_boot_on", secure),
         ("a_key_that_came_as_a_credential_opens_ssh", key_opens_ssh),

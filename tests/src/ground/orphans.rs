@@ -35,7 +35,8 @@ pub(crate) fn reap() {
     }
 }
 
-fn descendants() -> Vec<Pid> {
+/// Every process below this one.
+pub(crate) fn descendants() -> Vec<Pid> {
     let own = rustix::process::getpid();
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let parents: Vec<(Pid, Pid)> = entries

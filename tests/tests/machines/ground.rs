@@ -12,11 +12,11 @@ use basalt_api::virt::{Accel, Settings};
 use basalt_api::workload::{
     Cpus, DiskFormat, Firmware, Kind, Resources, Vm, VmDisk, VmNetwork, WorkloadSpec,
 };
+pub(crate) use basalt_tests::image::hash as sha256;
 use hostd::machines::{Deadlines, Machines};
 use hostd::runtime::{Make, Runtime, RuntimeError};
 use hostd_core::instance::{Instance, InstanceState, Owner};
 use rustix::process::Signal;
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 /// Far beyond what anything here takes.
@@ -167,10 +167,6 @@ pub(crate) fn file_disk(path: &Path) -> VmDisk {
 pub(crate) fn url_disk(url: &str, bytes: &[u8]) -> VmDisk {
     let (url, sha256) = (Some(url.to_owned()), sha256(bytes));
     VmDisk { url, file: None, sha256, format: DiskFormat::Raw, size_gib: None }
-}
-
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    hex::encode(Sha256::digest(bytes))
 }
 
 /// Waits until this is so.

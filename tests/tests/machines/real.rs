@@ -69,7 +69,7 @@ async fn a_guest_boots_speaks_outlives_its_keepers_and_shuts_down() {
     if !may_run() {
         return;
     }
-    let mut daemon = Daemon::start().await;
+    let mut daemon = Daemon::start();
     let host = daemon.host();
     let make = full();
     let uid = make.assigned.uid;
@@ -88,7 +88,7 @@ async fn a_guest_boots_speaks_outlives_its_keepers_and_shuts_down() {
     host.kill_process().await;
     goes_on(&host, &seen).await;
 
-    daemon.kill_and_start().await;
+    daemon.kill_and_start();
     let back = async {
         while host.machines.observe().await.is_err() {
             host.machines.changed().await;
@@ -116,11 +116,56 @@ fn deaf(host: &Host) -> Make {
 }
 
 #[tokio::test]
+async fn what_the_spec_says_is_what_libvirt_has() {
+    if !may_run() {
+        return;
+    }
+    let daemon = Daemon::start();
+    let host = daemon.host();
+    let mut plain = deaf(&host);
+    plain.assigned.spec.resources.cpus = Some(Cpus::whole(2));
+    plain.assigned.spec.resources.memory_mib = Some(96);
+    vm(&mut plain).user_data = Some("#cloud-config\n# in the open\n".to_owned());
+    let mut other = deaf(&host);
+    (vm(&mut other).firmware, vm(&mut other).network) = (Firmware::Uefi, VmNetwork::Nat);
+    let xml = async |make: &Make| {
+        host.make(make).await.unwrap();
+        let uid = make.assigned.uid.to_string();
+        (daemon.virsh(&["dumpxml", &uid]), uid)
+    };
+    let (xml_of_plain, uid) = xml(&plain).await;
+    let seed = host.path(&format!("seeds/{uid}.img"));
+    let disk = host.path(&format!("state/machines/{uid}/disk.qcow2"));
+    for there in [
+        "<domain type='qemu'>",
+        "<memory unit='KiB'>98304</memory>",
+        "<vcpu placement='static'>2</vcpu>",
+        &format!("<source file='{}'/>", disk.display()),
+        &format!("<source file='{}'/>", seed.display()),
+        &format!("file='{}'", host.path(&format!("state/machines/{uid}/serial.log")).display()),
+        "<on_crash>destroy</on_crash>",
+    ] {
+        assert!(xml_of_plain.contains(there), "{there} is not in {xml_of_plain}");
+    }
+    for not_there in ["<interface", "firmware='efi'", "<nvram", "in the open"] {
+        assert!(!xml_of_plain.contains(not_there), "{not_there} is in {xml_of_plain}");
+    }
+    let told = std::fs::read(seed).unwrap();
+    assert!(told.windows(11).any(|part| part == b"in the open"), "the guest is not told");
+    let (xml_of_other, _) = xml(&other).await;
+    for there in ["firmware='efi'", "<nvram", "<source network='default'", "<model type='virtio'/>"]
+    {
+        assert!(xml_of_other.contains(there), "{there} is not in {xml_of_other}");
+    }
+    assert!(!xml_of_other.contains("'vdb'"), "it has a seed: {xml_of_other}");
+}
+
+#[tokio::test]
 async fn a_guest_that_hears_no_button_is_switched_off_when_its_grace_is_over() {
     if !may_run() {
         return;
     }
-    let daemon = Daemon::start().await;
+    let daemon = Daemon::start();
     let host = daemon.host();
     let make = deaf(&host);
     let uid = make.assigned.uid;
@@ -142,7 +187,7 @@ async fn a_guest_whose_emulator_dies_has_crashed() {
     if !may_run() {
         return;
     }
-    let daemon = Daemon::start().await;
+    let daemon = Daemon::start();
     let host = daemon.host();
     let make = deaf(&host);
     let uid = make.assigned.uid;
@@ -171,7 +216,7 @@ async fn a_guest_on_a_full_disk_is_paused_and_goes_on_once_there_is_room() {
     let disk = folder.path().join("disk");
     // The image has 40 MiB, and the guest wants to write 24.
     own_small_disk(&disk, 56).unwrap();
-    let daemon = Daemon::start().await;
+    let daemon = Daemon::start();
     let host = daemon.host_in(&disk);
     let mut make = full();
     vm(&mut make).network = VmNetwork::None;
@@ -199,13 +244,13 @@ async fn what_libvirt_does_not_start_says_why_and_stays_as_it_was() {
     if !may_run() {
         return;
     }
-    let daemon = Daemon::start().await;
+    let daemon = Daemon::start();
     let host = daemon.host();
     let mut make = deaf(&host);
     vm(&mut make).network = VmNetwork::Nat;
     let uid = make.assigned.uid;
     host.make(&make).await.unwrap();
-    daemon.virsh(&["net-destroy", "default"]);
+    let _ = daemon.virsh(&["net-destroy", "default"]);
     let error = host.machines.start(uid).await.unwrap_err();
     assert_eq!(error.kind, Failure::Workload);
     let expected = "cannot start `small`: ";
@@ -220,7 +265,7 @@ async fn an_image_stays_roots_while_a_guest_uses_it() {
     if !may_run() {
         return;
     }
-    let daemon = Daemon::start().await;
+    let daemon = Daemon::start();
     let host = daemon.host();
     let make = deaf(&host);
     let uid = make.assigned.uid;

@@ -129,7 +129,7 @@ async fn a_machine_is_applied_speaks_comes_back_and_goes_with_its_disk() {
     if !may_run() {
         return;
     }
-    let daemon = Daemon::start().await;
+    let daemon = Daemon::start();
     let whole = Whole::start(&daemon);
     let spec = whole.spec();
     assert_eq!(whole.must(&["apply", spec.to_str().unwrap()]), "guest: created");

@@ -25,7 +25,7 @@ const PRINT: &str = "echo \"<0>bench: reached\" >/dev/kmsg";
 
 pub(super) fn run(ground: &Ground<'_>) -> Result<Vec<Measure>> {
     let (_, bare_cpu) = bare(ground)?.end();
-    let machine = Machine::new(&ground.image.disk).shell();
+    let machine = Machine::new(&ground.image()?.disk).shell();
     let mut vm = start(ground, "boot", machine, "hostd.service", PRINT)?;
     let first = reach(&mut vm, 0.0)?;
     vm.shell()?.run("hostctl gate", COMMAND)?;
@@ -49,7 +49,7 @@ pub(super) fn run(ground: &Ground<'_>) -> Result<Vec<Measure>> {
 /// The second boot into a target that wants nothing but what prints the mark, and then reboots.
 fn bare(ground: &Ground<'_>) -> Result<Timeline> {
     let target = "[Unit]\nDefaultDependencies=no\nRequires=bench-mark.service\n";
-    let machine = Machine::new(&ground.image.disk)
+    let machine = Machine::new(&ground.image()?.disk)
         .credential("systemd.extra-unit.bench-bare.target", target)
         .kernel_argument("systemd.unit=bench-bare.target");
     let command = format!("{PRINT}; sleep 3; systemctl --no-block reboot");

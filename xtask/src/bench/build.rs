@@ -41,6 +41,8 @@ struct Build<'a> {
 
 impl<'a> Build<'a> {
     fn new(ground: &'a Ground<'a>) -> Result<Self> {
+        // The host programs come with it.
+        ground.image()?;
         let programs = ground.folder("programs")?;
         for name in ["hostd", "hostctl", "hostd-virt"] {
             let from = ground.session.program(name);

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
-use basalt_cmd::Cmd;
 use serde::{Deserialize, Serialize};
 
+use crate::origin::Origin;
 use crate::session::Session;
 
 /// One number.
@@ -19,7 +19,7 @@ pub(super) struct Measure {
     benchmark: String,
     what: String,
     value: f64,
-    /// `s`, `MB` (10⁶ bytes), `MiB`, or `×` for a ratio.
+    /// `s`, `MB` (10⁶ bytes), `MiB`, `×` for a ratio, `%` of a processor.
     unit: String,
     /// What it should not exceed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,34 +57,22 @@ impl Measure {
 /// A run.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Results {
-    date: String,
-    commit: String,
-    machine: Machine,
+    #[serde(flatten)]
+    origin: Origin,
     measures: Vec<Measure>,
     #[serde(skip)]
     file: PathBuf,
 }
 
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Machine {
-    cpu: String,
-    cpus: usize,
-    memory_mib: u64,
-    kernel: String,
-    debian: String,
-}
-
 impl Results {
     /// Takes up the results of the same day, commit and machine, if there are any.
     pub(super) fn begin(session: &Session, now: SystemTime) -> Result<Self> {
-        let date = jiff::Timestamp::try_from(now)?.strftime("%Y-%m-%d").to_string();
-        let commit = commit(session)?;
-        let file = session.root.join("bench/results").join(format!("{date}-{commit}.json"));
-        let machine = machine()?;
+        let origin = Origin::of(session, now)?;
+        let file = session.root.join("bench/results").join(format!("{}.json", origin.name()));
         let earlier = fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        let earlier = earlier.filter(|earlier: &Self| earlier.machine == machine);
+        let earlier = earlier.filter(|earlier: &Self| earlier.origin == origin);
         let measures = earlier.map_or_else(Vec::new, |earlier| earlier.measures);
-        Ok(Self { date, commit, machine, measures, file })
+        Ok(Self { origin, measures, file })
     }
 
     /// Puts these numbers in the place of the benchmark's earlier ones.
@@ -108,9 +96,7 @@ impl Results {
 
 impl fmt::Display for Results {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Machine { cpu, cpus, memory_mib, kernel, debian } = &self.machine;
-        writeln!(f, "{} of {}, on {cpus} × {cpu}", self.date, self.commit)?;
-        writeln!(f, "{memory_mib} MiB of memory, Debian {debian}, kernel {kernel}")?;
+        writeln!(f, "{}", self.origin)?;
         let mut benchmark = "";
         for measure in &self.measures {
             if measure.benchmark != benchmark {
@@ -118,44 +104,11 @@ impl fmt::Display for Results {
                 writeln!(f, "\n{benchmark}")?;
             }
             let Measure { what, value, unit, .. } = measure;
-            let line = format!("  {what:<44}{value:>10.2} {unit:<4} {}", measure.verdict());
+            let line = format!("  {what:<56}{value:>10.2} {unit:<4} {}", measure.verdict());
             writeln!(f, "{}", line.trim_end())?;
         }
         Ok(())
     }
-}
-
-/// The commit, and whether something was changed since; `unversioned` outside a repository.
-fn commit(session: &Session) -> Result<String> {
-    let git = |args: &[&str]| Cmd::new("git").args(args).current_dir(&session.root).output();
-    let head = match git(&["rev-parse", "--short=12", "HEAD"]) {
-        Ok(output) if output.status.success() => output.stdout_text(),
-        _ => return Ok("unversioned".to_owned()),
-    };
-    // Results of an earlier run are no change.
-    let changed = git(&["status", "--porcelain", "--", ".", ":!bench/results"])?.stdout_text();
-    Ok(if changed.is_empty() { head } else { format!("{head}-changed") })
-}
-
-fn machine() -> Result<Machine> {
-    let read = |path: &str| fs::read_to_string(path).with_context(|| format!("cannot read {path}"));
-    let cpuinfo = read("/proc/cpuinfo")?;
-    let memory = field(&read("/proc/meminfo")?, "MemTotal").unwrap_or_default();
-    let kib: u64 =
-        memory.trim_end_matches(" kB").parse().context("no MemTotal in /proc/meminfo")?;
-    Ok(Machine {
-        cpu: field(&cpuinfo, "model name").unwrap_or_else(|| "unknown".to_owned()),
-        cpus: std::thread::available_parallelism()?.get(),
-        memory_mib: kib / 1024,
-        kernel: read("/proc/sys/kernel/osrelease")?.trim().to_owned(),
-        debian: read("/etc/debian_version")?.trim().to_owned(),
-    })
-}
-
-/// The value of the first `name : value` line.
-fn field(text: &str, name: &str) -> Option<String> {
-    let mut pairs = text.lines().filter_map(|line| line.split_once(':'));
-    pairs.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned())
 }
 
 #[cfg(test)]
@@ -163,23 +116,15 @@ mod tests {
     use super::*;
 
     fn results() -> Results {
-        let machine = Machine {
-            cpu: "Cray-1".to_owned(),
-            cpus: 1,
-            memory_mib: 8,
-            kernel: "6.12".to_owned(),
-            debian: "13.1".to_owned(),
-        };
-        let (date, commit) = ("1976-03-04".to_owned(), "abc".to_owned());
-        Results { date, commit, machine, measures: Vec::new(), file: PathBuf::new() }
+        Results { origin: Origin::example(), measures: Vec::new(), file: PathBuf::new() }
     }
 
     #[test]
     fn a_missed_aim_says_by_how_much() {
         let mut results = results();
         results.replace("build", vec![Measure::new("nothing changed", 1.25, "s").at_most(1.0)]);
-        let line =
-            "  nothing changed                                   1.25 s    ≤ 1 s, missed by 0.25 s";
+        let line = "  nothing changed                                               1.25 s    ≤ 1 s, \
+                    missed by 0.25 s";
         assert!(results.to_string().lines().any(|it| it == line), "{results}");
     }
 
@@ -200,11 +145,5 @@ mod tests {
         let text = serde_json::to_string(&before).unwrap();
         let after: Results = serde_json::from_str(&text).unwrap();
         assert_eq!(after.to_string(), before.to_string());
-    }
-
-    #[test]
-    fn a_field_is_found_whatever_its_padding() {
-        assert_eq!(field("processor\t: 0\nmodel name\t: A: B", "model name").unwrap(), "A: B");
-        assert_eq!(field("a: 1", "b"), None);
     }
 }

@@ -17,7 +17,8 @@ const DPKG_INFO: &str = "/usr/lib/sysimage/dpkg/info";
 
 pub(super) fn run(ground: &Ground<'_>) -> Result<Vec<Measure>> {
     let repo = ground.session.out().join("repo");
-    let commit = &ground.image.commit;
+    let image = ground.image()?;
+    let commit = &image.commit;
     let ostree = || Cmd::new("ostree").arg(format!("--repo={}", repo.display()));
     let list = ostree().args(["ls", "-R", commit]).output_cap(LIST_CAP).run()?.stdout_text();
     let files = files(&list);
@@ -27,7 +28,7 @@ pub(super) fn run(ground: &Ground<'_>) -> Result<Vec<Measure>> {
     let owners = owners(&info)?;
     let tree: u64 = files.iter().map(|(_, size)| size).sum();
     let mut measures = vec![
-        Measure::new("disk, allocated", mb(ground.image.allocated), "MB").at_most(850.0),
+        Measure::new("disk, allocated", mb(image.allocated), "MB").at_most(850.0),
         Measure::new("tree", mb(tree), "MB").at_most(800.0),
     ];
     measures.extend(rows("folder", by(&files, folder)));

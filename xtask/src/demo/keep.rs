@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use basalt_cmd::Cmd;
+use basalt_site::Site;
 use basalt_vm::{Machine, Vm};
+
+use super::work;
+use crate::session::Session;
 
 const SSH: u16 = 22;
 
@@ -35,14 +39,21 @@ impl Key {
         Ok(machine.credential("ssh.authorized_keys.root", &public).forward(SSH))
     }
 
-    /// How a person gets in.
-    pub(super) fn how_to_look(&self, vm: &Vm) -> Result<String> {
+    /// How a person gets in, and speaks with the endpoint.
+    pub(super) fn how_to_look(&self, session: &Session, site: &Site, vm: &Vm) -> Result<String> {
         let (port, key) = (vm.forwarded(SSH)?, self.file.display());
+        let environment = site.endpoint.environment()?;
+        let environment = environment.map(|(name, value)| format!("{name}={value}")).join(" ");
+        let (console, ctl) = (vm.console_file().display(), session.program("basaltctl"));
         Ok(format!(
-            "it runs until Ctrl-C; look at it with\n  \
+            "it runs until Ctrl-C; look into the host, where `hostctl` is, with\n  \
              ssh -i {key} -p {port} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
-             root@127.0.0.1\n  tail -f {}",
-            vm.console_file().display()
+             root@127.0.0.1\n  tail -f {console}\n\
+             at the container's page with\n  curl http://127.0.0.1:{}/\n\
+             and be its operator with\n  export {environment}\n  \
+             {ctl} workloads; {ctl} logs guest; {ctl} events -f",
+            vm.forwarded(work::WEB)?,
+            ctl = ctl.display(),
         ))
     }
 }

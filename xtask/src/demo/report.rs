@@ -15,8 +15,12 @@ pub(super) struct Report {
     wrong: Vec<String>,
 }
 
-/// Draws the conclusions. Pure.
-pub(super) fn report(image: &Image, answers: &Answers) -> Report {
+/// Draws the conclusions, with lines of what the host did. Pure.
+pub(super) fn report(
+    image: &Image,
+    answers: &Answers,
+    work: Vec<(&'static str, String)>,
+) -> Report {
     let mut report = Report::default();
     let short = &image.commit[..image.commit.len().min(12)];
     let (size, allocated) = (image.size / 1_000_000, image.allocated / 1_000_000);
@@ -29,6 +33,9 @@ pub(super) fn report(image: &Image, answers: &Answers) -> Report {
     report.state(answer("state"), answer("failed"));
     report.status(answer("status"));
     report.mounts(answer("usr"), answer("var"));
+    for (name, line) in work {
+        report.line(name, line);
+    }
     report
 }
 
@@ -148,7 +155,7 @@ mod tests {
         let mut answers: Answers =
             good.map(|(name, text)| (name, text.to_owned())).into_iter().collect();
         answers.insert(name, answer.to_owned());
-        let verdict = report(&image(), &answers).verdict();
+        let verdict = report(&image(), &answers, Vec::new()).verdict();
         let verdict = verdict.map_or_else(|error| error.to_string(), |()| String::new());
         assert!(verdict.contains(wrong) && verdict.is_empty() == wrong.is_empty(), "{verdict}");
     }
@@ -198,7 +205,10 @@ mod tests {
 
     #[test]
     fn slot_and_blessing_are_shown() {
-        let text = report(&image(), &Answers::from([("status", GOOD.to_owned())])).to_string();
+        let answers = Answers::from([("status", GOOD.to_owned())]);
+        let work = vec![("web", "container, running".to_owned())];
+        let text = report(&image(), &answers, work).to_string();
+        assert!(text.ends_with("web      container, running\n"), "{text}");
         assert!(text.contains("slot     a, blessed\nhostd    ready\n"), "{text}");
         assert!(text.contains("disk     out/base/3/disk.raw, 803 MB of 12884 MB"), "{text}");
     }

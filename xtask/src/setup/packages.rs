@@ -15,7 +15,7 @@ const fn package(name: &'static str, reason: &'static str) -> Package {
     Package { name, reason }
 }
 
-/// What building and booting needs, in the order in which it is first used.
+/// What building, booting and giving work needs, in the order in which it is first used.
 const PACKAGES: &[Package] = &[
     package("gcc", "links the programs and compiles the C of their TLS library"),
     package("libc6-dev", "what gcc links against"),
@@ -41,6 +41,13 @@ const PACKAGES: &[Package] = &[
     package("libvirt-dev", "what `hostd-virt` links against"),
     package("openssh-client", "makes the key with which a person looks into a kept demo"),
     package("ovmf", "the UEFI firmware that it boots them with"),
+    package("docker-registry", "a registry that images are fetched from"),
+    package("busybox-static", "what small images and guests are made of, and a web server"),
+    package("apache2-utils", "the registry's passwords"),
+    package("openssl", "the registry's certificates"),
+    package("curl", "fills the registry"),
+    package("systemd-boot-efi", "boots the small guest by UEFI"),
+    package("syslinux", "boots it by a BIOS"),
 ];
 
 /// What only the tests need: real engines of containers, and what is in and around them. Each test
@@ -52,16 +59,11 @@ const TEST_PACKAGES: &[Package] = &[
     package("netavark", "podman's networks"),
     package("aardvark-dns", "the names in them"),
     package("docker.io", "the other engine that hostd runs containers on"),
-    package("docker-registry", "a registry that images are fetched from"),
-    package("busybox-static", "what the images of the tests are made of"),
     package("iptables", "leads published ports into containers"),
     package("nftables", "the same, where an engine prefers it"),
     package("iproute2", "makes a network of a test's own"),
-    package("apache2-utils", "the registry's passwords"),
-    package("openssl", "the registry's certificates"),
-    package("curl", "fills the registry"),
-    package("systemd-boot-efi", "boots the small guest of the tests"),
     package("dnsmasq-base", "gives virtual machines their addresses"),
+    package("libfaketime", "a program whose clock is a year off"),
     package("libvirt-clients", "looks at virtual machines in tests"),
     package("libvirt-daemon-driver-qemu", "libvirt's half of QEMU"),
     package("libvirt-daemon-system", "runs virtual machines in tests"),
@@ -70,7 +72,7 @@ const TEST_PACKAGES: &[Package] = &[
 /// Everything that is needed for `purpose`.
 pub(super) fn needed(purpose: Purpose) -> impl Iterator<Item = Package> {
     let only_tests = match purpose {
-        Purpose::Build => &[],
+        Purpose::Run => &[],
         Purpose::Test => TEST_PACKAGES,
     };
     PACKAGES.iter().chain(only_tests).copied()
@@ -125,7 +127,7 @@ mod tests {
     #[test]
     fn another_package_whose_name_begins_alike_does_not_count() {
         let installed = "ostree-boot installed\n";
-        assert!(missing(installed, Purpose::Build).iter().any(|package| package.name == "ostree"));
+        assert!(missing(installed, Purpose::Run).iter().any(|package| package.name == "ostree"));
     }
 
     #[test]
@@ -137,9 +139,9 @@ mod tests {
     }
 
     #[test]
-    fn who_only_builds_needs_no_engine_of_containers() {
-        let builds_with = |name| needed(Purpose::Build).any(|package| package.name == name);
-        assert!(builds_with("mmdebstrap") && !builds_with("podman"));
+    fn who_only_looks_needs_no_engine_of_containers() {
+        let looks_with = |name| needed(Purpose::Run).any(|package| package.name == name);
+        assert!(looks_with("mmdebstrap") && !looks_with("podman"));
         assert!(needed(Purpose::Test).any(|package| package.name == "podman"));
     }
 }

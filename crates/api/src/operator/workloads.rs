@@ -101,6 +101,16 @@ pub struct LogsQuery {
 }
 
 impl WorkloadSummary {
+    /// Whether its host speaks of this spec and of no earlier one. A host that does not say which
+    /// it speaks of is known by what runs.
+    #[must_use]
+    pub fn is_spoken_of(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| match status.wanted.as_str() {
+            "" => status.hash == self.hash,
+            wanted => wanted == self.hash,
+        })
+    }
+
     /// Whether its host says that it runs as it shall now.
     #[must_use]
     pub fn is_up_to_date(&self) -> bool {

@@ -117,6 +117,10 @@ impl<'a> Found<'a> {
     fn take(&mut self, line: &'a str) -> Result<(), InvalidEntry> {
         let unexpected = || InvalidEntry::Unexpected { line: line.to_owned() };
         let (key, value) = line.split_once([' ', '\t']).ok_or_else(unexpected)?;
+        // What `render` does not write, Basalt did not.
+        if value.contains(char::is_control) {
+            return Err(unexpected());
+        }
         let place = match key {
             "title" => &mut self.title,
             "sort-key" => &mut self.sort_key,
@@ -197,6 +201,11 @@ mod tests {
             "version 7",
             "linux /x",
             r#"the boot entry has an unexpected line "linux /basalt/0123/linux""#,
+        );
+        check(
+            "root=",
+            "root\u{c}=",
+            r#"the boot entry has an unexpected line "options root\u{c}=/dev/gpt-auto-root rw""#,
         );
         check("title ", "title", r#"the boot entry has an unexpected line "titleBasalt 3 (base)""#);
     }

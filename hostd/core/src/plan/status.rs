@@ -37,6 +37,8 @@ pub(super) fn status(case: &Case<'_>, wait: Option<String>) -> WorkloadStatus {
         addresses: case.instance.map(|instance| instance.addresses.clone()).unwrap_or_default(),
         held: case.wanted.as_ref().is_some_and(|(wanted, _)| wanted.held),
         hash: case.instance.map(|instance| instance.hash.clone()).unwrap_or_default(),
+        wanted: case.wanted.as_ref().map(|(wanted, _)| wanted.hash.clone()).unwrap_or_default(),
+        trouble: case.track.trouble,
     }
 }
 

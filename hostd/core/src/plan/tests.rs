@@ -2,6 +2,7 @@
 
 mod world;
 
+use basalt_api::report::Trouble;
 use basalt_api::workload::Kind;
 use proptest::prelude::*;
 
@@ -94,9 +95,28 @@ fn a_port_is_not_taken_before_it_is_given_back() {
     assert_eq!(plan.statuses[1].reason.as_deref(), Some("it waits for what is being stopped"));
     // What cannot be stopped holds up nobody.
     let old = plan.work[0].uid;
-    let failed = crate::track::Progress::Failed(plan.work[0].steps[0], "stuck".to_owned());
+    let failed = crate::track::Progress::Failed(
+        plan.work[0].steps[0],
+        "stuck".to_owned(),
+        basalt_api::report::Trouble::Lasting,
+    );
     world.tracks.progress(old, failed, world.now);
     assert_eq!(world.plan().to_string(), "port-b: prepare, create, start\n");
+}
+
+#[test]
+fn a_failure_says_which_spec_it_speaks_of_and_whether_it_may_pass() {
+    let mut world = World::of("web", "");
+    let work = world.plan().work.remove(0);
+    let trouble = basalt_api::report::Trouble::Passing;
+    let failed =
+        crate::track::Progress::Failed(work.steps[0], "the registry is away".to_owned(), trouble);
+    world.tracks.progress(work.uid, failed, world.now);
+    let status = world.plan().statuses.remove(0);
+    assert_eq!((status.state.as_str(), status.trouble), ("failed", Some(trouble)));
+    // Nothing was made, and yet it is clear of what.
+    assert_eq!(status.hash, "");
+    assert!(status.wanted.starts_with("1-"), "{}", status.wanted);
 }
 
 #[test]
@@ -355,7 +375,8 @@ fn a_spec_that_only_a_later_release_understands_is_refused_alone() {
 fn fail(world: &mut World) {
     let work = world.plan().work.remove(0);
     world.tracks.turn_to(work.uid, work.purpose);
-    let failed = crate::track::Progress::Failed(work.steps[0], "it failed".to_owned());
+    let failed =
+        crate::track::Progress::Failed(work.steps[0], "it failed".to_owned(), Trouble::Passing);
     world.tracks.progress(work.uid, failed, world.now);
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::super::client::shown;
 use super::super::image::Reference;
+use crate::runtime::{Failure, RuntimeError};
 
 /// Words of a cause, and what it means. The first row with a word that is there counts, so what is
 /// more certain comes first.
@@ -80,24 +81,51 @@ enum Cause {
 }
 
 /// Why the image is not here.
-pub(super) fn sentence(image: &Reference, message: &str) -> String {
+pub(super) fn failure(image: &Reference, message: &str) -> RuntimeError {
     // The names are a person's: no word in them is a cause.
     let names = [&image.repository, &image.registry];
     let lower = names.iter().fold(message.to_lowercase(), |text, name| text.replace(*name, ""));
     let has_any = |words: &&[&str]| words.iter().any(|word| lower.contains(word));
     match CAUSES.iter().find(|(words, _)| has_any(words)) {
-        Some((_, cause)) => cause.sentence(image),
-        None => format!("cannot fetch `{}`: {}", image.full(), shown(message)),
+        Some((_, cause)) => RuntimeError { kind: cause.kind(), message: cause.sentence(image) },
+        None => {
+            let message = format!("cannot fetch `{}`: {}", image.full(), shown(message));
+            RuntimeError { kind: Failure::Workload, message }
+        }
     }
 }
 
 /// Nothing came for too long.
-pub(super) fn stalled(image: &Reference, stall: Duration) -> String {
+pub(super) fn stalled(image: &Reference, stall: Duration) -> RuntimeError {
     let (registry, image) = (&image.registry, image.full());
-    format!("`{registry}` stalls: no progress for {} s with `{image}`", stall.as_secs_f32().ceil())
+    let seconds = stall.as_secs_f32().ceil();
+    let message = format!("`{registry}` stalls: no progress for {seconds} s with `{image}`");
+    RuntimeError { kind: Failure::Passing, message }
 }
 
 impl Cause {
+    /// What a registry or a network does of itself, it may stop doing; the rest somebody must mend.
+    fn kind(self) -> Failure {
+        match self {
+            Self::RefusesConnections | Self::NoRoute | Self::TooMany | Self::Silent => {
+                Failure::Passing
+            }
+            Self::NoSpace
+            | Self::UnknownAuthority
+            | Self::OutOfDate
+            | Self::WrongCertificate
+            | Self::NoTls
+            | Self::NoTlsAsked
+            | Self::NoName
+            | Self::NoneOrHidden
+            | Self::Login
+            | Self::Denied
+            | Self::OtherMachines
+            | Self::NoImage
+            | Self::Lies => Failure::Workload,
+        }
+    }
+
     fn sentence(self, image: &Reference) -> String {
         let (registry, full) = (&image.registry, image.full());
         match self {
@@ -143,8 +171,20 @@ mod tests {
 
     /// The engine's words, as they were seen, and the sentence that they become.
     fn check(message: &str, expected: &str) {
-        let sentence = sentence(&Reference::parse("r.example:5000/a/tiny:1"), message);
+        let sentence = failure(&Reference::parse("r.example:5000/a/tiny:1"), message).message;
         assert!(sentence.starts_with(expected), "{sentence}");
+    }
+
+    #[test]
+    fn only_what_a_registry_or_a_network_does_of_itself_passes() {
+        let image = Reference::parse("r.example/shop/web:1");
+        let kind = |message| failure(&image, message).kind;
+        for passing in ["connection refused", "toomanyrequests: slow down", "unexpected EOF"] {
+            assert_eq!(kind(passing), Failure::Passing, "{passing}");
+        }
+        for lasting in ["manifest unknown", "no such host", "no space left on device", "the moon"] {
+            assert_eq!(kind(lasting), Failure::Workload, "{lasting}");
+        }
     }
 
     #[test]
@@ -217,11 +257,20 @@ mod tests {
         let image = Reference::parse("denied.example/no-such-image/timeout:1");
         let words = "initializing source docker://denied.example/no-such-image/timeout:1: \
                      reading manifest: manifest unknown";
-        assert!(sentence(&image, words).contains("has no image"));
+        assert!(failure(&image, words).message.contains("has no image"));
     }
 
     #[test]
     fn what_is_not_understood_is_told_as_it_is() {
         check("the moon\nis full", "cannot fetch `r.example:5000/a/tiny:1`: the moon is full");
+    }
+
+    #[test]
+    fn fuzz_words_of_an_engine() {
+        let seeds = ["manifest unknown", "dial tcp: lookup r on 10.0.0.1:53: no such host", "EOF"];
+        basalt_fuzz::run_on_text!(&seeds, |text| {
+            let failure = failure(&Reference::parse("r.example/a:1"), text);
+            assert!(!failure.message.contains(|c: char| c.is_control()), "{failure:?}");
+        });
     }
 }

@@ -113,4 +113,13 @@ mod tests {
         huge[124..136].copy_from_slice(b"77777777777\0");
         assert_eq!(passwd_of(&huge), None);
     }
+
+    #[test]
+    fn fuzz_archive_and_passwd_of_an_image() {
+        let archive = [entry(b'x', &[b'a'; 700]), entry(b'0', PASSWD)].concat();
+        basalt_fuzz::run(&[&archive, PASSWD], |bytes| {
+            let passwd = passwd_of(bytes).unwrap_or(bytes);
+            let _ = from_passwd("web:web", passwd);
+        });
+    }
 }

@@ -102,3 +102,23 @@ fn what_has_no_labels_of_ours_is_not_there() {
         assert!(listed.ours().is_none());
     }
 }
+
+#[test]
+fn fuzz_list_and_details_of_an_engine() {
+    let list = serde_json::to_vec(&json!([{
+        "Id": "e9b6c240", "State": "running", "Labels": labels_of_sample(),
+        "NetworkSettings": { "Networks": { "podman": { "IPAddress": "10.88.0.2" } } },
+    }]));
+    let details = br#"{"State":{"OOMKilled":false,"ExitCode":137,"StartedAt":
+        "2026-11-24T12:00:00.5Z","FinishedAt":"0001-01-01T00:00:00Z"}}"#;
+    let image = br#"{"Config":{"User":"web"}}"#;
+    basalt_fuzz::run(&[&list.unwrap(), details, image], |bytes| {
+        let details = serde_json::from_slice::<Inspected>(bytes).map(|one| one.details()).ok();
+        for listed in serde_json::from_slice::<Vec<Listed>>(bytes).into_iter().flatten() {
+            let instance = listed.ours().map(|ours| ours.instance(Ok(details.clone())));
+            let _ = format!("{instance:?}");
+        }
+        let image = serde_json::from_slice::<InspectedImage>(bytes);
+        let _ = image.map(|image| image.user().to_owned());
+    });
+}

@@ -183,4 +183,20 @@ mod tests {
             let _ = judge_info(&text);
         }
     }
+
+    #[test]
+    fn fuzz_head_of_an_image() {
+        basalt_fuzz::run(&[&head(&[]), b"QFI\xfb\0\0\0\x02"], |bytes| {
+            // Nothing that names another file is taken.
+            let is_taken = judge_head(bytes).is_ok();
+            assert!(!is_taken || bytes[8..16] == [0; 8], "a backing file");
+        });
+    }
+
+    #[test]
+    fn fuzz_words_of_qemu_img() {
+        let seed = r#"{"format":"qcow2","virtual-size":1024,"encrypted":false,"format-specific":
+            {"type":"qcow2","data":{"compat":"1.1","corrupt":false,"data-file":"x"}}}"#;
+        basalt_fuzz::run_on_text!(&[seed], |text| judge_info(text));
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use basalt_api::id::{HostId, WorkloadUid};
 use basalt_api::ledger::Leaving;
+use basalt_api::report::Trouble;
 use basalt_api::set::Assigned;
 use basalt_api::workload::{Kind, WorkloadSpec};
 use serde_json::json;
@@ -286,7 +287,7 @@ impl World {
             self.tracks.progress(uid, Progress::Began(*step), self.now);
             let starts = matches!(step, Step::Create | Step::Start | Step::Resume);
             if self.fails() || (starts && self.nothing_starts) {
-                let failed = Progress::Failed(*step, "it failed".to_owned());
+                let failed = Progress::Failed(*step, "it failed".to_owned(), Trouble::Passing);
                 self.tracks.progress(uid, failed, self.now);
                 break;
             }

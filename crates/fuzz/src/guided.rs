@@ -1,0 +1,93 @@
+//! libFuzzer, from within a test: it keeps inputs that reach something new, and changes those.
+
+use std::ffi::{CString, c_char, c_int};
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::{env, fs, process, slice};
+
+use crate::{MAX_BYTES, Target};
+
+/// How long to search, in seconds.
+const SECONDS: &str = "BASALT_FUZZ_SECONDS";
+/// Where inputs are kept from one search to the next, and those that make a target panic.
+const FOLDER: &str = "BASALT_FUZZ_FOLDER";
+
+static TARGET: OnceLock<Target> = OnceLock::new();
+
+// Its own entry, which `libfuzzer-sys` refers to; ours is the callback below.
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    if let Some(target) = TARGET.get() {
+        target(bytes);
+    }
+});
+
+/// A search that was asked for.
+pub(crate) struct Search {
+    seconds: String,
+    folder: PathBuf,
+}
+
+impl Search {
+    pub(crate) fn asked_for() -> Option<Self> {
+        let (seconds, folder) = (env::var(SECONDS).ok()?, env::var_os(FOLDER)?);
+        Some(Self { seconds, folder: folder.into() })
+    }
+
+    /// Searches, and ends the process: libFuzzer does so by itself where it finds something.
+    pub(crate) fn run(self, seeds: &[&[u8]], target: Target) -> ! {
+        TARGET.get_or_init(|| target);
+        let corpus = self.folder.join("corpus");
+        fs::create_dir_all(&corpus).unwrap_or_else(|error| panic!("{}: {error}", corpus.display()));
+        for (number, seed) in seeds.iter().enumerate() {
+            let path = corpus.join(format!("seed-{number}"));
+            fs::write(&path, seed).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        }
+        let arguments = [
+            "fuzz".to_owned(),
+            format!("-max_total_time={}", self.seconds),
+            format!("-max_len={MAX_BYTES}"),
+            "-timeout=10".to_owned(),
+            "-rss_limit_mb=2048".to_owned(),
+            "-print_final_stats=1".to_owned(),
+            format!("-artifact_prefix={}/", self.folder.display()),
+            corpus.display().to_string(),
+        ];
+        process::exit(drive(&arguments));
+    }
+}
+
+#[expect(unsafe_code, reason = "libFuzzer is C++")]
+fn drive(arguments: &[String]) -> i32 {
+    unsafe extern "C" {
+        /// FuzzerInterface.h
+        fn LLVMFuzzerRunDriver(
+            argc: *mut c_int,
+            argv: *mut *mut *mut c_char,
+            callback: extern "C" fn(*const u8, usize) -> c_int,
+        ) -> c_int;
+    }
+    extern "C" fn once(data: *const u8, size: usize) -> c_int {
+        // SAFETY: libFuzzer gives `size` bytes at `data`, for the time of this call.
+        let bytes = if size == 0 { &[] } else { unsafe { slice::from_raw_parts(data, size) } };
+        if let Some(target) = TARGET.get() {
+            target(bytes);
+        }
+        0
+    }
+    let arguments: Vec<CString> =
+        arguments.iter().filter_map(|argument| CString::new(argument.as_str()).ok()).collect();
+    let mut pointers: Vec<*mut c_char> =
+        arguments.iter().map(|argument| argument.as_ptr().cast_mut()).collect();
+    let mut count = c_int::try_from(pointers.len()).unwrap_or(0);
+    pointers.push(std::ptr::null_mut());
+    let mut argv = pointers.as_mut_ptr();
+    // A panic is what is looked for: it must not be caught by the test's own harness.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        hook(info);
+        process::abort();
+    }));
+    // SAFETY: both pointers are good for the time of the call, and the list ends with a null as
+    // that of `main` does. libFuzzer does not keep them.
+    unsafe { LLVMFuzzerRunDriver(&raw mut count, &raw mut argv, once) }
+}

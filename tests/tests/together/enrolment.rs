@@ -1,0 +1,96 @@
+//! An enrolment whose reply is lost.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use basalt_tests::engine::Kind;
+use basalt_tests::fleet::{DEADLINE, Fleet};
+use basalt_tests::until::until;
+
+const ENDPOINT: &str = "127.0.0.1:18443";
+const PROXY: &str = "127.0.0.1:18444";
+
+#[test]
+fn a_host_whose_enrolment_reply_was_lost_enrols_with_the_same_token() {
+    let Some(mut fleet) = Fleet::prepare(Kind::Podman) else { return };
+    fleet.endpoint.with_args(&["--advertise", "https://127.0.0.1:18444"]);
+    fleet.endpoint.start();
+    let listener = TcpListener::bind(PROXY).unwrap();
+    let connections: &AtomicUsize = Box::leak(Box::default());
+    let (tell, was_cut) = std::sync::mpsc::channel();
+    let operator = fleet.endpoint.operator();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let (client, server) = (client.unwrap(), TcpStream::connect(ENDPOINT).unwrap());
+            if connections.fetch_add(1, Ordering::SeqCst) == 0 {
+                // The endpoint has noted the host, and nobody heard it say so.
+                lose_the_reply(&client, &server, || {
+                    until(DEADLINE, "the endpoint has the host", || {
+                        let hosts = operator.ctl(&["hosts", "--json"], b"").json();
+                        (hosts["hosts"].as_array()?.len() == 1).then_some(())
+                    });
+                });
+                tell.send(()).unwrap();
+            } else {
+                std::thread::spawn(move || pass(&client, &server));
+            }
+        }
+    });
+    fleet.host.put("etc/basalt/join", &fleet.endpoint.join_string());
+    fleet.host.start();
+    was_cut.recv_timeout(DEADLINE).expect("the first reply is cut off");
+    fleet.host.stands("connected");
+    assert!(connections.load(Ordering::SeqCst) > 1, "it came by the proxy");
+    assert!(fleet.host.log().contains("cannot enrol yet"), "{}", fleet.host.log());
+    let hosts = fleet.endpoint.ctl(&["hosts", "--json"]).json();
+    assert_eq!(hosts["hosts"].as_array().unwrap().len(), 1, "{hosts}");
+    fleet.apply("web", "");
+}
+
+/// Passes TLS's greeting on, then only what the client says; cuts both once `is_done` returns.
+fn lose_the_reply(client: &TcpStream, server: &TcpStream, is_done: impl FnOnce()) {
+    let says_more = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut from, mut to, mut pieces) = (client, server, 0);
+            let mut bytes = [0; 16_384];
+            while let Ok(length @ 1..) = from.read(&mut bytes) {
+                pieces += 1;
+                // The first piece greets; what follows answers the server's greeting.
+                says_more.store(pieces > 1, Ordering::SeqCst);
+                if to.write_all(&bytes[..length]).is_err() {
+                    return;
+                }
+            }
+        });
+        scope.spawn(|| {
+            let (mut from, mut to) = (server, client);
+            let mut bytes = [0; 16_384];
+            while let Ok(length @ 1..) = from.read(&mut bytes) {
+                if !says_more.load(Ordering::SeqCst) && to.write_all(&bytes[..length]).is_err() {
+                    return;
+                }
+            }
+        });
+        is_done();
+        for stream in [client, server] {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    });
+}
+
+/// Passes everything on, both ways.
+fn pass(client: &TcpStream, server: &TcpStream) {
+    std::thread::scope(|scope| {
+        for (from, to) in [(client, server), (server, client)] {
+            scope.spawn(move || {
+                let (mut from, mut to) = (from, to);
+                let _ = std::io::copy(&mut from, &mut to);
+                let _ = to.shutdown(Shutdown::Write);
+            });
+        }
+    });
+    let _ = client.set_read_timeout(Some(Duration::from_secs(1)));
+}
