@@ -91,12 +91,10 @@ impl Workloads {
     #[must_use]
     pub fn begin(paths: &Paths, config: &Config, boot_id: &str, books: &Arc<Books>) -> Self {
         let runtimes = crate::runtimes::open(paths, config);
-        let machine = identity::machine(paths);
-        let store = identity::Store::of(paths);
+        let (store, machine) = (identity::Store::of(paths), identity::machine(paths));
         let Origin { enrolled, copy_of, standing } = Origin::read(&store, &machine);
         let (join, bad_join) = read_join(paths);
-        let events = Arc::new(Events::default());
-        let metrics = Arc::new(Metrics::default());
+        let (events, metrics) = (Arc::new(Events::default()), Arc::new(Metrics::default()));
         let secrets = Arc::new(EndpointSecrets::new(paths.secrets()));
         let (show, picture) = watch::channel(Arc::default());
         let (again, wishes) = mpsc::channel(WISHES);
@@ -143,8 +141,7 @@ impl Workloads {
             tokio::spawn(reconcile::run(reconcile)),
             tokio::spawn(endpoint::run(endpoint, enrolled)),
         ];
-        let capacity = facts::Ground::of(paths, config);
-        let copy_of = copy_of.unwrap_or_default();
+        let (capacity, copy_of) = (facts::Ground::of(paths, config), copy_of.unwrap_or_default());
         Self {
             runtimes,
             events,
