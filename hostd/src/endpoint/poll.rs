@@ -246,11 +246,17 @@ impl Poll {
             self.tell_refusal(None);
             self.hear(sent);
         }
-        self.wants_set = false;
+        let has_sent_set = std::mem::take(&mut self.wants_set);
         for action in answer.actions {
             match action {
                 Action::ReportAll => self.reported.forget(),
-                Action::ReportSet => self.wants_set = true,
+                Action::ReportSet => {
+                    self.wants_set = true;
+                    if !has_sent_set {
+                        // Somebody waits for it.
+                        self.sent = None;
+                    }
+                }
                 Action::RenewCertificate => self.renew().await,
                 Action::Frozen => standing = Standing::Frozen(FROZEN.to_owned()),
                 Action::SendLogs { ticket, uid, lines } => self.send_logs(ticket, uid, lines),

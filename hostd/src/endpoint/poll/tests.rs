@@ -282,6 +282,19 @@ async fn the_endpoint_is_heard_once_its_set_is_in_the_ledger_and_not_by_a_set_th
 }
 
 #[tokio::test]
+async fn the_set_that_the_endpoint_asks_for_is_sent_at_once_and_not_again_and_again() {
+    let mut host = Host::new().await;
+    let mut times = Vec::new();
+    for _ in 0..3 {
+        let asked = host.asked().await;
+        times.push(Instant::now());
+        asked.answer(|answer| answer.actions = vec![Action::ReportSet]);
+    }
+    assert!(times[1] - times[0] < PACE, "somebody waits for it");
+    assert!(times[2] - times[1] > PACE / 2, "it was sent");
+}
+
+#[tokio::test]
 async fn a_clock_that_differs_from_the_endpoints_is_told() {
     let mut host = Host::new().await;
     host.asked().await.answer(|answer| answer.server_time += 4000);
