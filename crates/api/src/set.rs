@@ -26,7 +26,8 @@ pub struct HostSet {
 pub struct Assigned {
     /// Which one it is.
     pub uid: WorkloadUid,
-    /// What it is. One that this release does not understand is kept as it came.
+    /// What it is.
+    // One that this release does not understand is kept as it came.
     #[serde(with = "crate::workload::unread")]
     #[schemars(with = "WorkloadSpec")]
     pub spec: WorkloadSpec,
