@@ -7,6 +7,7 @@
 mod cache;
 mod client;
 mod events;
+mod host_paths;
 mod image;
 mod labels;
 mod life;
@@ -37,6 +38,7 @@ use crate::runtime::{Data, Failure, LogsWanted, Make, Runtime, RuntimeError};
 use cache::Cache;
 use client::Client;
 use events::Events;
+use host_paths::HostPaths;
 use seen::{Details, Inspected, Listed, Ours};
 
 /// How long an engine may take for a list or one container. podman lists 200 in 0.1 s; it is a
@@ -73,6 +75,7 @@ pub struct Containers {
     client: Arc<Client>,
     cache: Arc<Cache>,
     events: Events,
+    host_paths: HostPaths,
 }
 
 impl Settings {
@@ -89,7 +92,8 @@ impl Containers {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let client = Arc::new(Client::new(settings.socket.clone(), settings.patience));
-        Self { settings, client, cache: Arc::default(), events: Events::new() }
+        let (events, host_paths) = (Events::new(), HostPaths::new());
+        Self { settings, client, cache: Arc::default(), events, host_paths }
     }
 
     /// Everything of ours that the engine lists at `path`.

@@ -25,10 +25,14 @@ use crate::ledger::Store;
 use crate::paths::Paths;
 use crate::round::Round;
 use crate::server;
+use crate::worker::Worker;
 use crate::workloads::Workloads;
 
-/// Threads for what may block: the round, the ledger, and one in reserve.
-const BLOCKING_THREADS: usize = 3;
+/// Threads for what may block beside the round, which has its own: the ledger, secrets as files,
+/// credentials, and one look at paths of the host. They are started when they are needed.
+const BLOCKING_THREADS: usize = 16;
+/// How long what blocks may take to end once `hostd` stops; what hangs then is left behind.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Time between rounds while something is not as it should be yet: a boot waits for it.
 const HURRY: Duration = Duration::from_secs(1);
 /// How long it hurries; what is not well by then is not about to be.
@@ -48,7 +52,9 @@ pub fn run(paths: &Paths, credentials: Option<&Path>) -> Result<()> {
         .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(serve(paths, round, Books::new(store)))
+    let ended = runtime.block_on(serve(paths, round, Books::new(store)));
+    runtime.shutdown_timeout(LAST_WORDS);
+    ended
 }
 
 fn begin_logging(loaded: &Loaded) {
@@ -108,19 +114,19 @@ async fn serve(paths: &Paths, mut round: Round, books: Arc<Books>) -> Result<()>
     let remote = round.config.listen.clone();
     let remote = remote.map(|listen| tokio::spawn(server::remote::serve(listen, shown.clone())));
     let server = tokio::spawn(server::serve(listener, shown));
+    let worker = Worker::start("round").context("cannot start the thread for rounds")?;
     let mut hurried = 0;
     loop {
         let mut status;
         let ledger_sequence = books.known().map(|ledger| ledger.sequence);
-        (round, status) = tokio::task::spawn_blocking(move || {
+        let work = move || {
             let status = round.run(ledger_sequence);
             (round, status)
-        })
-        .await
-        .context("a round panicked")?;
+        };
+        (round, status) = worker.run(work).await.context("a round panicked")?;
         workloads.add_to(&mut status).await;
         let (path, shown) = (paths.issue(), status.clone());
-        tokio::task::spawn_blocking(move || issue::show(&path, &shown)).await.ok();
+        worker.run(move || issue::show(&path, &shown)).await.context("the console's text")?;
         let is_first = publish.borrow().is_none();
         log_change(publish.borrow().as_ref(), &status);
         let pause = pause(&status, round.config.round_interval, &mut hurried);

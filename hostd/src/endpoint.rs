@@ -4,6 +4,7 @@
 //! question is asked a little later.
 
 mod enrol;
+mod lines;
 mod logs;
 mod poll;
 mod renew;
@@ -16,8 +17,10 @@ use std::time::Duration;
 use anyhow::Result;
 use basalt_api::capacity::HostFacts;
 use basalt_api::enrol::JoinString;
+use basalt_api::problem::Problem;
 use basalt_https::{Client, HttpsError, Limits};
 use hostd_core::checkin::{Machine, wait_after};
+use hostd_core::health;
 use tokio::sync::watch;
 
 use crate::books::Books;
@@ -44,6 +47,25 @@ pub enum Standing {
     /// It is answered and told nothing new, for this reason: it is ahead of the endpoint's database,
     /// or a copy of another host.
     Frozen(String),
+}
+
+/// What is wrong between this host and its endpoint although it is answered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trouble {
+    /// The generation that is not taken, and why.
+    pub refused: Option<(u64, String)>,
+    /// Seconds by which the endpoint's clock is ahead of this host's, where that is too much.
+    pub skew_s: Option<i64>,
+}
+
+impl Trouble {
+    /// As problems of the host.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        let refused = self.refused.as_ref();
+        let refused = refused.map(|(number, reason)| health::set_refused(*number, reason));
+        refused.into_iter().chain(self.skew_s.map(health::clock_skewed)).collect()
+    }
 }
 
 /// What the endpoint's side of `hostd` goes by.
@@ -74,6 +96,8 @@ pub struct Ground {
     pub heard_file: PathBuf,
     /// Takes how it stands.
     pub standing: watch::Sender<Standing>,
+    /// Takes what is wrong although it is answered.
+    pub trouble: watch::Sender<Trouble>,
     /// Whether the state was made on another machine, and nothing may be started from it.
     pub copy: watch::Sender<bool>,
     /// Gives the values of secrets once there is somebody to ask.

@@ -25,6 +25,7 @@ pub mod runtimes;
 pub mod secrets;
 pub mod server;
 pub mod units;
+pub mod worker;
 pub mod workloads;
 
 pub mod client;

@@ -24,7 +24,7 @@ use hostd_core::leaving;
 use hostd_core::plan::{self, Observed, Plan, Seen, Situation, Work};
 use hostd_core::policy::Policy;
 use hostd_core::track::{Progress, Tracks};
-use hostd_core::wanted::{Contact, Wanted, stops_after};
+use hostd_core::wanted::{Contact, Wanted};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -90,13 +90,17 @@ struct Loop {
     ground: Ground,
     known: watch::Receiver<Known>,
     tracks: Tracks,
+    /// Tells what is being done that it is not wanted any more.
+    give_up: BTreeMap<WorkloadUid, watch::Sender<bool>>,
     /// Since when nothing has been seen of what the ledger keeps until it is gone.
     unseen: BTreeMap<WorkloadUid, Instant>,
     observed: Observed,
     /// Kinds that may be other than `observed` says.
     stale: Kinds,
-    /// When everything was looked at last, whatever was heard.
-    listed: Duration,
+    /// When the first workload is to be stopped if the endpoint stays silent, as time since boot.
+    silent_at: Option<Duration>,
+    /// When everything was looked at last, whatever woke the loop since.
+    looked: Instant,
     /// Kinds that there is, or may be, something of.
     used: watch::Sender<Kinds>,
     changed: mpsc::Receiver<Kind>,
@@ -124,10 +128,12 @@ impl Loop {
             ground,
             known,
             tracks: Tracks::default(),
+            give_up: BTreeMap::new(),
             unseen: BTreeMap::new(),
             observed: Observed::nothing(),
             stale: Kinds::ALL,
-            listed: clock::uptime(),
+            silent_at: None,
+            looked: Instant::now(),
             used,
             changed,
             progress,
@@ -143,7 +149,7 @@ impl Loop {
         let wanted = known.as_ref().map(|ledger| books::wanted(ledger, us));
         self.choose_kinds(wanted.as_deref().unwrap_or_default(), known.is_none());
         self.look().await;
-        self.forget_kinds(wanted.as_deref().unwrap_or_default());
+        self.forget_kinds(wanted.as_deref().unwrap_or_default()).await;
         let now = clock::uptime();
         let uids: Vec<WorkloadUid> = wanted.iter().flatten().map(Wanted::uid).collect();
         self.tracks.observe(&self.observed.instances().collect::<Vec<_>>(), &uids, now);
@@ -151,8 +157,12 @@ impl Loop {
         let ledger = known.as_deref().unwrap_or(&nothing);
         let plan = self.plan(ledger, wanted.as_deref(), us, now);
         tracing::debug!(woken_by, work = plan.work.len(), "round");
+        self.silent_at = plan.silent_at;
+        for uid in &plan.given_up {
+            self.give_up.get(uid).inspect(|give_up| _ = give_up.send_replace(true));
+        }
         for work in &plan.work {
-            self.begin_work(work, wanted.as_deref().unwrap_or_default(), now);
+            self.begin_work(work, wanted.as_deref().unwrap_or_default(), now).await;
         }
         // What was begun just now shows in the statuses.
         let after = self.plan(ledger, wanted.as_deref(), us, now);
@@ -201,14 +211,14 @@ impl Loop {
     }
 
     /// A runtime that has nothing of ours, and nothing to do, is left to rest.
-    fn forget_kinds(&self, wanted: &[Wanted]) {
+    async fn forget_kinds(&self, wanted: &[Wanted]) {
         for kind in [Kind::Container, Kind::Vm] {
             let is_wanted = wanted.iter().any(|wanted| wanted.kind() == kind);
             let is_empty = matches!(self.observed.of(kind), Seen::Instances(all) if all.is_empty());
             if !is_wanted
                 && is_empty
                 && !self.tracks.is_busy()
-                && let Err(error) = self.ground.runtimes.is_done_with(kind)
+                && let Err(error) = self.ground.runtimes.is_done_with(kind).await
             {
                 tracing::warn!(%kind, %error, "cannot note that a runtime is not used");
             }
@@ -231,16 +241,17 @@ impl Loop {
             tracks: &self.tracks,
             us,
             policy: &self.ground.policy,
-            contact: heard.map_or(Contact::Never, |at| Contact::Ago(now.saturating_sub(at))),
+            contact: Contact::at(now, heard),
             memory_mib: room::for_workloads_mib(),
             now,
         })
     }
 
-    fn begin_work(&mut self, work: &Work, wanted: &[Wanted], now: Duration) {
+    async fn begin_work(&mut self, work: &Work, wanted: &[Wanted], now: Duration) {
         let Some(runtime) = self.ground.runtimes.of(work.kind) else { return };
         tracing::info!("{work}");
-        if let Err(error) = self.ground.runtimes.will_use(work.kind) {
+        self.tracks.turn_to(work.uid, work.purpose.clone());
+        if let Err(error) = self.ground.runtimes.will_use(work.kind).await {
             let reason = format!("cannot write to the state folder: {error}");
             self.tracks.progress(
                 work.uid,
@@ -251,6 +262,8 @@ impl Loop {
         }
         self.tracks.progress(work.uid, Progress::Began(work.steps[0]), now);
         let wanted = wanted.iter().find(|wanted| wanted.uid() == work.uid).cloned();
+        let (give_up, is_given_up) = watch::channel(false);
+        self.give_up.insert(work.uid, give_up);
         let task = carry_out::Task {
             runtime,
             secrets: Arc::clone(&self.ground.secrets),
@@ -258,6 +271,9 @@ impl Loop {
             work: work.clone(),
             wanted,
             report: self.report.clone(),
+            give_up: is_given_up,
+            policy: self.ground.policy.clone(),
+            heard: self.ground.heard.clone(),
         };
         tokio::spawn(task.run());
     }
@@ -294,39 +310,23 @@ impl Loop {
     /// Waits until there is a reason for another round, and says which.
     async fn wait(&mut self) -> &'static str {
         let now = clock::uptime();
-        let moments = [self.tracks.next_moment(now), self.next_silence(now)];
-        let pause = pause(now, self.listed, moments);
+        let moments = [self.tracks.next_moment(now), self.silent_at];
+        let next = moments.into_iter().flatten().min();
+        let next = next.map_or(RELIST, |at| at.saturating_sub(now));
+        let pause = next.min(RELIST.saturating_sub(self.looked.elapsed()));
         let why = tokio::select! {
             // Cancel-safe, all of them: what was not received stays in its channel.
             Some(progress) = self.progress.recv() => { self.note(progress); "progress" }
             Some(kind) = self.changed.recv() => { self.stale.add(kind); "event" }
-            Some(uid) = self.ground.again.recv() => { self.tracks.ask_again(uid); "start" }
+            Some(uid) = self.ground.again.recv() => { self.run_again(uid); "start" }
             Ok(()) = self.known.changed() => "ledger",
             Ok(()) = self.ground.us.changed() => "identity",
             Ok(()) = self.ground.copy.changed() => "identity",
             Ok(()) = self.ground.heard.changed() => "endpoint",
-            () = tokio::time::sleep(pause) => {
-                self.list_when_due(clock::uptime());
-                "time"
-            }
+            () = tokio::time::sleep(pause) => "time",
         };
         self.drain();
         why
-    }
-
-    /// When something has to stop because the endpoint is silent.
-    fn next_silence(&self, now: Duration) -> Option<Duration> {
-        let heard = (*self.ground.heard.borrow())?;
-        let known = self.known.borrow();
-        let set = &known.as_ref()?.assigned.as_ref()?.set;
-        let after = set.workloads.iter().filter_map(|one| stops_after(&one.spec));
-        after.map(|after| heard + after).filter(|at| *at > now).min()
-    }
-
-    fn list_when_due(&mut self, now: Duration) {
-        if now >= self.listed + RELIST {
-            (self.stale, self.listed) = (Kinds::ALL, now);
-        }
     }
 
     /// Takes what else has come meanwhile: one look serves for all of it.
@@ -338,8 +338,14 @@ impl Loop {
             self.stale.add(kind);
         }
         while let Ok(uid) = self.ground.again.try_recv() {
-            self.tracks.ask_again(uid);
+            self.run_again(uid);
         }
+    }
+
+    /// Looked at first: whether it runs already decides whether it runs once more.
+    fn run_again(&mut self, uid: WorkloadUid) {
+        self.tracks.ask_again(uid);
+        self.stale = Kinds::ALL;
     }
 
     fn note(&mut self, (uid, progress): (WorkloadUid, Progress)) {
@@ -347,6 +353,7 @@ impl Loop {
             tracing::warn!(%uid, %step, "{reason}");
         }
         if progress == Progress::Over {
+            self.give_up.remove(&uid);
             // Its kind is not known here; a look at both costs one call more.
             self.stale = Kinds::ALL;
         }
@@ -360,11 +367,4 @@ impl Loop {
         let more = self.tracks.of(uid).restarts.saturating_sub(before);
         self.ground.metrics.restarts(more);
     }
-}
-
-/// How long to wait when nothing is heard: until the first of these moments, or until everything
-/// was looked at so long ago that it is due. A loop that is woken often is not kept from that.
-fn pause(now: Duration, listed: Duration, moments: [Option<Duration>; 2]) -> Duration {
-    let due = listed + RELIST;
-    moments.into_iter().flatten().fold(due, Duration::min).saturating_sub(now)
 }

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use crate::books::Books;
 use crate::clock;
 use crate::config::Config;
-use crate::endpoint::{self, EndpointSecrets, Standing};
+use crate::endpoint::{self, EndpointSecrets, Standing, Trouble};
 use crate::events::Events;
 use crate::identity::{self, Enrolled, Found};
 use crate::metrics::Metrics;
@@ -43,6 +43,7 @@ pub struct Workloads {
     facts: watch::Sender<HostFacts>,
     capacity: facts::Ground,
     standing: watch::Receiver<Standing>,
+    trouble: watch::Receiver<Trouble>,
     us: watch::Receiver<Option<Enrolled>>,
     copy: watch::Receiver<bool>,
     /// Whose copy the state was when `hostd` started.
@@ -90,12 +91,10 @@ impl Workloads {
     #[must_use]
     pub fn begin(paths: &Paths, config: &Config, boot_id: &str, books: &Arc<Books>) -> Self {
         let runtimes = crate::runtimes::open(paths, config);
-        let machine = identity::machine(paths);
-        let store = identity::Store::of(paths);
+        let (store, machine) = (identity::Store::of(paths), identity::machine(paths));
         let Origin { enrolled, copy_of, standing } = Origin::read(&store, &machine);
         let (join, bad_join) = read_join(paths);
-        let events = Arc::new(Events::default());
-        let metrics = Arc::new(Metrics::default());
+        let (events, metrics) = (Arc::new(Events::default()), Arc::new(Metrics::default()));
         let secrets = Arc::new(EndpointSecrets::new(paths.secrets()));
         let (show, picture) = watch::channel(Arc::default());
         let (again, wishes) = mpsc::channel(WISHES);
@@ -104,6 +103,7 @@ impl Workloads {
         let (copy_tell, copy) = watch::channel(copy_of.is_some());
         let (heard_tell, heard) = watch::channel(None);
         let (standing_tell, standing) = watch::channel(standing);
+        let (trouble_tell, trouble) = watch::channel(Trouble::default());
         let (facts, facts_seen) = watch::channel(HostFacts::default());
         let endpoint = endpoint::Ground {
             store,
@@ -119,6 +119,7 @@ impl Workloads {
             heard: heard_tell,
             heard_file: paths.heard(),
             standing: standing_tell,
+            trouble: trouble_tell,
             copy: copy_tell,
             secrets: Arc::clone(&secrets),
         };
@@ -140,8 +141,7 @@ impl Workloads {
             tokio::spawn(reconcile::run(reconcile)),
             tokio::spawn(endpoint::run(endpoint, enrolled)),
         ];
-        let capacity = facts::Ground::of(paths, config);
-        let copy_of = copy_of.unwrap_or_default();
+        let (capacity, copy_of) = (facts::Ground::of(paths, config), copy_of.unwrap_or_default());
         Self {
             runtimes,
             events,
@@ -152,6 +152,7 @@ impl Workloads {
             facts,
             capacity,
             standing,
+            trouble,
             us,
             copy,
             copy_of,
@@ -188,6 +189,7 @@ impl Workloads {
             status.problems.push(health::state_copied(&self.copy_of));
         }
         status.problems.extend(self.bad_join.clone());
+        status.problems.extend(self.trouble.borrow_and_update().problems());
         let picture = self.picture.borrow().clone();
         let statuses = picture.is_known.then_some(picture.statuses.as_slice());
         let is_good = status.boot != Boot::Trial;
@@ -204,7 +206,12 @@ impl Workloads {
 
     /// Returns when it stands otherwise with the endpoint than before.
     pub async fn standing_changed(&mut self) {
-        if self.standing.changed().await.is_err() {
+        let changed = tokio::select! {
+            // Cancel-safe, both: a change that was not awaited is still one.
+            changed = self.standing.changed() => changed,
+            changed = self.trouble.changed() => changed,
+        };
+        if changed.is_err() {
             std::future::pending::<()>().await;
         }
     }

@@ -26,6 +26,10 @@ pub enum Code {
     JoinInvalid,
     /// A workload that ran before the host booted does not run yet.
     WorkloadNotBack,
+    /// The endpoint's set is not taken.
+    SetRefused,
+    /// This host's clock and the endpoint's differ.
+    ClockSkewed,
     /// One that this release does not know.
     #[serde(other)]
     Other,

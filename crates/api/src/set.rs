@@ -27,6 +27,9 @@ pub struct Assigned {
     /// Which one it is.
     pub uid: WorkloadUid,
     /// What it is.
+    // One that this release does not understand is kept as it came.
+    #[serde(with = "crate::workload::unread")]
+    #[schemars(with = "WorkloadSpec")]
     pub spec: WorkloadSpec,
     /// Version of each secret that it uses. A secret that is not here does not exist.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -33,6 +33,11 @@ pub struct SpecMistake {
 #[must_use]
 pub fn mistakes(spec: &WorkloadSpec) -> Vec<SpecMistake> {
     let mut found = Found::default();
+    if let Some(unread) = &spec.unread {
+        // Nothing else is known of it.
+        found.add("spec", &unread.reason, "it is for another release");
+        return found.mistakes;
+    }
     found.kind(spec);
     found.labels("labels", spec.labels.iter());
     found.placement(&spec.placement);

@@ -166,6 +166,9 @@ pub struct Seen {
     pub state: SeenState,
     /// Its addresses, as far as the host gave them.
     pub addresses: Vec<String>,
+    /// What one that has ended cannot be started again without, where that is gone.
+    #[serde(default)]
+    pub lacks: Option<String>,
 }
 
 /// How a machine is.

@@ -6,6 +6,7 @@
 
 mod container;
 mod resources;
+pub(crate) mod unread;
 mod vm;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::id::Name;
 
 pub use container::{Container, Device, Network, Port, Protocol, SecretUse, Volume};
 pub use resources::{Cpus, Resources};
+pub use unread::Unread;
 pub use vm::{DiskFormat, Firmware, Vm, VmDisk, VmNetwork};
 
 /// What somebody wants to run.
@@ -50,6 +52,11 @@ pub struct WorkloadSpec {
     /// For `kind = "vm"`
     #[serde(default, skip_serializing_if = "is_default")]
     pub vm: Option<Vm>,
+    /// Of another release, and not understood by this one but for name and kind; only within a
+    /// set or a ledger
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub unread: Option<Box<Unread>>,
 }
 
 /// What a workload is.
@@ -124,6 +131,24 @@ pub enum Body<'a> {
 }
 
 impl WorkloadSpec {
+    /// One that says nothing more.
+    #[must_use]
+    pub fn empty(name: Name, kind: Kind) -> Self {
+        Self {
+            name,
+            kind,
+            labels: BTreeMap::new(),
+            priority: 0,
+            restart: Restart::default(),
+            resources: Resources::default(),
+            placement: Placement::default(),
+            disconnect: Disconnect::default(),
+            container: None,
+            vm: None,
+            unread: None,
+        }
+    }
+
     /// The part that its kind is about; none where it is missing or the kind is unknown, which
     /// [`crate::validate::mistakes`] tells.
     #[must_use]

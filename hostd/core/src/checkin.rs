@@ -88,6 +88,19 @@ pub fn wait_after(failures: u32, chance: f64, retry_after: Option<Duration>) -> 
     retry_after.map_or(wait, |asked| asked.min(Duration::from_secs(600)).max(wait))
 }
 
+/// Seconds by which two clocks may differ before it is said.
+const SKEW_S: i64 = 60;
+
+/// The difference of two clocks that is said, in seconds, after one of `now` was seen; `before` is
+/// what was said last. What moves by less than a minute is no news.
+#[must_use]
+pub fn told_skew(before: Option<i64>, now: i64) -> Option<i64> {
+    match before {
+        Some(before) if now.saturating_sub(before).saturating_abs() < SKEW_S => Some(before),
+        _ => Some(now).filter(|now| now.saturating_abs() > SKEW_S),
+    }
+}
+
 /// What tells one machine from another.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Machine {
@@ -157,6 +170,18 @@ mod tests {
         assert_eq!(seconds(1, 0.0), 0.1);
         let asked = wait_after(1, 0.5, Some(Duration::from_secs(30)));
         assert_eq!(asked.as_secs(), 30);
+    }
+
+    #[test]
+    fn clocks_that_differ_are_told_once_and_until_they_agree() {
+        let seen = [3, 61, 64, 58, -2, 1000, 1003, 60];
+        let told = seen.into_iter().scan(None, |told, now| {
+            *told = told_skew(*told, now);
+            Some(*told)
+        });
+        let (hour, minute) = (Some(1000), Some(61));
+        let expected = [None, minute, minute, minute, None, hour, hour, None];
+        assert_eq!(told.collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -113,6 +113,32 @@ pub fn join_invalid(reason: &str) -> Problem {
     }
 }
 
+/// That a set of the endpoint's is not taken, for `reason`.
+#[must_use]
+pub fn set_refused(generation: u64, reason: &str) -> Problem {
+    Problem {
+        code: Code::SetRefused,
+        subject: "endpoint".to_owned(),
+        message: format!("its generation {generation} is not taken: {reason}"),
+        hint: Some("what runs goes on by the generation before".to_owned()),
+        fails_gate: false,
+    }
+}
+
+/// That the endpoint's clock is so many seconds ahead of this host's.
+#[must_use]
+pub fn clock_skewed(seconds: i64) -> Problem {
+    let word = if seconds > 0 { "behind" } else { "ahead of" };
+    let seconds = seconds.unsigned_abs();
+    Problem {
+        code: Code::ClockSkewed,
+        subject: "clock".to_owned(),
+        message: format!("this host's is about {seconds} s {word} its endpoint's"),
+        hint: Some("see `timedatectl` on both".to_owned()),
+        fails_gate: false,
+    }
+}
+
 /// That the boot's traces cannot be read.
 #[must_use]
 pub fn of_boot(boot: Boot) -> Vec<Problem> {

@@ -20,6 +20,9 @@ pub struct Instance {
     pub state: InstanceState,
     /// Its own addresses, where the runtime knows them.
     pub addresses: Vec<String>,
+    /// What it cannot be started again without, where that is gone. It takes nothing from how it
+    /// ended: what has finished needs no part.
+    pub lacks: Option<String>,
 }
 
 /// Whose an instance is.
@@ -58,6 +61,11 @@ pub enum InstanceState {
         at: i64,
         /// More about it, as `killed: out of memory`.
         note: Option<String>,
+    },
+    /// It has ended, and the runtime cannot say how, for this reason.
+    Unknown {
+        /// What the runtime says.
+        reason: String,
     },
     /// It is there and neither runs nor can be started, as after a cut while it was made. It is
     /// removed and made anew.

@@ -117,6 +117,7 @@ mod tests {
             hash: of.replacement_hash(),
             state: InstanceState::Running { since: 0 },
             addresses: Vec::new(),
+            lacks: None,
         };
         Observed { containers: Seen::Instances(vec![instance]), ..Observed::nothing() }
     }

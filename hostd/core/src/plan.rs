@@ -23,7 +23,7 @@ use basalt_api::workload::Kind;
 use crate::instance::{Instance, Owner};
 use crate::policy::Policy;
 use crate::step::Step;
-use crate::track::Tracks;
+use crate::track::{Purpose, Tracks};
 use crate::wanted::{Contact, Wanted, is_ours};
 use case::Case;
 use room::Room;
@@ -79,6 +79,12 @@ pub struct Plan {
     pub work: Vec<Work>,
     /// One for each workload that is wanted or there, by name.
     pub statuses: Vec<WorkloadStatus>,
+    /// Those of which something is being done for what is not wanted any more: it ends as soon as
+    /// it can, and what is wanted now begins.
+    pub given_up: Vec<WorkloadUid>,
+    /// The moment, as time since boot, at which the first workload is to be stopped when the
+    /// endpoint stays silent; none where none is.
+    pub silent_at: Option<Duration>,
 }
 
 /// The steps of one workload.
@@ -92,6 +98,8 @@ pub struct Work {
     pub kind: Kind,
     /// What is done, in this order, up to the first that fails. Never empty.
     pub steps: Vec<Step>,
+    /// What for.
+    pub purpose: Purpose,
 }
 
 /// Makes the plan.
@@ -105,13 +113,29 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
         let steps = if wait.is_some() { Vec::new() } else { case.steps() };
         statuses.push(status::status(case, wait));
         if !steps.is_empty() {
-            work.push(Work { uid: case.uid, name: case.name.clone(), kind: case.kind, steps });
+            let (uid, name, kind) = (case.uid, case.name.clone(), case.kind);
+            work.push(Work { uid, name, kind, steps, purpose: case.purpose.clone() });
         }
     }
     // Stable: within both halves the order stays.
     work.sort_by_key(|work| !work.steps[0].frees());
     statuses.sort_by(|one, other| (&one.name, one.uid).cmp(&(&other.name, other.uid)));
-    Plan { work, statuses }
+    let given_up = given_up(situation, &cases);
+    Plan { work, statuses, given_up, silent_at: silent_at(situation) }
+}
+
+fn silent_at(situation: &Situation<'_>) -> Option<Duration> {
+    let wanted = situation.wanted.unwrap_or_default().iter();
+    let left = wanted.filter_map(|wanted| wanted.may_run_for(situation.contact)).min();
+    left.map(|left| situation.now + left)
+}
+
+fn given_up(situation: &Situation<'_>, cases: &[Case<'_>]) -> Vec<WorkloadUid> {
+    let goes_on = |uid: &WorkloadUid| {
+        let mut cases = cases.iter();
+        cases.any(|case| case.uid == *uid && case.track.serves(&case.purpose))
+    };
+    situation.tracks.busy().filter(|uid| !goes_on(uid)).collect()
 }
 
 /// Every workload that is wanted or there: those that run first, then by priority and name.

@@ -17,11 +17,26 @@ const LONGEST_WAIT: Duration = Duration::from_secs(300);
 /// What ran so long was healthy, and starts at once when it ends.
 const HEALTHY: Duration = Duration::from_secs(600);
 
+/// What the steps of a workload are for. A failure on the way to one says nothing about another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    /// It runs, made from what has this hash.
+    Run(String),
+    /// It is stopped and stays.
+    Rest,
+    /// It is gone.
+    Leave,
+}
+
 /// What is remembered of one workload. Moments are times since boot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Track {
     /// The step that is being done.
     pub busy: Option<Step>,
+    /// What the last steps were for, and so what failed.
+    purpose: Option<Purpose>,
+    /// What it was last made from or started as.
+    ran_as: Option<String>,
     /// Why the last step failed, until one succeeds.
     pub error: Option<String>,
     /// What to expect of that failure.
@@ -82,12 +97,23 @@ impl Tracks {
         self.tracks.values().any(|track| track.busy.is_some())
     }
 
+    /// Those of which something is being done.
+    pub fn busy(&self) -> impl Iterator<Item = WorkloadUid> {
+        self.tracks.iter().filter(|(_, track)| track.busy.is_some()).map(|(uid, _)| *uid)
+    }
+
+    /// Notes what the steps that begin now are for.
+    pub fn turn_to(&mut self, uid: WorkloadUid, purpose: Purpose) {
+        self.tracks.entry(uid).or_default().turn_to(purpose);
+    }
+
     /// Notes what happened to a workload's steps.
     pub fn progress(&mut self, uid: WorkloadUid, progress: Progress, now: Duration) {
         self.tracks.entry(uid).or_default().progress(progress, now);
     }
 
-    /// Somebody asked for another run, or has changed the spec: what failed is tried at once.
+    /// Somebody asked for another run, or has changed the spec: what failed is tried at once. What
+    /// is seen to run has the run that was asked for.
     pub fn ask_again(&mut self, uid: WorkloadUid) {
         let track = self.tracks.entry(uid).or_default();
         track.again = true;
@@ -114,6 +140,40 @@ impl Tracks {
 }
 
 impl Track {
+    /// What of it matters for `purpose`: not what failed on the way to another one.
+    #[must_use]
+    pub fn towards(mut self, purpose: &Purpose) -> Self {
+        if !self.serves(purpose) {
+            self.forget_failure();
+        }
+        self
+    }
+
+    /// Whether its last steps were for this.
+    #[must_use]
+    pub fn serves(&self, purpose: &Purpose) -> bool {
+        self.purpose.as_ref().is_none_or(|last| last == purpose)
+    }
+
+    fn turn_to(&mut self, purpose: Purpose) {
+        if !self.serves(&purpose) {
+            self.forget_failure();
+        }
+        if let Purpose::Run(hash) = &purpose {
+            if self.ran_as.as_ref().is_some_and(|before| before != hash) {
+                // How often another spec's instance ended says nothing about this one's.
+                (self.ends, self.restart_at) = (0, None);
+            }
+            self.ran_as = Some(hash.clone());
+        }
+        self.purpose = Some(purpose);
+    }
+
+    fn forget_failure(&mut self) {
+        (self.error, self.trouble) = (None, None);
+        (self.failures, self.retry_at) = (0, None);
+    }
+
     fn progress(&mut self, progress: Progress, now: Duration) {
         match progress {
             Progress::Began(step) => {
@@ -153,6 +213,7 @@ impl Track {
     fn observe(&mut self, state: &InstanceState, now: Duration) {
         match state {
             InstanceState::Running { .. } => {
+                self.again = false;
                 let since = *self.running_since.get_or_insert(now);
                 if now.saturating_sub(since) >= HEALTHY {
                     self.ends = 0;
@@ -176,6 +237,7 @@ impl Track {
             InstanceState::Ended { .. }
             | InstanceState::Paused { .. }
             | InstanceState::Made
+            | InstanceState::Unknown { .. }
             | InstanceState::Broken { .. } => (),
         }
     }

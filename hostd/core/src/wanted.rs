@@ -108,6 +108,24 @@ impl Wanted {
             _ => Aim::Run,
         }
     }
+
+    /// How long it may still run when the endpoint stays silent; none where that changes nothing.
+    #[must_use]
+    pub fn may_run_for(&self, contact: Contact) -> Option<Duration> {
+        let after = period(&self.assigned.spec).filter(|_| self.owner != Owner::Local)?;
+        match contact {
+            Contact::Never => None,
+            Contact::Ago(ago) => after.checked_sub(ago).filter(|left| !left.is_zero()),
+        }
+    }
+}
+
+impl Contact {
+    /// The contact at `now` with an endpoint that was heard at `heard`; both are times since boot.
+    #[must_use]
+    pub fn at(now: Duration, heard: Option<Duration>) -> Self {
+        heard.map_or(Self::Never, |at| Self::Ago(now.saturating_sub(at)))
+    }
 }
 
 /// How long a workload may take to end.
@@ -142,20 +160,20 @@ fn impossible(spec: &WorkloadSpec) -> Option<String> {
     validate::mistakes(spec).first().map(ToString::to_string)
 }
 
-/// How long the endpoint must be silent for a workload of its to stop; none where it never does.
-#[must_use]
-pub fn stops_after(spec: &WorkloadSpec) -> Option<Duration> {
+/// How long the endpoint may be silent before it is stopped; none where it runs on for ever.
+fn period(spec: &WorkloadSpec) -> Option<Duration> {
+    let after_s = spec.disconnect.after_s?;
     match spec.disconnect.policy {
         DisconnectPolicy::Keep => None,
         DisconnectPolicy::StopAfter | DisconnectPolicy::ReplaceAfter => {
-            spec.disconnect.after_s.map(|after| Duration::from_secs(after.into()))
+            Some(Duration::from_secs(after_s.into()))
         }
     }
 }
 
 /// Why a workload is stopped while the endpoint is silent; none while it may run.
 fn silence(spec: &WorkloadSpec, contact: Contact) -> Option<String> {
-    let after = stops_after(spec)?;
+    let after = period(spec)?;
     match contact {
         Contact::Never => {
             Some("it waits for the endpoint, which was not heard since the host booted".to_owned())

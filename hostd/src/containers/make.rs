@@ -46,7 +46,7 @@ impl Containers {
             }
             return self.hand_over(make, &wanted, &ours.id).await;
         }
-        check_host_paths(wanted.host_paths.clone()).await?;
+        self.host_paths.must_be_there(wanted.host_paths.clone()).await?;
         self.make_volumes(&wanted).await?;
         let made = self.make_new(make, &wanted).await;
         if made.is_err() {
@@ -156,16 +156,6 @@ async fn write_files(
     let (make, files) = (make.clone(), wanted.files.clone());
     let written = tokio::task::spawn_blocking(move || secrets::write(&make, &files, owner)).await;
     written.map_err(|_| refuse("its secrets could not be written"))?
-}
-
-/// Both engines would make a missing path as a folder, and the workload would find it empty.
-async fn check_host_paths(paths: Vec<String>) -> Result<(), RuntimeError> {
-    let missing = move || paths.into_iter().find(|path| !std::path::Path::new(path).exists());
-    match tokio::task::spawn_blocking(missing).await {
-        Ok(None) => Ok(()),
-        Ok(Some(path)) => Err(refuse(format!("the host has no `{path}`"))),
-        Err(_) => Err(refuse("the host's paths could not be looked at")),
-    }
 }
 
 impl Containers {

@@ -169,14 +169,17 @@ impl Ours {
             (Phase::Odd(word), _) => {
                 InstanceState::Broken { reason: format!("the container is `{word}`") }
             }
-            (_, Err(reason)) => InstanceState::Broken { reason },
+            // That it runs is known from the list, and only since when is not.
+            (Phase::Alive, Err(_)) => InstanceState::Running { since: 0 },
+            (Phase::Made, Err(reason)) => InstanceState::Broken { reason },
+            (Phase::Ended, Err(reason)) => InstanceState::Unknown { reason },
             (Phase::Alive, Ok(Some(details))) => InstanceState::Running { since: details.started },
             (Phase::Ended, Ok(Some(details))) => ended(&details),
             (Phase::Made | Phase::Alive | Phase::Ended, Ok(_)) => InstanceState::Made,
         };
         let Labels { uid, owner, hash, name, .. } = self.labels;
         let (kind, addresses) = (Kind::Container, self.addresses);
-        Instance { uid, name, kind, owner, hash, state, addresses }
+        Instance { uid, name, kind, owner, hash, state, addresses, lacks: None }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use basalt_api::capacity::feature;
 use basalt_api::checkin::{
-    Action, CHECKIN_PATH, CheckinAnswer, CheckinRequest, MAX_ANSWER_BYTES, PATIENCE_S, PROTOCOL,
+    Action, CheckinAnswer, CheckinRequest, MAX_ANSWER_BYTES, PATIENCE_S, PROTOCOL,
 };
 use basalt_api::fault::{Fault, FaultKind};
 use basalt_api::id::WorkloadUid;
@@ -15,13 +15,16 @@ use basalt_api::report::{Source, WorkloadStatus};
 use basalt_explain::explain;
 use basalt_https::{Answer, Client, Limits};
 use hostd_core::books;
-use hostd_core::checkin::{News, Reported};
+use hostd_core::checkin::{News, Reported, told_skew};
+use hyper::StatusCode;
 use hyper::header::RETRY_AFTER;
-use hyper::{Method, StatusCode};
 use rcgen::KeyPair;
+use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::lines::{self, Lines};
 use super::{Ground, Standing, client, logs, pause, renew};
+use crate::books::BooksError;
 use crate::clock;
 use crate::identity::Enrolled;
 
@@ -29,19 +32,23 @@ use crate::identity::Enrolled;
 const FIRST_WAIT_S: u64 = 60;
 /// The longest wait that is believed.
 const MAX_WAIT_S: u64 = 600;
-/// Seconds by which two clocks may differ before it is said.
-const SKEW_S: i64 = 60;
+/// Time between the sending of two polls: what happens meanwhile is told together.
+const PACE: Duration = Duration::from_secs(1);
 
 struct Poll {
     ground: Ground,
     enrolled: Enrolled,
     key: KeyPair,
     session: u64,
-    line: Option<Client>,
+    lines: Lines,
+    /// When the last poll was sent.
+    sent: Option<Instant>,
     reported: Reported,
     facts: Option<basalt_api::capacity::HostFacts>,
     wait_s: u64,
     failures: u32,
+    /// Sets in a row that were not taken.
+    refusals: u32,
     /// Which of the endpoint's URLs is asked; the next one's turn comes when it is in vain.
     turn: usize,
     /// The endpoint wants to see the set of the ledger.
@@ -71,17 +78,19 @@ struct Vain {
 pub(super) async fn for_ever(ground: Ground, enrolled: Enrolled) -> Result<()> {
     let key = ground.store.key()?;
     let session = ground.books.known().map_or(0, |ledger| ledger.session);
-    let (line, reported, facts) = (None, Reported::default(), None);
+    let (reported, facts) = (Reported::default(), None);
     let mut poll = Poll {
         ground,
         enrolled,
         key,
         session,
-        line,
+        lines: Lines::default(),
+        sent: None,
         reported,
         facts,
         wait_s: FIRST_WAIT_S,
         failures: 0,
+        refusals: 0,
         turn: 0,
         wants_set: false,
     };
@@ -122,6 +131,10 @@ impl Poll {
     }
 
     async fn once(&mut self) -> Result<(), Vain> {
+        if let Some(sent) = self.sent {
+            tokio::time::sleep_until(sent + PACE).await;
+        }
+        self.sent = Some(Instant::now());
         let news = self.reported.news(&self.ground.picture.borrow_and_update().statuses);
         let facts = self.ground.facts.borrow_and_update().clone();
         let sent = clock::uptime();
@@ -130,11 +143,9 @@ impl Poll {
         match self.ask(&request).await? {
             Ended::News => Ok(()),
             Ended::Answered(answer) => {
-                self.ground.heard.send_replace(Some(sent));
-                remember(&self.ground.heard_file, &self.ground.boot_id, sent);
                 self.reported.heard(news);
                 self.facts = Some(facts);
-                self.take(*answer, asked).await;
+                self.take(*answer, asked, sent).await;
                 Ok(())
             }
         }
@@ -163,73 +174,126 @@ impl Poll {
         }
     }
 
-    /// Sends a poll and waits for its answer, or until there is news: the next poll takes this
-    /// one's place.
+    /// Sends a poll and waits for its answer. One that carries nothing new is left once there is
+    /// news: the next poll takes its place. One that does is answered at once, and left by nobody:
+    /// the host would not know whether it arrived, and would never hear the endpoint while
+    /// something goes on changing.
     async fn ask(&mut self, request: &CheckinRequest) -> Result<Ended, Vain> {
         let body = serde_json::to_vec(request).unwrap_or_default();
-        let mut line = self.line()?;
         let limits = Limits {
             deadline: Duration::from_secs(self.wait_s + PATIENCE_S),
             bytes: MAX_ANSWER_BYTES,
         };
-        let poll = line.ask(Method::POST, CHECKIN_PATH, body.into(), limits);
-        let answer = tokio::select! {
-            // Not cancel-safe, and not meant to be: a line whose poll was dropped is not used again.
-            answer = poll => answer,
-            () = news(&mut self.ground, &self.reported) => return Ok(Ended::News),
+        let line = self.line().await?;
+        let mut poll = lines::Poll::send(line, body.into(), limits);
+        let ended = tokio::select! {
+            // Cancel-safe: the poll goes on by itself.
+            ended = poll.ended() => ended,
+            // Cancel-safe: a change that was not awaited is still one.
+            () = news(&mut self.ground, &self.reported), if !carries_news(request) => {
+                self.lines.leave(poll);
+                return Ok(Ended::News);
+            }
         };
-        match answer {
-            Ok(answer) => {
-                self.line = Some(line);
+        match ended {
+            Some((line, Ok(answer))) => {
+                self.lines.give_back(line);
                 read(&answer).map(|answer| Ended::Answered(Box::new(answer)))
             }
-            Err(error) => Err(Vain::away(explain(&error.into()))),
+            Some((_, Err(error))) => Err(Vain::away(explain(&error.into()))),
+            None => Err(Vain::away("the question was cut off".to_owned())),
         }
     }
 
-    fn line(&mut self) -> Result<Client, Vain> {
-        if let Some(line) = self.line.take() {
+    async fn line(&mut self) -> Result<Client, Vain> {
+        if let Some(line) = self.lines.take().await {
             return Ok(line);
         }
         client(&self.enrolled, &self.url(), &self.key)
             .map_err(|error| Vain::away(explain(&error.into())))
     }
 
-    async fn take(&mut self, answer: CheckinAnswer, asked: u64) {
+    /// Takes the answer to a poll that was sent at `sent`.
+    async fn take(&mut self, answer: CheckinAnswer, asked: u64, sent: Duration) {
         self.wait_s = answer.wait_s.min(MAX_WAIT_S);
-        let skew = answer.server_time - clock::unix_s();
-        if skew.abs() > SKEW_S {
-            tracing::warn!(skew_s = skew, "this host's clock and the endpoint's differ");
-        }
+        self.compare_clocks(answer.server_time);
         let mut standing = Standing::Connected;
-        self.wants_set = false;
+        let set = answer.set;
+        if let Some(set) = set {
+            let (lineage, generation, hash) = (answer.lineage, answer.generation, answer.set_hash);
+            let take =
+                move |ledger: &mut _| books::take_set(ledger, lineage, generation, &hash, set);
+            match self.ground.books.change(take).await {
+                Ok(is_new) => {
+                    if is_new {
+                        tracing::info!(generation, before = asked, "a new set");
+                    }
+                    self.refusals = 0;
+                    self.tell_refusal(None);
+                    self.hear(sent);
+                }
+                Err(error) => {
+                    let reason = reason(&error);
+                    let text = format!("generation {generation} is not taken: {reason}");
+                    tracing::error!("{text}");
+                    standing = Standing::Frozen(text);
+                    self.refusals = self.refusals.saturating_add(1);
+                    self.tell_refusal(Some((generation, reason)));
+                }
+            }
+        } else {
+            self.refusals = 0;
+            self.tell_refusal(None);
+            self.hear(sent);
+        }
+        let has_sent_set = std::mem::take(&mut self.wants_set);
         for action in answer.actions {
             match action {
                 Action::ReportAll => self.reported.forget(),
-                Action::ReportSet => self.wants_set = true,
+                Action::ReportSet => {
+                    self.wants_set = true;
+                    if !has_sent_set {
+                        // Somebody waits for it.
+                        self.sent = None;
+                    }
+                }
                 Action::RenewCertificate => self.renew().await,
                 Action::Frozen => standing = Standing::Frozen(FROZEN.to_owned()),
                 Action::SendLogs { ticket, uid, lines } => self.send_logs(ticket, uid, lines),
                 Action::Unknown => (),
             }
         }
-        if let Some(set) = answer.set {
-            let (lineage, generation, hash) = (answer.lineage, answer.generation, answer.set_hash);
-            let take =
-                move |ledger: &mut _| books::take_set(ledger, lineage, generation, &hash, set);
-            match self.ground.books.change(take).await {
-                Ok(true) => tracing::info!(generation, before = asked, "a new set"),
-                Ok(false) => (),
-                Err(error) => {
-                    let reason = format!("generation {generation} is not taken: {error}");
-                    tracing::error!("{reason}");
-                    standing = Standing::Frozen(reason);
-                    pause(3, None).await;
-                }
-            }
-        }
         self.ground.standing.send_replace(standing);
         self.ground.secrets.ask_with(&self.enrolled, &self.key);
+        if self.refusals > 0 {
+            // It would be offered again at once.
+            pause(self.refusals.saturating_add(2), None).await;
+        }
+    }
+
+    fn compare_clocks(&self, server_time: i64) {
+        let skew = server_time.saturating_sub(clock::unix_s());
+        self.ground.trouble.send_if_modified(|trouble| {
+            let told = told_skew(trouble.skew_s, skew);
+            let is_news = told != trouble.skew_s;
+            trouble.skew_s = told;
+            is_news
+        });
+    }
+
+    fn tell_refusal(&self, refused: Option<(u64, String)>) {
+        self.ground.trouble.send_if_modified(|trouble| {
+            let is_news = refused != trouble.refused;
+            trouble.refused = refused;
+            is_news
+        });
+    }
+
+    /// The endpoint was heard: what the ledger has is what it wants here. Not before its new set is
+    /// there: what was stopped in silence would start by the old one, and may run elsewhere by now.
+    fn hear(&self, sent: Duration) {
+        self.ground.heard.send_replace(Some(sent));
+        remember(&self.ground.heard_file, &self.ground.boot_id, sent);
     }
 
     fn send_logs(&self, ticket: Uuid, uid: WorkloadUid, lines: u32) {
@@ -258,7 +322,7 @@ impl Poll {
     async fn recover(&mut self, vain: Vain) {
         self.failures = self.failures.saturating_add(1);
         self.turn = self.turn.wrapping_add(1);
-        self.line = None;
+        self.lines = Lines::default();
         if let Standing::Away(reason) | Standing::Frozen(reason) = &vain.standing {
             tracing::warn!(failures = self.failures, "{reason}");
         }
@@ -276,7 +340,7 @@ impl Poll {
                 match self.ground.store.write(&renewed).context("a new certificate came") {
                     Ok(()) => {
                         tracing::info!("the certificate was renewed");
-                        (self.enrolled, self.line) = (renewed, None);
+                        (self.enrolled, self.lines) = (renewed, Lines::default());
                     }
                     Err(error) => tracing::error!("{error:#}"),
                 }
@@ -288,6 +352,12 @@ impl Poll {
 
 const FROZEN: &str = "this host is ahead of the endpoint's database, which may be an older backup: it \
                       goes on as it is (`basaltctl hosts resync` decides)";
+
+/// Whether the endpoint hears something new by it, and so answers at once.
+fn carries_news(request: &CheckinRequest) -> bool {
+    let changes = !(request.changes.is_empty() && request.gone.is_empty());
+    changes || request.is_full || request.facts.is_some()
+}
 
 /// Waits until the endpoint does not know something that it should.
 async fn news(ground: &mut Ground, reported: &Reported) {
@@ -306,6 +376,14 @@ async fn news(ground: &mut Ground, reported: &Reported) {
         if !reported.news(&ground.picture.borrow().statuses).is_empty() {
             return;
         }
+    }
+}
+
+/// Why a set is not in the ledger, in one line.
+fn reason(error: &BooksError) -> String {
+    match error {
+        BooksError::Refused(refused) => refused.to_string(),
+        BooksError::Unwritable(source) => format!("the ledger cannot be written: {source}"),
     }
 }
 
@@ -338,3 +416,6 @@ impl Vain {
         Self { standing: Standing::Away(reason), retry_after: None, wants_certificate: false }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,6 +53,7 @@ pub(super) fn instance(seen: Seen) -> Instance {
             SeenState::Broken { reason } => InstanceState::Broken { reason },
         },
         addresses: seen.addresses,
+        lacks: seen.lacks,
     }
 }
 

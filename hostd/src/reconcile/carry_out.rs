@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use basalt_api::id::WorkloadUid;
 use basalt_api::report::Trouble;
 use hostd_core::plan::Work;
+use hostd_core::policy::Policy;
 use hostd_core::step::Step;
 use hostd_core::track::Progress;
-use hostd_core::wanted::Wanted;
-use tokio::sync::mpsc;
+use hostd_core::wanted::{Aim, Contact, Wanted};
+use tokio::sync::{mpsc, watch};
 
+use crate::clock;
 use crate::runtime::{Make, Runtime, RuntimeError};
 use crate::secrets::Secrets;
 
@@ -23,6 +26,18 @@ pub(super) struct Task {
     /// None for what nobody wants any more: it is only stopped and removed.
     pub(super) wanted: Option<Wanted>,
     pub(super) report: mpsc::Sender<(WorkloadUid, Progress)>,
+    /// Becomes true when this is not wanted any more.
+    pub(super) give_up: watch::Receiver<bool>,
+    pub(super) policy: Policy,
+    pub(super) heard: watch::Receiver<Option<Duration>>,
+}
+
+/// Why a step was not done.
+enum Undone {
+    /// It failed.
+    Failed(Failed),
+    /// It is not wanted any more.
+    GivenUp,
 }
 
 impl Task {
@@ -30,13 +45,17 @@ impl Task {
         // Dropped last, whatever happens: a workload whose task is gone must not stay busy.
         let over = Over { uid: self.work.uid, report: self.report.clone() };
         for step in self.work.steps.clone() {
+            if self.is_given_up(step) {
+                break;
+            }
             self.tell(Progress::Began(step)).await;
             match self.carry_out(step).await {
                 Ok(()) => self.tell(Progress::Did(step)).await,
-                Err((reason, trouble)) => {
+                Err(Undone::Failed((reason, trouble))) => {
                     self.tell(Progress::Failed(step, reason, trouble)).await;
                     break;
                 }
+                Err(Undone::GivenUp) => break,
             }
         }
         drop(over);
@@ -46,29 +65,57 @@ impl Task {
         let _ = self.report.send((self.work.uid, progress)).await;
     }
 
-    async fn carry_out(&self, step: Step) -> Result<(), Failed> {
+    /// What begins here must be wanted at this moment: the step before may have taken long, and the
+    /// endpoint may let another host run it by now.
+    fn is_given_up(&self, step: Step) -> bool {
+        let contact = Contact::at(clock::uptime(), *self.heard.borrow());
+        let may_run = |wanted: &Wanted| wanted.aim(&self.policy, contact) == Aim::Run;
+        let must_not_run = !step.frees() && !self.wanted.as_ref().is_some_and(may_run);
+        *self.give_up.borrow() || must_not_run
+    }
+
+    async fn carry_out(&self, step: Step) -> Result<(), Undone> {
         let uid = self.work.uid;
         let done = match step {
-            Step::Prepare => self.runtime.prepare(&self.make_with_secrets().await?).await,
-            Step::Create => self.runtime.create(&self.make_with_secrets().await?).await,
-            Step::Start => self.start().await?,
+            Step::Prepare => return self.prepare().await,
+            Step::Create => {
+                let make = self.make_with_secrets().await.map_err(Undone::Failed)?;
+                self.runtime.create(&make).await
+            }
+            Step::Start => return self.start().await,
             Step::Resume => self.runtime.start(uid).await,
             Step::Stop(grace) => self.runtime.stop(uid, grace).await,
             Step::Remove(data) => self.runtime.remove(uid, data).await,
         };
-        done.map_err(failed)
+        done.map_err(|error| Undone::Failed(failed(error)))
+    }
+
+    /// What may take hours ends once it is given up: what is wanted instead must not wait for it.
+    async fn prepare(&self) -> Result<(), Undone> {
+        let mut give_up = self.give_up.clone();
+        let prepare = async {
+            let make = self.make_with_secrets().await?;
+            self.runtime.prepare(&make).await.map_err(failed)
+        };
+        tokio::select! {
+            // Not cancel-safe, and need not be: half an image is fetched on or thrown away.
+            done = prepare => done.map_err(Undone::Failed),
+            _ = give_up.wait_for(|is_given_up| *is_given_up) => Err(Undone::GivenUp),
+        }
     }
 
     /// Secrets as files lie on tmpfs, which a reboot empties; preparing puts them there again.
-    async fn start(&self) -> Result<Result<(), RuntimeError>, Failed> {
+    async fn start(&self) -> Result<(), Undone> {
         let has_secrets =
             self.wanted.as_ref().is_some_and(|wanted| !wanted.assigned.spec.secrets().is_empty());
-        if has_secrets
-            && let Err(error) = self.runtime.prepare(&self.make_with_secrets().await?).await
-        {
-            return Err(failed(error));
+        if has_secrets {
+            self.prepare().await?;
+            if self.is_given_up(Step::Start) {
+                return Err(Undone::GivenUp);
+            }
         }
-        Ok(self.runtime.start(self.work.uid).await)
+        let started = self.runtime.start(self.work.uid).await;
+        started.map_err(|error| Undone::Failed(failed(error)))
     }
 
     async fn make_with_secrets(&self) -> Result<Make, Failed> {

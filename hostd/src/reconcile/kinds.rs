@@ -1,5 +1,6 @@
 //! The runtimes, by kind.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -88,22 +89,30 @@ impl Runtimes {
     ///
     /// # Errors
     /// The mark cannot be written; then nothing must be made.
-    pub fn will_use(&self, kind: Kind) -> std::io::Result<()> {
+    pub async fn will_use(&self, kind: Kind) -> io::Result<()> {
         let mark = mark(&self.marks, kind);
         if mark.exists() {
-            Ok(())
-        } else {
-            basalt_durable::write(&mark, b"", basalt_durable::PRIVATE)
+            return Ok(());
         }
+        on_disk(move || basalt_durable::write(&mark, b"", basalt_durable::PRIVATE)).await
     }
 
     /// Notes that nothing of a kind is there any more.
     ///
     /// # Errors
     /// The mark cannot be removed.
-    pub fn is_done_with(&self, kind: Kind) -> std::io::Result<()> {
-        basalt_durable::remove(&mark(&self.marks, kind))
+    pub async fn is_done_with(&self, kind: Kind) -> io::Result<()> {
+        let mark = mark(&self.marks, kind);
+        if !mark.exists() {
+            return Ok(());
+        }
+        on_disk(move || basalt_durable::remove(&mark)).await
     }
+}
+
+/// A disk may take its time, and the loop's thread is everybody's.
+async fn on_disk(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
 fn mark(folder: &Path, kind: Kind) -> PathBuf {

@@ -5,14 +5,21 @@ use std::sync::Arc;
 use basalt_api::workload::Kind;
 use hostd_core::plan::Seen;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
-use super::Loop;
 use super::kinds::{Kinds, Runtimes};
+use super::{Loop, RELIST};
 use crate::runtime::Runtime;
 
 impl Loop {
     /// Looks anew at what may have changed. A runtime that is in no use is not asked.
     pub(super) async fn look(&mut self) {
+        if self.looked.elapsed() >= RELIST {
+            self.stale = Kinds::ALL;
+        }
+        if self.stale == Kinds::ALL {
+            self.looked = Instant::now();
+        }
         let used = *self.used.borrow();
         let wants = |kind| used.has(kind) && self.stale.has(kind);
         let runtimes = &self.ground.runtimes;

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use hostd_core::books::{Orphan, apply_local, delete_local};
 use hostd_core::instance::{Instance, InstanceState};
 use hostd_core::ledger::Place;
-use hostd_core::step::Data;
+use hostd_core::step::{Data, Step};
+use hostd_core::track::Purpose;
 use tokio::sync::Notify;
 
 use super::*;
@@ -34,6 +35,8 @@ struct State {
     without_image: BTreeSet<String>,
     /// Names whose image never arrives.
     stuck: BTreeSet<String>,
+    /// How long every image takes.
+    takes: Duration,
     /// The time that each had to end.
     graces: Vec<u64>,
     is_away: bool,
@@ -48,12 +51,17 @@ impl Memory {
 
     /// Something ends by itself.
     fn end(&self, name: &str, at: i64) {
+        self.end_unheard(name, at);
+        self.changed.notify_one();
+    }
+
+    /// The same, and the event is lost.
+    fn end_unheard(&self, name: &str, at: i64) {
         for instance in self.state().instances.values_mut() {
             if instance.name.as_str() == name {
                 instance.state = InstanceState::Ended { code: Some(1), at, note: None };
             }
         }
-        self.changed.notify_one();
     }
 }
 
@@ -77,6 +85,8 @@ impl Runtime for Memory {
         if self.state().stuck.contains(&name) {
             std::future::pending::<()>().await;
         }
+        let takes = self.state().takes;
+        tokio::time::sleep(takes).await;
         let is_missing = self.state().without_image.contains(&name);
         if is_missing { Err(failure(Failure::Workload, "no such image")) } else { Ok(()) }
     }
@@ -91,6 +101,7 @@ impl Runtime for Memory {
             hash: make.assigned.replacement_hash(),
             state: InstanceState::Made,
             addresses: Vec::new(),
+            lacks: None,
         };
         state.created += 1;
         state.instances.insert(instance.uid, instance);
@@ -136,8 +147,8 @@ struct Host {
     books: Arc<Books>,
     picture: watch::Receiver<Arc<Picture>>,
     task: tokio::task::JoinHandle<()>,
-    _heard: watch::Sender<Option<Duration>>,
-    _us: watch::Sender<Option<Enrolled>>,
+    heard: watch::Sender<Option<Duration>>,
+    us: watch::Sender<Option<Enrolled>>,
     _copy: watch::Sender<bool>,
     folder: Arc<tempfile::TempDir>,
 }
@@ -179,8 +190,8 @@ impl Host {
             books,
             picture,
             task,
-            _heard: heard_tell,
-            _us: us_tell,
+            heard: heard_tell,
+            us: us_tell,
             _copy: copy_tell,
             folder,
         }
@@ -198,14 +209,32 @@ impl Host {
     }
 
     async fn apply_with_grace(&self, name: &str, seconds: u32) {
-        let text = format!(
-            r#"{{"name":"{name}","kind":"container",
-                "container":{{"image":"a","stop_grace_s":{seconds}}}}}"#
-        );
+        self.apply_container(name, &format!(r#"{{"image":"a","stop_grace_s":{seconds}}}"#)).await;
+    }
+
+    async fn apply_image(&self, name: &str, image: &str) {
+        self.apply_container(name, &format!(r#"{{"image":"{image}"}}"#)).await;
+    }
+
+    async fn apply_container(&self, name: &str, container: &str) {
+        let text = format!(r#"{{"name":"{name}","kind":"container","container":{container}}}"#);
         let spec = serde_json::from_str(&text).unwrap();
         let uid = WorkloadUid(uuid::Uuid::new_v4());
         let apply = move |ledger: &mut Ledger| apply_local(ledger, spec, uid);
         self.books.change(apply).await.unwrap();
+    }
+
+    /// Its endpoint was heard so long ago and wants this workload, which may run for 60 s without.
+    async fn assign_quiet(&self, heard_before: Duration) {
+        let heard = clock::uptime().checked_sub(heard_before).unwrap();
+        self.heard.send_replace(Some(heard));
+        let enrolled = r#"{"host_id":"00000000-0000-0000-0000-000000000001","name":"a","urls":[],
+            "certificate":"","ca":"","machine_id":""}"#;
+        self.us.send_replace(Some(serde_json::from_str(enrolled).unwrap()));
+        let set = basalt_api::set::HostSet { workloads: vec![quiet()] };
+        let lineage = basalt_api::id::Lineage(uuid::Uuid::nil());
+        let take = move |ledger: &mut Ledger| books::take_set(ledger, lineage, 1, "h", set);
+        self.books.change(take).await.unwrap();
     }
 
     /// Waits until the workloads are so: `web=running job=failed`.
@@ -221,6 +250,74 @@ impl Host {
             panic!("expected {expected}, it is {}: {picture:?}", shown(&picture));
         }
     }
+}
+
+/// One that may run for 60 s while its endpoint is silent.
+fn quiet() -> basalt_api::set::Assigned {
+    let text = r#"{"uid":"00000000-0000-0000-0000-000000000007","spec":{"name":"quiet",
+        "kind":"container","disconnect":{"policy":"stop_after","after_s":60},
+        "container":{"image":"a"}}}"#;
+    serde_json::from_str(text).unwrap()
+}
+
+#[tokio::test]
+async fn what_has_a_period_is_stopped_when_it_is_over_and_not_a_minute_later() {
+    let mut host = Host::new();
+    host.assign_quiet(Duration::from_secs(57)).await;
+    host.becomes("quiet=running").await;
+    let begun = Instant::now();
+    host.becomes("quiet=stopped").await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn what_is_being_prepared_when_its_period_ends_is_given_up() {
+    let mut host = Host::new();
+    host.runtime.state().stuck.insert("quiet".to_owned());
+    host.assign_quiet(Duration::from_secs(58)).await;
+    host.becomes("quiet=preparing").await;
+    host.becomes("quiet=stopped").await;
+    assert_eq!(host.runtime.state().created, 0);
+}
+
+/// Without the loop's help: it may be busy looking at a runtime that does not answer.
+#[tokio::test]
+async fn nothing_is_made_after_a_preparation_that_outlived_the_period() {
+    let runtime = Arc::new(Memory::default());
+    runtime.state().takes = Duration::from_secs(2);
+    let host_id = HostId(uuid::Uuid::nil());
+    let wanted = Wanted::new(quiet(), hostd_core::instance::Owner::Host(host_id), false);
+    let heard = clock::uptime().checked_sub(Duration::from_secs(59)).unwrap();
+    let (_give_up_tell, give_up) = watch::channel(false);
+    let (_heard_tell, heard) = watch::channel(Some(heard));
+    let (report, mut reports) = mpsc::channel(16);
+    let task = carry_out::Task {
+        runtime: runtime.clone(),
+        secrets: Arc::new(NoSecrets),
+        private: std::path::PathBuf::new(),
+        work: Work {
+            uid: wanted.uid(),
+            name: wanted.name().clone(),
+            kind: Kind::Container,
+            steps: vec![Step::Prepare, Step::Create, Step::Start],
+            purpose: Purpose::Run(wanted.hash.clone()),
+        },
+        wanted: Some(wanted),
+        report,
+        give_up,
+        policy: Policy::default(),
+        heard,
+    };
+    task.run().await;
+    let mut told = Vec::new();
+    while let Some((_, progress)) = reports.recv().await {
+        told.push(progress);
+    }
+    assert_eq!(
+        told,
+        [Progress::Began(Step::Prepare), Progress::Did(Step::Prepare), Progress::Over]
+    );
+    assert_eq!(runtime.state().created, 0);
 }
 
 #[tokio::test]
@@ -293,6 +390,29 @@ async fn a_broken_and_a_stuck_workload_hold_up_no_other() {
 }
 
 #[tokio::test]
+async fn a_corrected_spec_a_hold_and_a_deletion_wait_for_no_image_that_never_comes() {
+    let mut host = Host::new();
+    host.runtime.state().stuck.insert("web".to_owned());
+    host.apply("web").await;
+    host.becomes("web=preparing").await;
+    host.books.change(|ledger| books::hold(ledger, "web", books::Hold::Keep)).await.unwrap();
+    host.becomes("web=stopped").await;
+    host.books.change(|ledger| books::hold(ledger, "web", books::Hold::LetGo)).await.unwrap();
+    host.becomes("web=preparing").await;
+    host.runtime.state().stuck.clear();
+    host.apply_image("web", "corrected").await;
+    host.becomes("web=running").await;
+    // The replacement's image never comes either; deleted, the old one goes at once.
+    host.runtime.state().stuck.insert("web".to_owned());
+    host.apply_image("web", "wrong").await;
+    let prepares = host.picture.wait_for(|picture| picture.under_way == ["web: prepare"]);
+    tokio::time::timeout(DEADLINE, prepares).await.unwrap().unwrap();
+    host.books.change(|ledger| delete_local(ledger, "web")).await.unwrap();
+    host.becomes("").await;
+    assert!(host.runtime.state().instances.is_empty());
+}
+
+#[tokio::test]
 async fn what_ends_by_itself_is_started_again_at_once() {
     let mut host = Host::new();
     host.apply("web").await;
@@ -301,6 +421,24 @@ async fn what_ends_by_itself_is_started_again_at_once() {
     let restarted = host.picture.wait_for(|picture| picture.statuses[0].restarts == 1);
     tokio::time::timeout(DEADLINE, restarted).await.unwrap().unwrap();
     host.becomes("web=running").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_event_told_is_seen_within_two_minutes_although_the_endpoint_is_heard() {
+    let mut host = Host::new();
+    host.apply("web").await;
+    host.becomes("web=running").await;
+    host.runtime.end_unheard("web", 77);
+    let heard = host.heard.clone();
+    let ticks = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(24)).await;
+            heard.send_replace(Some(clock::uptime()));
+        }
+    });
+    let restarted = host.picture.wait_for(|picture| picture.statuses[0].restarts == 1);
+    tokio::time::timeout(Duration::from_secs(120), restarted).await.unwrap().unwrap();
+    ticks.abort();
 }
 
 #[tokio::test]
@@ -332,12 +470,16 @@ async fn without_workloads_no_runtime_is_asked() {
     assert_eq!(host.runtime.state().looks, 0);
 }
 
-#[test]
-fn a_loop_that_is_woken_often_still_looks_at_everything() {
-    let s = Duration::from_secs;
-    let none = [None, None];
-    assert_eq!(pause(s(100), s(100), none), RELIST);
-    assert_eq!(pause(s(150), s(100), none), s(10));
-    assert_eq!(pause(s(170), s(100), none), Duration::ZERO);
-    assert_eq!(pause(s(100), s(100), [Some(s(130)), Some(s(110))]), s(10));
+#[tokio::test]
+async fn a_kind_that_was_not_used_costs_no_write() {
+    let memory = || Arc::new(Memory::default());
+    // A folder that is not there can be neither written to nor synced.
+    let runtimes = Runtimes {
+        containers: memory(),
+        machines: memory(),
+        private: "/nowhere".into(),
+        marks: "/nowhere/at/all".into(),
+    };
+    runtimes.is_done_with(Kind::Vm).await.unwrap();
+    assert!(runtimes.will_use(Kind::Vm).await.is_err());
 }

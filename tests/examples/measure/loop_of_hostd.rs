@@ -110,6 +110,7 @@ fn instances(books: &Books) -> Vec<Instance> {
         hash: assigned.replacement_hash(),
         state: InstanceState::Running { since: 1 },
         addresses: Vec::new(),
+        lacks: None,
     };
     ledger.local.iter().map(instance).collect()
 }

@@ -10,8 +10,7 @@ use basalt_api::id::WorkloadUid;
 use basalt_api::set::Assigned;
 use basalt_api::virt::{Accel, Settings};
 use basalt_api::workload::{
-    Cpus, Disconnect, DiskFormat, Firmware, Kind, Placement, Resources, Restart, Vm, VmDisk,
-    VmNetwork, WorkloadSpec,
+    Cpus, DiskFormat, Firmware, Kind, Resources, Vm, VmDisk, VmNetwork, WorkloadSpec,
 };
 pub(crate) use basalt_tests::image::hash as sha256;
 use hostd::machines::{Deadlines, Machines};
@@ -143,16 +142,9 @@ pub(crate) fn small(disk: VmDisk) -> Make {
         stop_grace_s: None,
     };
     let spec = WorkloadSpec {
-        name: "small".parse().unwrap(),
-        kind: Kind::Vm,
-        labels: BTreeMap::new(),
-        priority: 0,
-        restart: Restart::Always,
         resources: Resources { cpus: Some(Cpus::whole(1)), memory_mib: Some(64) },
-        placement: Placement::default(),
-        disconnect: Disconnect::default(),
-        container: None,
         vm: Some(vm),
+        ..WorkloadSpec::empty("small".parse().unwrap(), Kind::Vm)
     };
     let assigned = Assigned { uid, spec, secret_versions: BTreeMap::new() };
     let (secrets, private) = (BTreeMap::new(), PathBuf::from("/nonexistent"));

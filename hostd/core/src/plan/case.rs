@@ -11,7 +11,7 @@ use basalt_api::workload::{Kind, Restart, WorkloadSpec};
 use super::{Seen, Situation, source};
 use crate::instance::{Instance, InstanceState, Owner};
 use crate::step::{Data, Step};
-use crate::track::Track;
+use crate::track::{Purpose, Track};
 use crate::wanted::{Aim, Wanted, default_grace, is_ours};
 
 pub(super) struct Case<'a> {
@@ -25,7 +25,9 @@ pub(super) struct Case<'a> {
     pub(super) leaving: Option<&'a Leaving>,
     /// The spec that it had under another identity.
     pub(super) forgotten: Option<&'a WorkloadSpec>,
+    /// What is remembered of it, as far as it matters for its purpose.
     pub(super) track: Track,
+    pub(super) purpose: Purpose,
     /// Why nothing may be done to it; none when it may.
     pub(super) hands_off: Option<HandsOff<'a>>,
     pub(super) now: Duration,
@@ -66,6 +68,10 @@ impl<'a> Case<'a> {
         situation: &'a Situation<'a>,
     ) -> Self {
         let aim = wanted.aim(situation.policy, situation.contact);
+        let purpose = match aim {
+            Aim::Run => Purpose::Run(wanted.hash.clone()),
+            Aim::Held | Aim::Disconnected(_) | Aim::Refused(_) => Purpose::Rest,
+        };
         Self {
             uid: wanted.uid(),
             name: wanted.name(),
@@ -76,7 +82,8 @@ impl<'a> Case<'a> {
             instance,
             leaving: situation.leaving.get(&wanted.uid()),
             forgotten: None,
-            track: situation.tracks.of(wanted.uid()),
+            track: situation.tracks.of(wanted.uid()).towards(&purpose),
+            purpose,
             now: situation.now,
         }
     }
@@ -108,7 +115,8 @@ impl<'a> Case<'a> {
             instance: Some(instance),
             leaving,
             forgotten: forgotten.map(|one| &one.spec),
-            track: situation.tracks.of(uid),
+            track: situation.tracks.of(uid).towards(&Purpose::Leave),
+            purpose: Purpose::Leave,
             hands_off,
             now: situation.now,
         }
@@ -179,8 +187,8 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Whether a failure is too fresh to try again. Stopping what must not run waits as well: it
-    /// failed a moment ago.
+    /// Whether a failure is too fresh to try again. Stopping what must not run waits for nothing but
+    /// a stop that failed a moment ago.
     fn is_waiting(&self) -> bool {
         self.track.retry_at.is_some_and(|at| at > self.now)
     }
@@ -216,10 +224,16 @@ impl<'a> Case<'a> {
             InstanceState::Paused { .. } => Vec::new(),
             InstanceState::Made => vec![Step::Start],
             InstanceState::Broken { .. } => self.replace(wanted),
-            InstanceState::Ended { .. } => match self.after_end() {
-                AfterEnd::Starts => vec![Step::Start],
-                AfterEnd::Finished | AfterEnd::Waits => Vec::new(),
+            InstanceState::Ended { .. } => match (self.after_end(), &instance.lacks) {
+                (AfterEnd::Starts, None) => vec![Step::Start],
+                (AfterEnd::Starts, Some(_)) => self.replace(wanted),
+                (AfterEnd::Finished | AfterEnd::Waits, _) => Vec::new(),
             },
+            // Whether it has finished is not known, unless it never does.
+            InstanceState::Unknown { .. } if wanted.assigned.spec.restart == Restart::Always => {
+                self.replace(wanted)
+            }
+            InstanceState::Unknown { .. } => Vec::new(),
         }
     }
 

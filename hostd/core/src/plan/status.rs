@@ -16,7 +16,12 @@ pub(super) fn status(case: &Case<'_>, wait: Option<String>) -> WorkloadStatus {
     match case.instance.map(|instance| &instance.state) {
         Some(InstanceState::Running { since }) => started_at = Some(*since),
         Some(InstanceState::Ended { code, .. }) => exit_code = *code,
-        Some(InstanceState::Made | InstanceState::Paused { .. } | InstanceState::Broken { .. })
+        Some(
+            InstanceState::Made
+            | InstanceState::Paused { .. }
+            | InstanceState::Unknown { .. }
+            | InstanceState::Broken { .. },
+        )
         | None => (),
     }
     WorkloadStatus {
@@ -106,6 +111,9 @@ fn running(case: &Case<'_>, wait: Option<String>) -> Said {
     }
     match case.instance.map(|instance| &instance.state) {
         Some(InstanceState::Ended { code, note, .. }) => ended(case, *code, note.as_deref()),
+        Some(InstanceState::Unknown { reason }) => {
+            (WorkloadState::Unknown, Some(format!("it ended, and how cannot be told: {reason}")))
+        }
         _ => (WorkloadState::Pending, None),
     }
 }

@@ -2,6 +2,7 @@
 
 mod world;
 
+use basalt_api::report::Trouble;
 use basalt_api::workload::Kind;
 use proptest::prelude::*;
 
@@ -269,6 +270,14 @@ fn silence_stops_what_says_so_and_a_reboot_waits_for_the_endpoint() {
     assert_eq!(world.plan().to_string(), "");
     world.contact = Contact::Ago(Duration::from_secs(60));
     assert_eq!(world.plan().to_string(), "quiet-60: stop\n");
+    // A start or a replacement that failed holds up no stop.
+    world.contact = Contact::Ago(Duration::from_secs(59));
+    assert_eq!(world.plan().silent_at, Some(world.now + Duration::from_secs(1)));
+    world.wants_now("web quiet-60+");
+    fail(&mut world);
+    world.contact = Contact::Ago(Duration::from_secs(60));
+    assert_eq!(world.plan().to_string(), "quiet-60: stop\n");
+    assert_eq!(world.plan().silent_at, None);
     let mut world = World::of("web quiet-60", "");
     world.contact = Contact::Never;
     assert_eq!(world.plan().to_string(), "web: prepare, create, start\n");
@@ -290,9 +299,138 @@ fn what_ends_by_itself_follows_its_policy() {
     assert_eq!(after("onfailure", 3), ("onfailure: start".to_owned(), "backoff"));
 }
 
+#[test]
+fn to_start_what_runs_is_no_wish_for_a_second_run() {
+    let mut world = World::of("never", "never*");
+    let uid = world.instances[0].uid;
+    world.tracks.ask_again(uid);
+    world.run_until_quiet();
+    world.instances[0].state = InstanceState::Ended { code: Some(0), at: 7, note: None };
+    world.run_until_quiet();
+    assert_eq!(world.plan().statuses[0].state.as_str(), "finished");
+    // But once it has ended, it is.
+    world.tracks.ask_again(uid);
+    assert_eq!(world.plan().to_string(), "never: start\n");
+}
+
+#[test]
+fn what_has_finished_runs_no_second_time_because_a_part_of_it_is_gone() {
+    let check = |name: &str, code, expected: &str| {
+        let mut world = World::of(name, &format!("{name}."));
+        world.instances[0].state = InstanceState::Ended { code: Some(code), at: 5, note: None };
+        world.instances[0].lacks = Some("its user-data went with the last boot".to_owned());
+        assert_eq!(world.plan().to_string().trim_end(), expected);
+    };
+    check("never", 1, "");
+    check("onfailure", 0, "");
+    check("onfailure", 1, "onfailure: prepare, remove, create, start");
+    check("web", 0, "web: prepare, remove, create, start");
+}
+
+#[test]
+fn what_ended_nobody_knows_how_runs_again_only_where_it_always_does() {
+    let plan = |name: &str| {
+        let mut world = World::of(name, &format!("{name}."));
+        world.instances[0].state = InstanceState::Unknown { reason: "no layer".to_owned() };
+        world.plan()
+    };
+    assert_eq!(plan("web").to_string(), "web: prepare, remove, create, start\n");
+    let plan = plan("onfailure");
+    assert_eq!((plan.to_string().as_str(), plan.statuses[0].state.as_str()), ("", "unknown"));
+    let expected = "it ended, and how cannot be told: no layer";
+    assert_eq!(plan.statuses[0].reason.as_deref(), Some(expected));
+}
+
+#[test]
+fn a_spec_that_only_a_later_release_understands_is_refused_alone() {
+    let text = r#"{"workloads":[
+        {"uid":"00000000-0000-0000-0000-000000000001","spec":
+            {"name":"later","kind":"vm","vm":{"disk":{"url":"http://x/y","sha256":"0",
+                "format":"zfs"}}}},
+        {"uid":"00000000-0000-0000-0000-000000000002","spec":
+            {"name":"web","kind":"container","container":{"image":"a"}}}]}"#;
+    let set: basalt_api::set::HostSet = serde_json::from_str(text).unwrap();
+    let wanted = set.workloads.into_iter().map(|one| Wanted::new(one, Owner::Host(US), false));
+    let wanted: Vec<_> = wanted.collect();
+    let world = World::of("", "");
+    let plan = plan(&Situation {
+        wanted: Some(&wanted),
+        leaving: &world.leaving,
+        forgotten: &[],
+        observed: &Observed::nothing(),
+        tracks: &world.tracks,
+        us: Some(US),
+        policy: &Policy::default(),
+        contact: Contact::Ago(Duration::ZERO),
+        memory_mib: 1000,
+        now: world.now,
+    });
+    assert_eq!(plan.to_string(), "web: prepare, create, start\n");
+    assert_eq!(plan.statuses[0].state.as_str(), "refused");
+    let reason = plan.statuses[0].reason.as_deref().unwrap();
+    assert!(reason.contains("unknown variant `zfs`"), "{reason}");
+}
+
+/// One round whose first step fails.
+fn fail(world: &mut World) {
+    let work = world.plan().work.remove(0);
+    world.tracks.turn_to(work.uid, work.purpose);
+    let failed =
+        crate::track::Progress::Failed(work.steps[0], "it failed".to_owned(), Trouble::Passing);
+    world.tracks.progress(work.uid, failed, world.now);
+}
+
+#[test]
+fn a_hold_a_deletion_and_another_spec_wait_for_no_failure_of_before() {
+    let mut world = World::of("web+", "web*");
+    fail(&mut world);
+    assert_eq!(world.plan().to_string(), "", "the same is not tried again at once");
+    let after = |wanted: &str| {
+        let mut world = world.clone();
+        world.wants_now(wanted);
+        world.plan().to_string().trim_end().to_owned()
+    };
+    assert_eq!(after("web!"), "web: stop");
+    assert_eq!(after("web?"), "web: stop");
+    assert_eq!(after(""), "web: stop, remove with its data");
+    assert_eq!(after("web"), "");
+    world.instances[0].state = InstanceState::Ended { code: Some(1), at: 5, note: None };
+    world.wants_now("web");
+    assert_eq!(world.plan().to_string(), "web: start\n");
+    // And a stop that fails waits as anything else that does.
+    let mut world = World::of("web!", "web*");
+    fail(&mut world);
+    assert_eq!(world.plan().to_string(), "");
+}
+
+#[test]
+fn what_is_prepared_for_nothing_is_given_up() {
+    let mut world = World::of("web+", "web*");
+    let work = world.plan().work.remove(0);
+    world.tracks.turn_to(work.uid, work.purpose);
+    world.tracks.progress(work.uid, crate::track::Progress::Began(Step::Prepare), world.now);
+    assert_eq!(world.plan().given_up, []);
+    for other in ["web!", "web?", "web", ""] {
+        world.wants_now(other);
+        assert_eq!(world.plan().given_up, [work.uid], "{other}");
+    }
+    world.instances.clear();
+    assert_eq!(world.plan().given_up, [work.uid], "neither wanted nor there");
+}
+
+const NAMES: [&str; 8] =
+    ["web", "port-a", "port-b", "high-9", "vm-a", "never", "quiet-60", "onfailure"];
+
 fn a_world() -> impl Strategy<Value = World> {
-    let names = ["web", "port-a", "port-b", "high-9", "vm-a", "never", "quiet-60", "onfailure"];
-    a_world_of(names)
+    a_world_of(NAMES)
+}
+
+/// What somebody changes while a world works: what is wanted and held, how long the endpoint has
+/// been silent, whether anything can be made; and how many rounds pass until the next change.
+type Edit = (String, u64, bool, usize);
+
+fn an_edit() -> impl Strategy<Value = Edit> {
+    (some_of(NAMES, WANTED), 0_u64..120, any::<bool>(), 1_usize..15)
 }
 
 /// One that has not room for all, and in which all that is there has room.
@@ -305,26 +443,32 @@ fn a_narrow_world() -> impl Strategy<Value = World> {
     })
 }
 
-fn a_world_of(names: [&'static str; 8]) -> impl Strategy<Value = World> {
-    let wanted = ["", "+", "!", "?"];
-    let there = ["*", ".", "-", "x", "="];
-    let part = |names: &[&'static str], marks: &[&'static str]| {
-        let names = proptest::sample::subsequence(names.to_vec(), 0..=names.len());
-        let marks: Vec<&'static str> = marks.to_vec();
-        names.prop_flat_map(move |names| {
-            let marks =
-                proptest::collection::vec(proptest::sample::select(marks.clone()), names.len());
-            (Just(names), marks).prop_map(|(names, marks)| {
-                let words = names.iter().zip(marks).map(|(name, mark)| format!("{name}{mark}"));
-                words.collect::<Vec<_>>().join(" ")
-            })
+/// Some of the names, each with one of the marks.
+fn some_of(
+    names: [&'static str; 8],
+    marks: &'static [&'static str],
+) -> impl Strategy<Value = String> {
+    let names = proptest::sample::subsequence(names.to_vec(), 0..=names.len());
+    names.prop_flat_map(move |names| {
+        let marks = proptest::collection::vec(proptest::sample::select(marks), names.len());
+        (Just(names), marks).prop_map(|(names, marks)| {
+            let words = names.iter().zip(marks).map(|(name, mark)| format!("{name}{mark}"));
+            words.collect::<Vec<_>>().join(" ")
         })
-    };
-    (part(&names, &wanted), part(&names, &there), any::<u64>()).prop_map(|(wanted, there, seed)| {
-        let mut world = World::of(&wanted, &format!("{there} foreign~* foreign-b~."));
-        world.seed = seed;
-        world
     })
+}
+
+const WANTED: &[&str] = &["", "+", "!", "?"];
+const THERE: &[&str] = &["*", ".", "-", "x", "="];
+
+fn a_world_of(names: [&'static str; 8]) -> impl Strategy<Value = World> {
+    (some_of(names, WANTED), some_of(names, THERE), any::<u64>()).prop_map(
+        |(wanted, there, seed)| {
+            let mut world = World::of(&wanted, &format!("{there} foreign~* foreign-b~."));
+            world.seed = seed;
+            world
+        },
+    )
 }
 
 proptest! {
@@ -338,6 +482,33 @@ proptest! {
     #[test]
     fn a_plan_with_failing_steps_reaches_it_too(mut world in a_world(), failing in 1_u32..40) {
         world.failing_steps = failing;
+        world.run_until_quiet();
+        world.assert_reached();
+    }
+
+    #[test]
+    fn a_world_that_is_edited_while_it_works_reaches_the_last_edit(
+        mut world in a_world(),
+        edits in proptest::collection::vec(an_edit(), 1..6),
+    ) {
+        for (wanted, silent_s, nothing_starts, rounds) in edits {
+            world.wants_now(&wanted);
+            world.contact = Contact::Ago(Duration::from_secs(silent_s));
+            world.nothing_starts = nothing_starts;
+            for round in 0..rounds {
+                let before = world.clone();
+                let plan = world.round_of_slow_images();
+                // What was under way is given up in the first round; from then on nothing, and no
+                // failure of before, keeps what must not run from being stopped.
+                let wrong = before.goes_on_wrongly(&plan);
+                prop_assert_eq!(wrong, vec![], "round {}: {}", round, plan);
+                for uid in &plan.given_up {
+                    prop_assert!(world.tracks.of(*uid).busy.is_none(), "{uid} goes on");
+                }
+            }
+        }
+        world.nothing_starts = false;
+        world.finish_images();
         world.run_until_quiet();
         world.assert_reached();
     }

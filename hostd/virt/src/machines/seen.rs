@@ -42,7 +42,7 @@ impl Machines {
     fn seen(&self, domain: &Domain, mark: Mark, power: Power) -> Result<Seen, Refusal> {
         let uid = mark.uid;
         let before = self.store.record(uid);
-        let (mut state, after) = before.clone().see(power, self.now());
+        let (state, after) = before.clone().see(power, self.now());
         if after != before {
             // It is told all the same, and noted when there is room again.
             if let Err(error) = self.store.set_record(uid, &after) {
@@ -50,11 +50,10 @@ impl Machines {
             }
         }
         let runs = !matches!(power, Power::Off(_));
-        if !runs && let Some(reason) = self.lacks(domain, uid) {
-            state = SeenState::Broken { reason };
-        }
+        let lacks = if runs { None } else { self.lacks(domain, uid) };
+        let (state, lacks) = without(state, lacks);
         let addresses = if runs { raw::leased_addresses(domain) } else { Vec::new() };
-        Ok(Seen { state, addresses, ..bare(mark) })
+        Ok(Seen { state, addresses, lacks, ..bare(mark) })
     }
 
     /// What a machine that does not run cannot be started without.
@@ -84,9 +83,19 @@ impl Machines {
     }
 }
 
+/// How one is that lacks something. One that has ended stays so: it may have finished, and then
+/// needs nothing any more.
+fn without(state: SeenState, lacks: Option<String>) -> (SeenState, Option<String>) {
+    match (state, lacks) {
+        (state @ SeenState::Ended { .. }, lacks) => (state, lacks),
+        (_, Some(reason)) => (SeenState::Broken { reason }, None),
+        (state, None) => (state, None),
+    }
+}
+
 fn bare(mark: Mark) -> Seen {
     let Mark { uid, name, owner, hash } = mark;
-    Seen { uid, name, owner, hash, state: SeenState::Made, addresses: Vec::new() }
+    Seen { uid, name, owner, hash, state: SeenState::Made, addresses: Vec::new(), lacks: None }
 }
 
 /// One that cannot be looked at is no reason to take the others for gone: nothing is known then.
@@ -158,6 +167,15 @@ fn why_off(why: Option<DomainShutoffReason>) -> Why {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_ended_stays_so_although_a_part_of_it_is_gone() {
+        let ended = SeenState::Ended { code: Some(0), at: 7, note: None };
+        let gone = Some("its disk is gone".to_owned());
+        assert_eq!(without(ended.clone(), gone.clone()), (ended, gone.clone()));
+        let reason = "its disk is gone".to_owned();
+        assert_eq!(without(SeenState::Made, gone), (SeenState::Broken { reason }, None));
+    }
 
     #[test]
     fn what_libvirt_pauses_for_a_moment_goes_on_and_what_stands_still_says_why() {

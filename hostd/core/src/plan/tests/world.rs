@@ -11,7 +11,7 @@ use basalt_api::workload::{Kind, WorkloadSpec};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::super::{Observed, Plan, Seen, Situation, plan};
+use super::super::{Observed, Plan, Seen, Situation, Work, plan};
 use crate::instance::{Instance, InstanceState, Owner};
 use crate::leaving;
 use crate::policy::Policy;
@@ -38,6 +38,10 @@ pub(super) struct World {
     pub(super) containers_are_away: bool,
     /// Steps that fail before all others succeed; which ones, `seed` decides.
     pub(super) failing_steps: u32,
+    /// Whether whatever makes or starts something fails.
+    pub(super) nothing_starts: bool,
+    /// What is being prepared, and not over.
+    preparing: Vec<Work>,
     pub(super) seed: u64,
 }
 
@@ -56,11 +60,21 @@ impl World {
             ledger_is_lost: false,
             containers_are_away: false,
             failing_steps: 0,
+            nothing_starts: false,
+            preparing: Vec::new(),
             seed: 0,
         };
         world.instances = there.split_whitespace().map(|word| world.instance(word)).collect();
         world.remember();
         world
+    }
+
+    /// Another set is wanted from now on.
+    pub(super) fn wants_now(&mut self, wanted: &str) {
+        self.words = wanted.split_whitespace().map(str::to_owned).collect();
+        let kept = std::mem::take(&mut self.leaving);
+        self.remember();
+        self.leaving.extend(kept);
     }
 
     /// Keeps in the ledger what must be known of instances that no spec of today made.
@@ -170,6 +184,7 @@ impl World {
             hash: made_from.hash,
             state,
             addresses: Vec::new(),
+            lacks: None,
         }
     }
 
@@ -211,6 +226,7 @@ impl World {
             let plan = self.plan();
             show(self, &plan);
             for work in &plan.work {
+                self.tracks.turn_to(work.uid, work.purpose.clone());
                 self.carry_out(work.uid, &work.steps);
             }
             if plan.work.is_empty() {
@@ -221,12 +237,57 @@ impl World {
         panic!("it never comes to rest: {}", self.plan());
     }
 
+    /// One round in which images take their time: what is prepared goes on in a later round, or is
+    /// given up. Shows the plan.
+    pub(super) fn round_of_slow_images(&mut self) -> Plan {
+        let uids: Vec<_> = self.wanted().iter().map(Wanted::uid).collect();
+        self.tracks.observe(&self.instances.iter().collect::<Vec<_>>(), &uids, self.now);
+        let plan = self.plan();
+        for work in std::mem::take(&mut self.preparing) {
+            if plan.given_up.contains(&work.uid) {
+                self.tracks.progress(work.uid, Progress::Over, self.now);
+            } else if self.chance() {
+                self.carry_out(work.uid, &work.steps);
+            } else {
+                self.preparing.push(work);
+            }
+        }
+        for work in &plan.work {
+            self.tracks.turn_to(work.uid, work.purpose.clone());
+            if work.steps[0] == Step::Prepare {
+                self.tracks.progress(work.uid, Progress::Began(Step::Prepare), self.now);
+                self.preparing.push(work.clone());
+            } else {
+                self.carry_out(work.uid, &work.steps);
+            }
+        }
+        self.now += Duration::from_secs(1);
+        plan
+    }
+
+    /// What must not run, runs, and is neither busy nor stopped by this plan.
+    pub(super) fn goes_on_wrongly(&self, plan: &Plan) -> Vec<WorkloadUid> {
+        let wanted = self.wanted();
+        let ours = self.instances.iter().filter(|one| one.owner == Owner::Host(US));
+        let wrong = ours.filter(|one| {
+            let wanted = wanted.iter().find(|wanted| wanted.uid() == one.uid);
+            let aim = wanted.map(|wanted| wanted.aim(&Policy::default(), self.contact));
+            has_power(&one.state) && aim != Some(Aim::Run)
+        });
+        let is_stopped = |uid: WorkloadUid| {
+            let mut work = plan.work.iter();
+            work.any(|work| work.uid == uid && matches!(work.steps[0], Step::Stop(_)))
+        };
+        let is_busy = |uid| self.tracks.of(uid).busy.is_some();
+        wrong.map(|one| one.uid).filter(|uid| !is_stopped(*uid) && !is_busy(*uid)).collect()
+    }
+
     fn carry_out(&mut self, uid: WorkloadUid, steps: &[Step]) {
         for step in steps {
             self.tracks.progress(uid, Progress::Began(*step), self.now);
-            if self.fails() {
-                let reason = "it failed".to_owned();
-                let failed = Progress::Failed(*step, reason, Trouble::Passing);
+            let starts = matches!(step, Step::Create | Step::Start | Step::Resume);
+            if self.fails() || (starts && self.nothing_starts) {
+                let failed = Progress::Failed(*step, "it failed".to_owned(), Trouble::Passing);
                 self.tracks.progress(uid, failed, self.now);
                 break;
             }
@@ -237,10 +298,21 @@ impl World {
     }
 
     fn fails(&mut self) -> bool {
-        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let fails = self.failing_steps > 0 && self.seed >> 63 == 1;
+        let fails = self.chance() && self.failing_steps > 0;
         self.failing_steps -= u32::from(fails);
         fails
+    }
+
+    fn chance(&mut self) -> bool {
+        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        self.seed >> 63 == 1
+    }
+
+    /// All that is being prepared is over, one way or the other.
+    pub(super) fn finish_images(&mut self) {
+        while !self.preparing.is_empty() {
+            self.round_of_slow_images();
+        }
     }
 
     /// Does what a runtime does, and refuses what one would.

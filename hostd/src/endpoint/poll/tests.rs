@@ -1,0 +1,313 @@
+//! A host's polls against a server that answers what each test says, over real TLS.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use basalt_api::capacity::HostFacts;
+use basalt_api::id::Lineage;
+use basalt_api::set::HostSet;
+use http_body_util::{BodyExt, Full};
+use hyper::Response;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+use super::*;
+use crate::books::Books;
+use crate::config::Config;
+use crate::endpoint::{EndpointSecrets, Trouble};
+use crate::ledger::Store;
+use crate::paths::Paths;
+use crate::reconcile::Picture;
+use crate::{identity, runtimes};
+
+/// How long anything here may take.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A poll as it reached the server.
+struct Asked {
+    request: CheckinRequest,
+    /// The number of the connection.
+    line: u32,
+    answer: oneshot::Sender<(StatusCode, Vec<u8>)>,
+}
+
+impl Asked {
+    fn answer(self, change: impl FnOnce(&mut CheckinAnswer)) {
+        let mut answer = CheckinAnswer {
+            lineage: Lineage(Uuid::nil()),
+            generation: self.request.observed_generation,
+            set_hash: String::new(),
+            set: None,
+            wait_s: 60,
+            lease_s: 100,
+            server_time: clock::unix_s(),
+            actions: Vec::new(),
+        };
+        change(&mut answer);
+        self.answer.send((StatusCode::OK, serde_json::to_vec(&answer).unwrap())).unwrap();
+    }
+}
+
+/// A host that polls.
+struct Host {
+    polls: mpsc::Receiver<Asked>,
+    picture: watch::Sender<Arc<Picture>>,
+    heard: watch::Receiver<Option<Duration>>,
+    trouble: watch::Receiver<Trouble>,
+    books: Arc<Books>,
+    task: tokio::task::JoinHandle<Result<()>>,
+    _others: Vec<Box<dyn std::any::Any>>,
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Host {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::under(folder.path());
+        let mut store = Store::open(&paths.state()).unwrap();
+        store.begin("boot", 1).unwrap();
+        let books = Books::new(store);
+        let identity = identity::Store::of(&paths);
+        let (enrolled, polls) = serve(&identity.key().unwrap()).await;
+        let (picture, picture_seen) =
+            watch::channel(Arc::new(Picture { is_known: true, ..Picture::default() }));
+        let (facts, facts_seen) = watch::channel(HostFacts::default());
+        let (heard, heard_seen) = watch::channel(None);
+        let (trouble, trouble_seen) = watch::channel(Trouble::default());
+        let ground = Ground {
+            store: identity,
+            machine: identity::machine(&paths),
+            join: None,
+            name: "a".to_owned(),
+            boot_id: "boot".to_owned(),
+            books: Arc::clone(&books),
+            runtimes: runtimes::open(&paths, &Config::default()),
+            picture: picture_seen,
+            facts: facts_seen,
+            us: watch::channel(None).0,
+            heard,
+            heard_file: folder.path().join("heard"),
+            standing: watch::channel(Standing::Alone).0,
+            trouble,
+            copy: watch::channel(false).0,
+            secrets: Arc::new(EndpointSecrets::new(paths.secrets())),
+        };
+        let task = tokio::spawn(for_ever(ground, enrolled));
+        let others: Vec<Box<dyn std::any::Any>> = vec![Box::new(folder), Box::new(facts)];
+        Self {
+            polls,
+            picture,
+            heard: heard_seen,
+            trouble: trouble_seen,
+            books,
+            task,
+            _others: others,
+        }
+    }
+
+    async fn asked(&mut self) -> Asked {
+        tokio::time::timeout(DEADLINE, self.polls.recv()).await.unwrap().unwrap()
+    }
+
+    /// One assigned workload is in another state than before.
+    fn flips(&self, state: &str) {
+        let text = format!(
+            r#"{{"uid":"00000000-0000-0000-0000-000000000001","name":"a","kind":"container",
+                "source":"assigned","state":"{state}"}}"#
+        );
+        let statuses = vec![serde_json::from_str(&text).unwrap()];
+        let picture = Picture { statuses, is_known: true, ..Picture::default() };
+        self.picture.send_replace(Arc::new(picture));
+    }
+}
+
+/// A server, what a host needs to ask it, and the polls that reach it.
+async fn serve(host: &KeyPair) -> (Enrolled, mpsc::Receiver<Asked>) {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca_key = KeyPair::generate().unwrap();
+    let ca = params.self_signed(&ca_key).unwrap().pem();
+    let issuer = Issuer::new(params, ca_key);
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, &issuer).unwrap();
+    let params = CertificateParams::new(Vec::new()).unwrap();
+    let of_host = params.signed_by(host, &issuer).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(
+        tokio_rustls::rustls::crypto::ring::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()
+    .unwrap()
+    .with_no_client_auth()
+    .with_single_cert(
+        vec![certificate.der().clone()],
+        PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+    )
+    .unwrap();
+    let tls = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (tell, polls) = mpsc::channel(16);
+    tokio::spawn(async move {
+        let lines = AtomicU32::new(0);
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let (tls, tell) = (tls.clone(), tell.clone());
+            let line = lines.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(async move {
+                let stream = TokioIo::new(tls.accept(stream).await.unwrap());
+                let answer = service_fn(|request| answer(request, line, tell.clone()));
+                let _ = http1::Builder::new().serve_connection(stream, answer).await;
+            });
+        }
+    });
+    let enrolled = serde_json::json!({
+        "host_id": Uuid::nil(), "name": "a", "urls": [format!("https://localhost:{port}")],
+        "certificate": of_host.pem(), "ca": ca, "machine_id": "",
+    });
+    (serde_json::from_value(enrolled).unwrap(), polls)
+}
+
+async fn answer(
+    request: hyper::Request<Incoming>,
+    line: u32,
+    tell: mpsc::Sender<Asked>,
+) -> Result<Response<Full<Bytes>>, hyper::Error> {
+    let body = request.into_body().collect().await?.to_bytes();
+    let request = serde_json::from_slice(&body).unwrap();
+    let (answer, answered) = oneshot::channel();
+    let _ = tell.send(Asked { request, line, answer }).await;
+    let (status, body) = match answered.await {
+        Ok(answer) => answer,
+        Err(_) => std::future::pending().await,
+    };
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    Ok(response)
+}
+
+#[tokio::test]
+async fn a_poll_with_news_runs_to_its_answer_while_more_goes_on_changing() {
+    let mut host = Host::new().await;
+    let first = host.asked().await;
+    assert!(first.request.is_full);
+    // The endpoint takes its time, and every tenth of a second something is new.
+    let begun = Instant::now();
+    for number in 0..25 {
+        host.flips(if number % 2 == 0 { "failed" } else { "preparing" });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(host.polls.try_recv().is_err(), "the first was not answered yet");
+    }
+    first.answer(|_| ());
+    let mut polls = 0;
+    let next = loop {
+        let asked = host.asked().await;
+        polls += 1;
+        if begun.elapsed() > Duration::from_secs(6) {
+            break asked;
+        }
+        assert_eq!(asked.request.changes.len(), 1, "what was in flight is not told twice");
+        asked.answer(|_| ());
+        host.flips(if polls % 2 == 0 { "failed" } else { "preparing" });
+    };
+    // 3.5 s, one poll a second, and all over one connection.
+    assert!((3..=5).contains(&polls), "{polls}");
+    assert_eq!(next.line, 0);
+    assert!(host.heard.borrow().is_some());
+}
+
+#[tokio::test]
+async fn a_poll_without_news_makes_room_for_one_with_news_and_its_connection_serves_again() {
+    let mut host = Host::new().await;
+    host.asked().await.answer(|_| ());
+    let mut lines = Vec::new();
+    for state in ["preparing", "running", "failed", "running"] {
+        let idle = host.asked().await;
+        assert!(!carries_news(&idle.request));
+        host.flips(state);
+        let news = host.asked().await;
+        assert_eq!(news.request.changes[0].state.to_string(), state);
+        lines.push((idle.line, news.line));
+        let fault = FaultKind::Superseded.with("");
+        let body = serde_json::to_vec(&fault).unwrap();
+        idle.answer.send((StatusCode::CONFLICT, body)).unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        news.answer(|_| ());
+    }
+    let numbers = lines.iter().flat_map(|(idle, news)| [*idle, *news]);
+    assert_eq!(numbers.max(), Some(1), "two connections serve: {lines:?}");
+}
+
+#[tokio::test]
+async fn the_endpoint_is_heard_once_its_set_is_in_the_ledger_and_not_by_a_set_that_is_refused() {
+    let mut host = Host::new().await;
+    let set = HostSet::default();
+    let hash = set.hash();
+    let with_set = |hash: &str| {
+        let hash = hash.to_owned();
+        move |answer: &mut CheckinAnswer| {
+            (answer.generation, answer.set_hash) = (7, hash);
+            answer.set = Some(HostSet::default());
+        }
+    };
+    host.asked().await.answer(with_set(&hash));
+    let books = Arc::clone(&host.books);
+    let heard = host.heard.wait_for(Option::is_some);
+    let first = *tokio::time::timeout(DEADLINE, heard).await.unwrap().unwrap();
+    assert_eq!(books.known().unwrap().assigned.as_ref().unwrap().generation, 7);
+    host.asked().await.answer(with_set("another"));
+    let next = host.asked().await;
+    assert_eq!(*host.heard.borrow(), first, "what it wants here is not known");
+    let told = host.trouble.borrow().problems();
+    assert_eq!(
+        told[0].to_string(),
+        "endpoint: its generation 7 is not taken: generation 7 is known with another content"
+    );
+    next.answer(|_| ());
+    let fine = host.trouble.wait_for(|trouble| trouble.refused.is_none());
+    tokio::time::timeout(DEADLINE, fine).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn the_set_that_the_endpoint_asks_for_is_sent_at_once_and_not_again_and_again() {
+    let mut host = Host::new().await;
+    let mut times = Vec::new();
+    for _ in 0..3 {
+        let asked = host.asked().await;
+        times.push(Instant::now());
+        asked.answer(|answer| answer.actions = vec![Action::ReportSet]);
+    }
+    assert!(times[1] - times[0] < PACE, "somebody waits for it");
+    assert!(times[2] - times[1] > PACE / 2, "it was sent");
+}
+
+#[tokio::test]
+async fn a_clock_that_differs_from_the_endpoints_is_told() {
+    let mut host = Host::new().await;
+    host.asked().await.answer(|answer| answer.server_time += 4000);
+    let skewed = host.trouble.wait_for(|trouble| trouble.skew_s.is_some());
+    let skew = tokio::time::timeout(DEADLINE, skewed).await.unwrap().unwrap().skew_s.unwrap();
+    assert!((3990..=4010).contains(&skew), "{skew}");
+    let problem = host.trouble.borrow().problems().remove(0).to_string();
+    assert!(problem.ends_with(" s behind its endpoint's"), "{problem}");
+}
+
+/// `systemctl stop` and `start` are no boot: what was heard in it counts.
+#[test]
+fn when_the_endpoint_was_heard_outlives_a_stop_of_hostd() {
+    let unit = include_str!("../../../../images/base/usr/lib/systemd/system/hostd.service");
+    assert!(unit.lines().any(|line| line == "RuntimeDirectoryPreserve=yes"));
+}
