@@ -222,6 +222,7 @@ impl Loop {
         let heard = *self.ground.heard.borrow();
         plan::plan(&Situation {
             wanted,
+            knows_set: ledger.assigned.is_some(),
             leaving: &ledger.leaving,
             forgotten: &ledger.forgotten,
             observed: &self.observed,
