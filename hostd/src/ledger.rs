@@ -73,9 +73,17 @@ impl Store {
     }
 
     fn write(&mut self, ledger: Ledger) -> io::Result<()> {
+        let bytes = ledger.encode();
+        if bytes.len() > MAX_BYTES {
+            // The next start would take it for damage.
+            return Err(io::Error::other(format!(
+                "it would have {} bytes, and {MAX_BYTES} are read; delete or purge workloads",
+                bytes.len()
+            )));
+        }
         // First the copy, then the mark: a cut between them leaves a ledger, never a loss.
         let place = Place::of(ledger.sequence);
-        basalt_durable::write(&self.folder.join(place.file_name()), &ledger.encode(), PRIVATE)?;
+        basalt_durable::write(&self.folder.join(place.file_name()), &bytes, PRIVATE)?;
         let mark = self.folder.join(MARK);
         if !mark.try_exists()? {
             basalt_durable::write(&mark, b"", PRIVATE)?;
@@ -131,6 +139,18 @@ mod tests {
         assert_eq!(sequence(folder.path()), Some(3));
         begun(folder.path(), 1);
         assert_eq!(sequence(folder.path()), Some(4));
+    }
+
+    #[test]
+    fn what_could_not_be_read_again_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = begun(folder.path(), 1);
+        let mut large = store.ledger().unwrap().clone();
+        large.later.insert("large".to_owned(), "a".repeat(MAX_BYTES).into());
+        let error = store.replace(large).unwrap_err();
+        assert!(error.to_string().contains("bytes, and 16777216 are read"), "{error}");
+        assert_eq!(store.ledger().unwrap().sequence, 1);
+        assert_eq!(sequence(folder.path()), Some(1));
     }
 
     #[test]
