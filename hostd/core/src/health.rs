@@ -48,10 +48,10 @@ pub fn of_units(units: &Units, required: &[String]) -> Vec<Problem> {
 }
 
 /// What helps a host that lost its ledger. Nothing of it removes a workload.
-const LOST_HINT: &str = "restore the `ledger.*` in /var/lib/hostd from a backup and restart hostd; \
-                         where there is none, move them away: what this host ran of its own is \
-                         then orphaned (`hostctl adopt`), what the endpoint assigned waits for its \
-                         next answer";
+const LOST_HINT: &str = "the endpoint's next answer begins a new one; without an endpoint, restore \
+                         the `ledger.*` in /var/lib/hostd from a backup, or move them away, and \
+                         restart hostd: what this host ran of its own is then orphaned \
+                         (`hostctl adopt`)";
 
 /// Everything that the ledger says about the host's health.
 #[must_use]
@@ -62,6 +62,13 @@ pub fn of_ledger(found: &Found) -> Vec<Problem> {
             subject: "ledger".to_owned(),
             message: format!("it cannot be read ({reason}); nothing is started or stopped"),
             hint: Some(LOST_HINT.to_owned()),
+            fails_gate: true,
+        }],
+        Found::Later(reason) => vec![Problem {
+            code: Code::LedgerLost,
+            subject: "ledger".to_owned(),
+            message: format!("a later release wrote it ({reason}); nothing is started or stopped"),
+            hint: Some("boot that release again: it is kept for it".to_owned()),
             fails_gate: true,
         }],
         Found::Fresh | Found::Read(..) => Vec::new(),

@@ -126,7 +126,7 @@ async fn forget_the_set(ground: &Ground) -> Result<()> {
         books::begin_anew(ledger);
         Ok(())
     };
-    Ok(ground.books.change(forget).await?)
+    Ok(ground.books.change_or_begin_anew(forget).await?)
 }
 
 #[cfg(test)]

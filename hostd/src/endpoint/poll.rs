@@ -70,7 +70,7 @@ struct Vain {
 /// This host's own files cannot be used.
 pub(super) async fn for_ever(ground: Ground, enrolled: Enrolled) -> Result<()> {
     let key = ground.store.key()?;
-    let session = ground.books.known().map_or(0, |ledger| ledger.session);
+    let session = ground.books.session();
     let (line, reported, facts) = (None, Reported::default(), None);
     let mut poll = Poll {
         ground,
@@ -217,7 +217,7 @@ impl Poll {
             let (lineage, generation, hash) = (answer.lineage, answer.generation, answer.set_hash);
             let take =
                 move |ledger: &mut _| books::take_set(ledger, lineage, generation, &hash, set);
-            match self.ground.books.change(take).await {
+            match self.ground.books.change_or_begin_anew(take).await {
                 Ok(true) => tracing::info!(generation, before = asked, "a new set"),
                 Ok(false) => (),
                 Err(error) => {
