@@ -21,8 +21,9 @@ mod spec;
 #[cfg(test)]
 mod samples;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -37,7 +38,7 @@ use crate::runtime::{Data, Failure, LogsWanted, Make, Runtime, RuntimeError};
 use cache::Cache;
 use client::Client;
 use events::Events;
-use seen::{Details, Inspected, Listed, Ours};
+use seen::{Details, Inspected, Listed, Ours, Whose};
 
 /// How long an engine may take for a list or one container. podman lists 200 in 0.1 s; it is a
 /// disk with much to do that takes long.
@@ -73,6 +74,8 @@ pub struct Containers {
     client: Arc<Client>,
     cache: Arc<Cache>,
     events: Events,
+    /// Containers that have our labels and are not ours, told of once each.
+    strangers: Mutex<BTreeSet<String>>,
 }
 
 impl Settings {
@@ -89,23 +92,45 @@ impl Containers {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let client = Arc::new(Client::new(settings.socket.clone(), settings.patience));
-        Self { settings, client, cache: Arc::default(), events: Events::new() }
+        let (cache, strangers) = (Arc::default(), Mutex::default());
+        Self { settings, client, cache, events: Events::new(), strangers }
     }
 
-    /// Everything of ours that the engine lists at `path`.
-    async fn list(&self, path: &str) -> Result<Vec<Ours>, RuntimeError> {
-        let listed: Vec<Listed> = self
-            .client
-            .get(path)
-            .await
-            .map_err(|error| error.of_engine(self.client.cannot("list its containers")))?;
-        Ok(listed.into_iter().filter_map(Listed::ours).collect())
+    /// Everything that the engine lists at `path`.
+    async fn list(&self, path: &str) -> Result<Vec<Listed>, RuntimeError> {
+        let listed = self.client.get(path).await;
+        listed.map_err(|error| error.of_engine(self.client.cannot("list its containers")))
+    }
+
+    /// All that is ours.
+    async fn all(&self) -> Result<Vec<Ours>, RuntimeError> {
+        let (mut ours, mut strangers) = (Vec::new(), BTreeSet::new());
+        let mut known = BTreeSet::new();
+        for listed in self.list(LIST).await? {
+            match listed.whose() {
+                Whose::Ours(one) => ours.push(one),
+                Whose::Stranger { id, text } => {
+                    strangers.insert((id, text));
+                }
+                Whose::Nobodys => (),
+            }
+        }
+        let mut told = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, text) in strangers {
+            if !told.contains(&id) {
+                tracing::warn!(container = id, "{text} and another name: it is not touched");
+            }
+            known.insert(id);
+        }
+        *told = known;
+        Ok(ours)
     }
 
     /// The containers of one workload: one, but for a cut between two steps.
     async fn of(&self, uid: WorkloadUid) -> Result<Vec<Ours>, RuntimeError> {
         let filter = format!("%7B%22label%22%3A%5B%22{}%3D{uid}%22%5D%7D", labels::UID);
-        self.list(&format!("/containers/json?all=true&filters={filter}")).await
+        let listed = self.list(&format!("/containers/json?all=true&filters={filter}")).await?;
+        Ok(listed.into_iter().filter_map(Listed::ours).collect())
     }
 
     /// The container of one workload.
@@ -155,7 +180,7 @@ impl Containers {
 #[async_trait]
 impl Runtime for Containers {
     async fn observe(&self) -> Result<Vec<Instance>, RuntimeError> {
-        let listed = self.list(LIST).await?;
+        let listed = self.all().await?;
         self.cache.retain(|id| listed.iter().any(|ours| ours.id == id));
         let asked = futures_util::stream::iter(listed).map(|ours| self.instance(ours));
         let instances: Vec<Option<Instance>> = asked.buffered(AT_ONCE).try_collect().await?;

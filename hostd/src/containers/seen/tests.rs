@@ -99,3 +99,15 @@ fn what_has_no_labels_of_ours_is_not_there() {
         assert!(listed.ours().is_none());
     }
 }
+
+#[test]
+fn what_has_our_labels_and_another_name_is_not_ours() {
+    for names in [json!(["/boring_wright"]), json!(["/web-0f8fad5b/db"]), json!([]), Value::Null] {
+        let listed: Listed = serde_json::from_value(json!({
+            "Id": "a", "Names": names, "State": "running", "Labels": labels_of_sample(),
+        }))
+        .unwrap();
+        assert!(matches!(listed.clone().whose(), Whose::Stranger { .. }), "{names}");
+        assert!(listed.ours().is_none());
+    }
+}
