@@ -31,6 +31,7 @@ use tokio::time::Instant;
 use crate::books::{Books, Known};
 use crate::clock;
 use crate::events::Events;
+use crate::host_paths::HostPaths;
 use crate::identity::Enrolled;
 use crate::metrics::Metrics;
 use crate::secrets::Secrets;
@@ -89,6 +90,7 @@ pub struct Ground {
 struct Loop {
     ground: Ground,
     known: watch::Receiver<Known>,
+    host_paths: HostPaths,
     tracks: Tracks,
     /// Since when nothing has been seen of what the ledger keeps until it is gone.
     unseen: BTreeMap<WorkloadUid, Instant>,
@@ -115,12 +117,14 @@ pub async fn run(ground: Ground) {
 impl Loop {
     fn begin(ground: Ground) -> Self {
         let known = ground.books.watch();
+        let host_paths = HostPaths::new(&ground.policy.host_paths);
         let (used, uses) = watch::channel(Kinds::NONE);
         let changed = look::watch_runtimes(&ground.runtimes, &uses);
         let (report, progress) = mpsc::channel(64);
         Self {
             ground,
             known,
+            host_paths,
             tracks: Tracks::default(),
             unseen: BTreeMap::new(),
             observed: Observed::nothing(),
@@ -248,6 +252,7 @@ impl Loop {
         let task = carry_out::Task {
             runtime,
             secrets: Arc::clone(&self.ground.secrets),
+            host_paths: self.host_paths.clone(),
             private: self.ground.runtimes.private(work.uid),
             work: work.clone(),
             wanted,

@@ -32,6 +32,7 @@ fn machines(paths: &Paths, config: &Config) -> Settings {
     let config::Machines { uri, accel, max_image_gib } = &config.machines;
     Settings {
         uri: uri.clone(),
+        host_paths: config.policy.host_paths.clone(),
         max_image_bytes: u64::from(*max_image_gib) << 30,
         ..machines::settings(paths, *accel, config.policy.url_allow.clone())
     }

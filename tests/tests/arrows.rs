@@ -12,6 +12,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 /// Each package of ours and the packages of ours that it may use.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("basalt-api", &[]),
+    ("basalt-beneath", &[]),
     ("basalt-cmd", &[]),
     ("basalt-durable", &[]),
     ("basalt-explain", &[]),
@@ -26,6 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "hostd",
         &[
             "basalt-api",
+            "basalt-beneath",
             "basalt-cmd",
             "basalt-document",
             "basalt-durable",
@@ -38,7 +40,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("basalt-https", &[]),
-    ("hostd-virt", &["basalt-api", "basalt-cmd", "basalt-durable"]),
+    ("hostd-virt", &["basalt-api", "basalt-beneath", "basalt-cmd", "basalt-durable"]),
     ("basalt-workload-file", &["basalt-api", "basalt-document"]),
     ("basalt-endpoint-core", &["basalt-api"]),
     (

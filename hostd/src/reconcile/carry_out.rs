@@ -11,12 +11,14 @@ use hostd_core::track::Progress;
 use hostd_core::wanted::Wanted;
 use tokio::sync::mpsc;
 
+use crate::host_paths::HostPaths;
 use crate::runtime::{Make, Runtime};
 use crate::secrets::Secrets;
 
 pub(super) struct Task {
     pub(super) runtime: Arc<dyn Runtime>,
     pub(super) secrets: Arc<dyn Secrets>,
+    pub(super) host_paths: HostPaths,
     pub(super) private: PathBuf,
     pub(super) work: Work,
     /// None for what nobody wants any more: it is only stopped and removed.
@@ -49,7 +51,10 @@ impl Task {
         let uid = self.work.uid;
         let done = match step {
             Step::Prepare => self.runtime.prepare(&self.make_with_secrets().await?).await,
-            Step::Create => self.runtime.create(&self.make_with_secrets().await?).await,
+            Step::Create => {
+                self.check_host_paths().await?;
+                self.runtime.create(&self.make_with_secrets().await?).await
+            }
             Step::Start => self.start().await?,
             Step::Resume => self.runtime.start(uid).await,
             Step::Stop(grace) => self.runtime.stop(uid, grace).await,
@@ -60,6 +65,7 @@ impl Task {
 
     /// Secrets as files lie on tmpfs, which a reboot empties; preparing puts them there again.
     async fn start(&self) -> Result<Result<(), crate::runtime::RuntimeError>, String> {
+        self.check_host_paths().await?;
         let has_secrets =
             self.wanted.as_ref().is_some_and(|wanted| !wanted.assigned.spec.secrets().is_empty());
         if has_secrets
@@ -68,6 +74,14 @@ impl Task {
             return Err(error.message);
         }
         Ok(self.runtime.start(self.work.uid).await)
+    }
+
+    /// An engine follows links at every start anew.
+    async fn check_host_paths(&self) -> Result<(), String> {
+        match &self.wanted {
+            Some(wanted) => self.host_paths.check(&wanted.assigned.spec).await,
+            None => Ok(()),
+        }
     }
 
     async fn make_with_secrets(&self) -> Result<Make, String> {
