@@ -21,8 +21,8 @@ pub enum BeneathError {
     NotAllowed(String),
     /// There is a symbolic link on the way.
     #[error(
-        "`{path}` leads through a symbolic link below `{allowed}`, which is not followed\nhint: \
-         name what it leads to, and allow that (hostd.toml: [policy] host_paths)"
+        "`{path}` leads through a symbolic link below `{allowed}`, which is not followed: name and \
+         allow what it leads to"
     )]
     Link {
         /// The path.
