@@ -5,6 +5,7 @@
 
 mod enrol;
 mod logs;
+mod once;
 mod poll;
 mod renew;
 mod values;

@@ -21,6 +21,7 @@ use hyper::{Method, StatusCode};
 use rcgen::KeyPair;
 use uuid::Uuid;
 
+use super::once::Once;
 use super::{Ground, Standing, client, logs, pause, renew};
 use crate::clock;
 use crate::identity::Enrolled;
@@ -45,7 +46,7 @@ struct Poll {
     /// Which of the endpoint's URLs is asked; the next one's turn comes when it is in vain.
     turn: usize,
     /// The endpoint wants to see the set of the ledger.
-    wants_set: bool,
+    wants_set: Once,
 }
 
 /// How a poll ended.
@@ -83,7 +84,7 @@ pub(super) async fn for_ever(ground: Ground, enrolled: Enrolled) -> Result<()> {
         wait_s: FIRST_WAIT_S,
         failures: 0,
         turn: 0,
-        wants_set: false,
+        wants_set: Once::default(),
     };
     poll.wait_for_picture().await;
     loop {
@@ -140,10 +141,11 @@ impl Poll {
         }
     }
 
-    fn request(&self, news: &News, facts: &basalt_api::capacity::HostFacts) -> CheckinRequest {
+    fn request(&mut self, news: &News, facts: &basalt_api::capacity::HostFacts) -> CheckinRequest {
         let ledger = self.ground.books.known();
         let assigned = ledger.as_ref().and_then(|ledger| ledger.assigned.as_ref());
         let is_new = self.facts.as_ref() != Some(facts);
+        let has_set = self.wants_set.take();
         CheckinRequest {
             protocol: PROTOCOL,
             features: [feature::CONTAINER, feature::VM, feature::SECRETS, feature::LOGS]
@@ -159,7 +161,7 @@ impl Poll {
             gone: news.gone.clone(),
             is_full: news.is_full,
             facts: is_new.then(|| facts.clone()),
-            set: assigned.filter(|_| self.wants_set).map(|generation| generation.set.clone()),
+            set: assigned.filter(|_| has_set).map(|generation| generation.set.clone()),
         }
     }
 
@@ -202,11 +204,10 @@ impl Poll {
             tracing::warn!(skew_s = skew, "this host's clock and the endpoint's differ");
         }
         let mut standing = Standing::Connected;
-        self.wants_set = false;
         for action in answer.actions {
             match action {
                 Action::ReportAll => self.reported.forget(),
-                Action::ReportSet => self.wants_set = true,
+                Action::ReportSet => self.wants_set.ask(),
                 Action::RenewCertificate => self.renew().await,
                 Action::Frozen => standing = Standing::Frozen(FROZEN.to_owned()),
                 Action::SendLogs { ticket, uid, lines } => self.send_logs(ticket, uid, lines),
