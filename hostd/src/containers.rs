@@ -14,6 +14,7 @@ mod logs;
 mod make;
 mod oom;
 mod pull;
+mod reach;
 mod secrets;
 mod seen;
 mod spec;
@@ -47,6 +48,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const AT_ONCE: usize = 8;
 /// Time without progress after which a fetch has failed.
 const STALL: Duration = Duration::from_secs(60);
+/// Time after which a fetch has failed however it moves: 100 GB at 40 Mbit/s.
+const TOTAL: Duration = Duration::from_secs(6 * 3600);
 
 /// Every container of ours, `{"label":["io.basalt.uid"]}` as a query says it.
 const LIST: &str =
@@ -59,8 +62,13 @@ pub struct Settings {
     pub socket: PathBuf,
     /// What is known of registries.
     pub registries: Registries,
+    /// Registries, as `NAME`, `NAME:PORT` or an address, that images may come from wherever they
+    /// are, besides those in `registries`.
+    pub url_allow: Vec<String>,
     /// Time without progress after which a fetch of an image has failed.
     pub stall: Duration,
+    /// Time after which a fetch has failed however it moves.
+    pub total: Duration,
     /// How long the engine may take for an answer about what is there.
     pub patience: Duration,
     /// The kernel's log.
@@ -83,7 +91,15 @@ impl Settings {
     #[must_use]
     pub fn new(socket: impl Into<PathBuf>, registries: Registries) -> Self {
         let kernel_log = "/dev/kmsg".into();
-        Self { socket: socket.into(), registries, stall: STALL, patience: PATIENCE, kernel_log }
+        Self {
+            socket: socket.into(),
+            registries,
+            url_allow: Vec::new(),
+            stall: STALL,
+            total: TOTAL,
+            patience: PATIENCE,
+            kernel_log,
+        }
     }
 }
 

@@ -19,7 +19,10 @@ pub fn open(paths: &Paths, config: &Config) -> Runtimes {
         // Pulls from that registry fail and say so; the others work.
         tracing::error!("{error}");
     }
-    let settings = containers::Settings::new(&config.containers_socket, config.registries.clone());
+    let settings = containers::Settings {
+        url_allow: config.policy.url_allow.clone(),
+        ..containers::Settings::new(&config.containers_socket, config.registries.clone())
+    };
     Runtimes {
         containers: Arc::new(Containers::new(settings)),
         machines: Arc::new(Machines::new(program(), machines(paths, config), Deadlines::default())),

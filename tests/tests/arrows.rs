@@ -40,7 +40,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("basalt-https", &[]),
-    ("hostd-virt", &["basalt-api", "basalt-beneath", "basalt-cmd", "basalt-durable"]),
+    ("hostd-virt", &["basalt-api", "basalt-beneath", "basalt-cmd", "basalt-durable", "hostd-core"]),
     ("basalt-workload-file", &["basalt-api", "basalt-document"]),
     ("basalt-endpoint-core", &["basalt-api"]),
     (

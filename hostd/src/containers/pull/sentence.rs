@@ -97,6 +97,12 @@ pub(super) fn stalled(image: &Reference, stall: Duration) -> String {
     format!("`{registry}` stalls: no progress for {} s with `{image}`", stall.as_secs_f32().ceil())
 }
 
+/// It moved, and did not end in time.
+pub(super) fn too_long(image: &Reference, total: Duration) -> String {
+    let (registry, image) = (&image.registry, image.full());
+    format!("`{registry}` is too slow: `{image}` is not here after {} s", total.as_secs())
+}
+
 impl Cause {
     fn sentence(self, image: &Reference) -> String {
         let (registry, full) = (&image.registry, image.full());
