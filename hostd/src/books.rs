@@ -1,10 +1,12 @@
 //! The ledger while `hostd` runs: one writer at a time, on the disk before anybody acts on it.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use basalt_api::ledger::Ledger;
+use basalt_api::problem::Problem;
 use hostd_core::books::Refused;
+use hostd_core::health;
 use tokio::sync::watch;
 
 use crate::ledger::Store;
@@ -14,6 +16,7 @@ use crate::ledger::Store;
 pub struct Books {
     store: Mutex<Store>,
     published: watch::Sender<Known>,
+    session: u64,
 }
 
 /// What the ledger says; none where it is lost.
@@ -35,7 +38,27 @@ impl Books {
     #[must_use]
     pub fn new(store: Store) -> Arc<Self> {
         let (published, _) = watch::channel(store.ledger().cloned().map(Arc::new));
-        Arc::new(Self { store: Mutex::new(store), published })
+        let session = store.session();
+        Arc::new(Self { store: Mutex::new(store), published, session })
+    }
+
+    /// The number of this start of `hostd`, above that of every earlier one.
+    #[must_use]
+    pub fn session(&self) -> u64 {
+        self.session
+    }
+
+    /// What is wrong with the ledger. Tries first whether what could not be written can be now.
+    /// Blocks.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut store = self.lock();
+        if store.unwritten().is_some() && store.retry().is_ok() {
+            tracing::info!("the ledger can be written again");
+            self.publish(&store);
+        }
+        let unwritten = store.unwritten().map(health::ledger_unwritable);
+        health::of_ledger(&store.found).into_iter().chain(unwritten).collect()
     }
 
     /// What the ledger says, now and whenever it changes.
@@ -59,30 +82,62 @@ impl Books {
         self: &Arc<Self>,
         change: impl FnOnce(&mut Ledger) -> Result<T, Refused> + Send + 'static,
     ) -> Result<T, BooksError> {
+        self.write(change, Store::replace).await
+    }
+
+    /// The same, and where the ledger is lost, this begins a new one: for the endpoint's whole set,
+    /// and for a host that becomes another one.
+    ///
+    /// # Errors
+    /// As [`Self::change`]; also, a later release wrote the ledger.
+    pub async fn change_or_begin_anew<T: Send + 'static>(
+        self: &Arc<Self>,
+        change: impl FnOnce(&mut Ledger) -> Result<T, Refused> + Send + 'static,
+    ) -> Result<T, BooksError> {
+        self.write(change, Store::begin_anew).await
+    }
+
+    async fn write<T: Send + 'static>(
+        self: &Arc<Self>,
+        change: impl FnOnce(&mut Ledger) -> Result<T, Refused> + Send + 'static,
+        write: fn(&mut Store, Ledger) -> io::Result<()>,
+    ) -> Result<T, BooksError> {
         let books = Arc::clone(self);
-        let work = tokio::task::spawn_blocking(move || books.change_now(change));
+        let work = tokio::task::spawn_blocking(move || books.write_now(change, write));
         work.await.map_err(|error| BooksError::Unwritable(io::Error::other(error)))?
     }
 
-    fn change_now<T>(
+    fn write_now<T>(
         &self,
         change: impl FnOnce(&mut Ledger) -> Result<T, Refused>,
+        write: fn(&mut Store, Ledger) -> io::Result<()>,
     ) -> Result<T, BooksError> {
-        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = store.ledger().cloned().unwrap_or_default();
-        let mut next = before.clone();
+        let mut store = self.lock();
+        let before = store.ledger().cloned();
+        let mut next = before.clone().unwrap_or_default();
         let result = change(&mut next)?;
-        if next != before {
-            store.replace(next).map_err(BooksError::Unwritable)?;
-            self.published.send_replace(store.ledger().cloned().map(Arc::new));
+        if Some(&next) != before.as_ref() {
+            write(&mut store, next).map_err(BooksError::Unwritable)?;
+            self.publish(&store);
         }
         Ok(result)
+    }
+
+    fn publish(&self, store: &Store) {
+        self.published.send_replace(store.ledger().cloned().map(Arc::new));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use hostd_core::books::{Hold, apply_local, hold};
+    use basalt_api::id::Lineage;
+    use basalt_api::problem::Code;
+    use basalt_api::set::HostSet;
+    use hostd_core::books::{Hold, apply_local, hold, take_set};
 
     use super::*;
 
@@ -124,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lost_ledger_takes_nothing() {
+    async fn a_lost_ledger_takes_nothing_but_the_endpoints_set() {
         let folder = tempfile::tempdir().unwrap();
         drop(books(folder.path()));
         for name in ["ledger.a", "ledger.b"] {
@@ -133,5 +188,28 @@ mod tests {
         let books = Books::new(Store::open(folder.path()).unwrap());
         assert_eq!(books.known(), None);
         assert!(matches!(books.change(add).await, Err(BooksError::Unwritable(_))));
+        assert_eq!(books.problems()[0].code, Code::LedgerLost);
+        // Not so the endpoint's set, which is whole.
+        let lineage = Lineage(uuid::Uuid::nil());
+        let set = move |ledger: &mut Ledger| take_set(ledger, lineage, 4, "h", HostSet::default());
+        books.change_or_begin_anew(set).await.unwrap();
+        assert_eq!(books.known().unwrap().assigned.as_ref().unwrap().generation, 4);
+        assert_eq!(books.problems(), []);
+        books.change(add).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_written_is_told_until_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let blocked = folder.path().join("session");
+        std::fs::create_dir(&blocked).unwrap();
+        let mut store = Store::open(folder.path()).unwrap();
+        store.begin("boot", 1).unwrap_err();
+        let books = Books::new(store);
+        assert_eq!(books.problems()[0].code, Code::LedgerUnwritable);
+        assert_eq!(books.known(), None);
+        std::fs::remove_dir(&blocked).unwrap();
+        assert_eq!(books.problems(), []);
+        assert_eq!(books.known().unwrap().session, books.session());
     }
 }

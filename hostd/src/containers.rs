@@ -15,6 +15,7 @@ mod logs;
 mod make;
 mod oom;
 mod pull;
+mod reach;
 mod secrets;
 mod seen;
 mod spec;
@@ -22,8 +23,9 @@ mod spec;
 #[cfg(test)]
 mod samples;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -39,7 +41,7 @@ use cache::Cache;
 use client::Client;
 use events::Events;
 use host_paths::HostPaths;
-use seen::{Details, Inspected, Listed, Ours};
+use seen::{Details, Inspected, Listed, Ours, Whose};
 
 /// How long an engine may take for a list or one container. podman lists 200 in 0.1 s; it is a
 /// disk with much to do that takes long.
@@ -48,6 +50,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const AT_ONCE: usize = 8;
 /// Time without progress after which a fetch has failed.
 const STALL: Duration = Duration::from_secs(60);
+/// Time after which a fetch has failed however it moves: 100 GB at 40 Mbit/s.
+const TOTAL: Duration = Duration::from_secs(6 * 3600);
 
 /// Every container of ours, `{"label":["io.basalt.uid"]}` as a query says it.
 const LIST: &str =
@@ -60,8 +64,13 @@ pub struct Settings {
     pub socket: PathBuf,
     /// What is known of registries.
     pub registries: Registries,
+    /// Registries, as `NAME`, `NAME:PORT` or an address, that images may come from wherever they
+    /// are, besides those in `registries`.
+    pub url_allow: Vec<String>,
     /// Time without progress after which a fetch of an image has failed.
     pub stall: Duration,
+    /// Time after which a fetch has failed however it moves.
+    pub total: Duration,
     /// How long the engine may take for an answer about what is there.
     pub patience: Duration,
     /// The kernel's log.
@@ -76,6 +85,8 @@ pub struct Containers {
     cache: Arc<Cache>,
     events: Events,
     host_paths: HostPaths,
+    /// Containers that have our labels and are not ours, told of once each.
+    strangers: Mutex<BTreeSet<String>>,
 }
 
 impl Settings {
@@ -83,7 +94,15 @@ impl Settings {
     #[must_use]
     pub fn new(socket: impl Into<PathBuf>, registries: Registries) -> Self {
         let kernel_log = "/dev/kmsg".into();
-        Self { socket: socket.into(), registries, stall: STALL, patience: PATIENCE, kernel_log }
+        Self {
+            socket: socket.into(),
+            registries,
+            url_allow: Vec::new(),
+            stall: STALL,
+            total: TOTAL,
+            patience: PATIENCE,
+            kernel_log,
+        }
     }
 }
 
@@ -92,24 +111,46 @@ impl Containers {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let client = Arc::new(Client::new(settings.socket.clone(), settings.patience));
+        let (cache, strangers) = (Arc::default(), Mutex::default());
         let (events, host_paths) = (Events::new(), HostPaths::new());
-        Self { settings, client, cache: Arc::default(), events, host_paths }
+        Self { settings, client, cache, events, host_paths, strangers }
     }
 
-    /// Everything of ours that the engine lists at `path`.
-    async fn list(&self, path: &str) -> Result<Vec<Ours>, RuntimeError> {
-        let listed: Vec<Listed> = self
-            .client
-            .get(path)
-            .await
-            .map_err(|error| error.of_engine(self.client.cannot("list its containers")))?;
-        Ok(listed.into_iter().filter_map(Listed::ours).collect())
+    /// Everything that the engine lists at `path`.
+    async fn list(&self, path: &str) -> Result<Vec<Listed>, RuntimeError> {
+        let listed = self.client.get(path).await;
+        listed.map_err(|error| error.of_engine(self.client.cannot("list its containers")))
+    }
+
+    /// All that is ours.
+    async fn all(&self) -> Result<Vec<Ours>, RuntimeError> {
+        let (mut ours, mut strangers) = (Vec::new(), BTreeSet::new());
+        let mut known = BTreeSet::new();
+        for listed in self.list(LIST).await? {
+            match listed.whose() {
+                Whose::Ours(one) => ours.push(one),
+                Whose::Stranger { id, text } => {
+                    strangers.insert((id, text));
+                }
+                Whose::Nobodys => (),
+            }
+        }
+        let mut told = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, text) in strangers {
+            if !told.contains(&id) {
+                tracing::warn!(container = id, "{text} and another name: it is not touched");
+            }
+            known.insert(id);
+        }
+        *told = known;
+        Ok(ours)
     }
 
     /// The containers of one workload: one, but for a cut between two steps.
     async fn of(&self, uid: WorkloadUid) -> Result<Vec<Ours>, RuntimeError> {
         let filter = format!("%7B%22label%22%3A%5B%22{}%3D{uid}%22%5D%7D", labels::UID);
-        self.list(&format!("/containers/json?all=true&filters={filter}")).await
+        let listed = self.list(&format!("/containers/json?all=true&filters={filter}")).await?;
+        Ok(listed.into_iter().filter_map(Listed::ours).collect())
     }
 
     /// The container of one workload.
@@ -159,7 +200,7 @@ impl Containers {
 #[async_trait]
 impl Runtime for Containers {
     async fn observe(&self) -> Result<Vec<Instance>, RuntimeError> {
-        let listed = self.list(LIST).await?;
+        let listed = self.all().await?;
         self.cache.retain(|id| listed.iter().any(|ours| ours.id == id));
         let asked = futures_util::stream::iter(listed).map(|ours| self.instance(ours));
         let instances: Vec<Option<Instance>> = asked.buffered(AT_ONCE).try_collect().await?;

@@ -89,13 +89,12 @@ fn first_round(paths: &Paths, loaded: Loaded) -> Result<(Round, Store)> {
     let facts = Facts::read(paths);
     let mut store = Store::open(&state)
         .with_context(|| format!("cannot read the ledger in `{}`", state.display()))?;
-    let mut lasting = health::of_configuration(&loaded.bad);
-    lasting.extend(health::of_ledger(&store.found));
+    let lasting = health::of_configuration(&loaded.bad);
     let now = u64::try_from(clock::unix_s()).unwrap_or_default();
     if let Err(error) = store.begin(&facts.boot_id, now) {
-        lasting.push(health::ledger_unwritable(&error.to_string()));
+        tracing::error!(%error, "cannot write the ledger");
     }
-    for problem in &lasting {
+    for problem in health::of_ledger(&store.found).iter().chain(&lasting) {
         tracing::error!(code = ?problem.code, "{problem}");
     }
     let (paths, config) = (paths.clone(), loaded.config);
@@ -118,9 +117,10 @@ async fn serve(paths: &Paths, mut round: Round, books: Arc<Books>) -> Result<()>
     let mut hurried = 0;
     loop {
         let mut status;
-        let ledger_sequence = books.known().map(|ledger| ledger.sequence);
+        let of_ledger = Arc::clone(&books);
         let work = move || {
-            let status = round.run(ledger_sequence);
+            let problems = of_ledger.problems();
+            let status = round.run(of_ledger.known().map(|ledger| ledger.sequence), problems);
             (round, status)
         };
         (round, status) = worker.run(work).await.context("a round panicked")?;

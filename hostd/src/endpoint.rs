@@ -6,6 +6,7 @@
 mod enrol;
 mod lines;
 mod logs;
+mod once;
 mod poll;
 mod renew;
 mod values;

@@ -1,12 +1,13 @@
 //! Who this host is at its endpoint: its key, its certificate, and the machine that both were made
 //! on. Each file is whole or not there; the key comes first and is never replaced by a start.
 
+mod switch;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use basalt_api::enrol::EnrolAnswer;
 use basalt_api::id::{HostId, Name};
 use basalt_durable::PRIVATE;
 use basalt_https::{Identity as TlsIdentity, Trust};
@@ -40,6 +41,9 @@ pub struct Enrolled {
     /// The firmware's UUID then.
     #[serde(default)]
     dmi_uuid: Option<String>,
+    /// SHA-256 of the join string that it was enrolled by, in hex: a copy must not redeem it again.
+    #[serde(default)]
+    join_sha256: Option<String>,
 }
 
 /// What is there.
@@ -65,22 +69,23 @@ impl Store {
     /// # Errors
     /// It cannot be read, or is damaged.
     pub fn read(&self, machine: &Machine) -> Result<Found> {
-        let path = self.folder.join("enrolled.json");
+        let Some(enrolled) = self.read_file("enrolled.json")? else { return Ok(Found::Nothing) };
+        let is_copy = enrolled.is_of_another(machine);
+        let enrolled = Box::new(enrolled);
+        Ok(if is_copy { Found::Copy(enrolled) } else { Found::Enrolled(enrolled) })
+    }
+
+    fn read_file(&self, name: &str) -> Result<Option<Enrolled>> {
+        let path = self.folder.join(name);
         let text = match fs::read(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => {
                 return Err(error).with_context(|| format!("cannot read `{}`", path.display()));
             }
         };
-        let enrolled: Enrolled = serde_json::from_slice(&text)
-            .with_context(|| format!("`{}` is damaged", path.display()))?;
-        let enrolled = Box::new(enrolled);
-        let then = Machine {
-            machine_id: enrolled.machine_id.clone(),
-            dmi_uuid: enrolled.dmi_uuid.clone(),
-        };
-        Ok(if is_copy(&then, machine) { Found::Copy(enrolled) } else { Found::Enrolled(enrolled) })
+        let damaged = || format!("`{}` is damaged", path.display());
+        serde_json::from_slice(&text).map(Some).with_context(damaged)
     }
 
     /// The host's key, made and on the disk before anybody hears of it.
@@ -88,7 +93,11 @@ impl Store {
     /// # Errors
     /// It cannot be read or written.
     pub fn key(&self) -> Result<KeyPair> {
-        let path = self.folder.join("key.pem");
+        self.key_in("key.pem")
+    }
+
+    fn key_in(&self, name: &str) -> Result<KeyPair> {
+        let path = self.folder.join(name);
         let name = || format!("`{}`", path.display());
         match fs::read_to_string(&path) {
             Ok(pem) => KeyPair::from_pem(&pem).with_context(|| format!("{} holds no key", name())),
@@ -103,55 +112,29 @@ impl Store {
         }
     }
 
-    /// Notes that the host is enrolled.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub fn enrol(
-        &self,
-        answer: EnrolAnswer,
-        urls: Vec<String>,
-        machine: &Machine,
-    ) -> Result<Enrolled> {
-        let EnrolAnswer { host_id, name, certificate, ca } = answer;
-        let Machine { machine_id, dmi_uuid } = machine.clone();
-        let enrolled = Enrolled { host_id, name, urls, certificate, ca, machine_id, dmi_uuid };
-        self.write(&enrolled)?;
-        Ok(enrolled)
-    }
-
     /// Notes a changed identity.
     ///
     /// # Errors
     /// It cannot be written; the one before still holds.
     pub fn write(&self, enrolled: &Enrolled) -> Result<()> {
+        self.write_file("enrolled.json", enrolled)
+    }
+
+    fn write_file(&self, name: &str, enrolled: &Enrolled) -> Result<()> {
         make_private(&self.folder)?;
-        let path = self.folder.join("enrolled.json");
+        let path = self.folder.join(name);
         let text = serde_json::to_vec_pretty(enrolled)?;
         basalt_durable::write(&path, &text, PRIVATE)
             .with_context(|| format!("cannot write `{}`", path.display()))
     }
-
-    /// A key and an identity of another machine are put aside: this one needs its own.
-    ///
-    /// # Errors
-    /// They cannot be renamed.
-    pub fn put_aside(&self) -> Result<()> {
-        for name in ["enrolled.json", "key.pem"] {
-            let (from, to) = (self.folder.join(name), self.folder.join(format!("{name}.copy")));
-            match fs::rename(&from, to) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(error)
-                        .with_context(|| format!("cannot rename `{}`", from.display()));
-                }
-                _ => (),
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Enrolled {
+    fn is_of_another(&self, machine: &Machine) -> bool {
+        let then = Machine { machine_id: self.machine_id.clone(), dmi_uuid: self.dmi_uuid.clone() };
+        is_copy(&then, machine)
+    }
+
     /// The same with another certificate, and the CAs that are trusted from now on.
     #[must_use]
     pub fn with_certificate(&self, certificate: String, ca: String) -> Self {
@@ -201,18 +184,6 @@ mod tests {
 
     use super::*;
 
-    fn machine(id: &str) -> Machine {
-        Machine { machine_id: id.to_owned(), dmi_uuid: None }
-    }
-
-    fn answer() -> EnrolAnswer {
-        serde_json::from_str(
-            r#"{"host_id":"00000000-0000-0000-0000-000000000001","name":"rack4-17",
-                "certificate":"c","ca":"a"}"#,
-        )
-        .unwrap()
-    }
-
     #[test]
     fn a_key_is_made_once_and_is_private() {
         let root = tempfile::tempdir().unwrap();
@@ -221,19 +192,6 @@ mod tests {
         assert_eq!(store.key().unwrap().serialize_pem(), first);
         let path = root.path().join("var/lib/hostd/identity/key.pem");
         assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
-    }
-
-    #[test]
-    fn an_identity_on_another_machine_is_a_copy() {
-        let root = tempfile::tempdir().unwrap();
-        let store = Store::of(&Paths::under(root.path()));
-        assert_eq!(store.read(&machine("m")).unwrap(), Found::Nothing);
-        let enrolled = store.enrol(answer(), vec!["https://a".to_owned()], &machine("m")).unwrap();
-        let enrolled = Box::new(enrolled);
-        assert_eq!(store.read(&machine("m")).unwrap(), Found::Enrolled(enrolled.clone()));
-        assert_eq!(store.read(&machine("n")).unwrap(), Found::Copy(enrolled));
-        store.put_aside().unwrap();
-        assert_eq!(store.read(&machine("n")).unwrap(), Found::Nothing);
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod endpoint;
 pub mod events;
 pub mod facts;
 pub mod host_config;
+pub mod host_paths;
 pub mod identity;
 pub mod issue;
 pub mod ledger;

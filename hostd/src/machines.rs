@@ -85,6 +85,7 @@ pub fn settings(paths: &Paths, accel: Accel, url_allow: Vec<String>) -> Settings
         seeds: text(paths.seeds()),
         accel,
         url_allow,
+        host_paths: Vec::new(),
         max_image_bytes: MAX_IMAGE_BYTES,
         idle_s: IDLE_S,
     }

@@ -31,6 +31,7 @@ use tokio::time::Instant;
 use crate::books::{Books, Known};
 use crate::clock;
 use crate::events::Events;
+use crate::host_paths::HostPaths;
 use crate::identity::Enrolled;
 use crate::metrics::Metrics;
 use crate::secrets::Secrets;
@@ -89,6 +90,7 @@ pub struct Ground {
 struct Loop {
     ground: Ground,
     known: watch::Receiver<Known>,
+    host_paths: HostPaths,
     tracks: Tracks,
     /// Tells what is being done that it is not wanted any more.
     give_up: BTreeMap<WorkloadUid, watch::Sender<bool>>,
@@ -121,12 +123,14 @@ pub async fn run(ground: Ground) {
 impl Loop {
     fn begin(ground: Ground) -> Self {
         let known = ground.books.watch();
+        let host_paths = HostPaths::new(&ground.policy.host_paths);
         let (used, uses) = watch::channel(Kinds::NONE);
         let changed = look::watch_runtimes(&ground.runtimes, &uses);
         let (report, progress) = mpsc::channel(64);
         Self {
             ground,
             known,
+            host_paths,
             tracks: Tracks::default(),
             give_up: BTreeMap::new(),
             unseen: BTreeMap::new(),
@@ -235,6 +239,7 @@ impl Loop {
         let heard = *self.ground.heard.borrow();
         plan::plan(&Situation {
             wanted,
+            knows_set: ledger.assigned.is_some(),
             leaving: &ledger.leaving,
             forgotten: &ledger.forgotten,
             observed: &self.observed,
@@ -267,6 +272,7 @@ impl Loop {
         let task = carry_out::Task {
             runtime,
             secrets: Arc::clone(&self.ground.secrets),
+            host_paths: self.host_paths.clone(),
             private: self.ground.runtimes.private(work.uid),
             work: work.clone(),
             wanted,

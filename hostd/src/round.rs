@@ -24,17 +24,19 @@ pub struct Round {
     pub config: Config,
     /// What does not change.
     pub facts: Facts,
-    /// What was wrong from the beginning: with the ledger, with the configuration.
+    /// What was wrong from the beginning: with the configuration.
     pub lasting: Vec<Problem>,
     /// Once a boot is blessed it stays so, and the ESP is left alone.
     pub blessed: bool,
 }
 
 impl Round {
-    /// Runs it. `ledger_sequence` says how often the ledger was written.
-    pub fn run(&mut self, ledger_sequence: Option<u64>) -> HostStatus {
+    /// Runs it. `ledger_sequence` says how often the ledger was written, `of_ledger` what is wrong
+    /// with it.
+    pub fn run(&mut self, ledger_sequence: Option<u64>, of_ledger: Vec<Problem>) -> HostStatus {
         let proof = self.proof();
-        let mut problems = self.lasting.clone();
+        let mut problems = of_ledger;
+        problems.extend(self.lasting.iter().cloned());
         let Config { required_units, wanted_units, .. } = &self.config;
         let units = units::states(&[required_units.as_slice(), wanted_units].concat());
         problems.extend(health::of_units(&units, required_units));

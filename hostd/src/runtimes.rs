@@ -19,7 +19,10 @@ pub fn open(paths: &Paths, config: &Config) -> Runtimes {
         // Pulls from that registry fail and say so; the others work.
         tracing::error!("{error}");
     }
-    let settings = containers::Settings::new(&config.containers_socket, config.registries.clone());
+    let settings = containers::Settings {
+        url_allow: config.policy.url_allow.clone(),
+        ..containers::Settings::new(&config.containers_socket, config.registries.clone())
+    };
     Runtimes {
         containers: Arc::new(Containers::new(settings)),
         machines: Arc::new(Machines::new(program(), machines(paths, config), Deadlines::default())),
@@ -32,6 +35,7 @@ fn machines(paths: &Paths, config: &Config) -> Settings {
     let config::Machines { uri, accel, max_image_gib } = &config.machines;
     Settings {
         uri: uri.clone(),
+        host_paths: config.policy.host_paths.clone(),
         max_image_bytes: u64::from(*max_image_gib) << 30,
         ..machines::settings(paths, *accel, config.policy.url_allow.clone())
     }

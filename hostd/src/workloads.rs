@@ -219,6 +219,7 @@ impl Workloads {
     fn endpoint(&self) -> Option<EndpointStatus> {
         let name = self.us.borrow().as_ref().map(|us| us.name.to_string());
         let (state, reason) = match self.standing.borrow().clone() {
+            Standing::Joining(reason) if *self.copy.borrow() => (EndpointState::Copy, Some(reason)),
             _ if *self.copy.borrow() => (EndpointState::Copy, None),
             Standing::Alone => return None,
             Standing::Joining(reason) => (EndpointState::Joining, Some(reason)),

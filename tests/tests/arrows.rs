@@ -13,6 +13,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("basalt-fuzz", &[]),
     ("basalt-api", &["basalt-fuzz"]),
+    ("basalt-beneath", &[]),
     ("basalt-cmd", &[]),
     ("basalt-durable", &[]),
     ("basalt-explain", &[]),
@@ -28,6 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "hostd",
         &[
             "basalt-api",
+            "basalt-beneath",
             "basalt-cmd",
             "basalt-document",
             "basalt-durable",
@@ -42,7 +44,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("basalt-https", &[]),
-    ("hostd-virt", &["basalt-api", "basalt-cmd", "basalt-durable", "basalt-fuzz"]),
+    (
+        "hostd-virt",
+        &[
+            "basalt-api",
+            "basalt-beneath",
+            "basalt-cmd",
+            "basalt-durable",
+            "basalt-fuzz",
+            "hostd-core",
+        ],
+    ),
     ("basalt-workload-file", &["basalt-api", "basalt-document", "basalt-fuzz"]),
     ("basalt-endpoint-core", &["basalt-api"]),
     (

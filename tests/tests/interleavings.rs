@@ -150,7 +150,7 @@ impl Host {
         let mut ledger = match found {
             Found::Read(ledger, _) => *ledger,
             Found::Fresh => Ledger::default(),
-            Found::Lost(reason) => panic!("a ledger is lost: {reason}"),
+            Found::Lost(reason) | Found::Later(reason) => panic!("a ledger is lost: {reason}"),
         };
         self.ledger = ledger.clone();
         ledger.session += 1;

@@ -103,7 +103,7 @@ impl Ledger {
     /// The bytes of a copy.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let body = serde_json::to_vec_pretty(self).unwrap_or_default();
+        let body = serde_json::to_vec(self).unwrap_or_default();
         let mut bytes = format!("{MAGIC} {FORM} {}\n", checksum(&body)).into_bytes();
         bytes.extend(body);
         bytes

@@ -80,6 +80,9 @@ pub struct Settings {
     pub accel: Accel,
     /// Hosts, as `NAME`, `NAME:PORT` or an address, that images may come from wherever they are.
     pub url_allow: Vec<String>,
+    /// Folders of the host that images may lie below.
+    #[serde(default)]
+    pub host_paths: Vec<String>,
     /// Bytes that an image may have.
     pub max_image_bytes: u64,
     /// Seconds after which a download that brings nothing is given up.

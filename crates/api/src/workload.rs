@@ -130,6 +130,9 @@ pub enum Body<'a> {
     Vm(&'a Vm),
 }
 
+/// What stands in the place of a value that is not shown.
+pub const HIDDEN: &str = "(only root sees this)";
+
 impl WorkloadSpec {
     /// One that says nothing more.
     #[must_use]
@@ -158,6 +161,20 @@ impl WorkloadSpec {
             Kind::Vm => self.vm.as_ref().map(Body::Vm),
             Kind::Unknown => None,
         }
+    }
+
+    /// The same without what may be a secret although it is not declared as one: values of the
+    /// environment and user-data, each replaced by [`HIDDEN`].
+    #[must_use]
+    pub fn without_values(mut self) -> Self {
+        let hidden = || HIDDEN.to_owned();
+        if let Some(container) = &mut self.container {
+            container.environment.values_mut().for_each(|value| *value = hidden());
+        }
+        if let Some(vm) = &mut self.vm {
+            vm.user_data = vm.user_data.take().map(|_| hidden());
+        }
+        self
     }
 
     /// The secrets that it uses, by name, without doubles.
@@ -204,6 +221,17 @@ mod tests {
             assert_eq!(serde_json::to_string_pretty(&spec).unwrap(), text.trim_end());
             assert_eq!(crate::validate::mistakes(&spec), []);
         }
+    }
+
+    #[test]
+    fn a_spec_without_values_keeps_their_names() {
+        let text = r##"{"name":"a","kind":"vm","container":{"image":"b","environment":{"K":"canary"}},
+            "vm":{"disk":{"url":"http://x","sha256":"0","format":"raw"},"user_data":"#canary"}}"##;
+        let spec: WorkloadSpec = serde_json::from_str(text).unwrap();
+        let shown = serde_json::to_string(&spec.without_values()).unwrap();
+        assert!(!shown.contains("canary"), "{shown}");
+        let expected = [r#""K":"(only root sees this)""#, r#""user_data":"(only root sees this)""#];
+        assert!(expected.iter().all(|part| shown.contains(part)), "{shown}");
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub(crate) fn capture(
                 return Ok(Output { status, stdout: kept.out.bytes, stderr: kept.err.bytes });
             }
         } else if Instant::now() >= deadline {
-            child.kill();
+            child.try_kill()?;
             let tail = last_words(&kept.out.bytes, &kept.err.bytes);
             let line = child.line.clone();
             return Err(CmdError::Deadline { line, deadline: limits.deadline, tail });

@@ -41,6 +41,15 @@ pub enum CmdError {
         /// The last of what it printed.
         tail: String,
     },
+    /// It was killed and does not die. It is left behind.
+    #[error("cannot kill `{line}`, which is left behind")]
+    NotKilled {
+        /// The command.
+        line: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// Reading from it, writing to it or waiting for it failed.
     #[error("lost `{line}` while it ran")]
     Lost {

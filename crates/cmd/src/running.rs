@@ -3,7 +3,8 @@
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ExitStatus};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
@@ -11,6 +12,12 @@ use rustix::process::{
 };
 
 use crate::CmdError;
+
+/// How long a program may take to die once it was killed. The kernel does it at once, unless a disk
+/// holds it, or it is another user's and we may not.
+const DEATH: Duration = Duration::from_secs(10);
+/// How often it is looked at where the kernel cannot tell of its end.
+const TICK: Duration = Duration::from_millis(10);
 
 /// A started program. Dropping it kills its whole process group.
 ///
@@ -22,6 +29,8 @@ pub struct Running {
     pub(crate) line: String,
     ended: Option<ExitStatus>,
     reaped: bool,
+    /// It was killed and does not die: nobody waits for it any more.
+    given_up: bool,
 }
 
 impl Running {
@@ -49,17 +58,59 @@ impl Running {
 
     /// Asks its process group to end (SIGTERM).
     pub fn terminate(&self) {
-        self.signal(Signal::TERM);
+        // The group may be gone already, which is what was wanted.
+        let _ = self.signal(Signal::TERM);
+    }
+
+    /// Kills its process group and reaps it. One that does not die is left behind, and logged.
+    pub fn kill(&mut self) {
+        if let Err(error) = self.try_kill() {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::error!(cause, "{error}");
+        }
     }
 
     /// Kills its process group and reaps it.
-    pub fn kill(&mut self) {
+    ///
+    /// # Errors
+    /// It does not die, as one of another user does not for somebody without `CAP_KILL`. It is left
+    /// behind; calling this again does nothing.
+    pub fn try_kill(&mut self) -> Result<(), CmdError> {
+        if self.reaped || self.given_up {
+            return Ok(());
+        }
         // Signalled even after the program itself ended: its own children may live on.
-        self.signal(Signal::KILL);
-        if !self.reaped {
-            let status = self.child.wait().unwrap_or_else(|_| ExitStatus::from_raw(9));
-            self.ended.get_or_insert(status);
-            self.reaped = true;
+        let signalled = self.signal(Signal::KILL);
+        match self.death() {
+            Some(status) => {
+                self.ended.get_or_insert(status);
+                self.reaped = true;
+                Ok(())
+            }
+            None => {
+                self.given_up = true;
+                let late = || io::Error::from(io::ErrorKind::TimedOut);
+                let source = signalled.err().unwrap_or_else(late);
+                Err(CmdError::NotKilled { line: self.line.clone(), source })
+            }
+        }
+    }
+
+    /// How it ended, once it has; none where it does not.
+    fn death(&mut self) -> Option<ExitStatus> {
+        let deadline = Instant::now() + DEATH;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.poll_end(left).is_err() {
+                thread::sleep(TICK.min(left));
+            }
+            match self.child.try_wait() {
+                Ok(Some(status)) => return Some(status),
+                Ok(None) if Instant::now() >= deadline => return None,
+                Ok(None) => (),
+                // It is nobody's child any more.
+                Err(_) => return Some(ExitStatus::from_raw(9)),
+            }
         }
     }
 
@@ -71,12 +122,10 @@ impl Running {
         i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
     }
 
-    fn signal(&self, signal: Signal) {
-        if !self.reaped
-            && let Some(pid) = self.pid()
-        {
-            // The group may be gone already, which is what was wanted.
-            let _ = kill_process_group(pid, signal);
+    fn signal(&self, signal: Signal) -> io::Result<()> {
+        match self.pid() {
+            Some(pid) if !self.reaped => Ok(kill_process_group(pid, signal)?),
+            _ => Ok(()),
         }
     }
 
@@ -121,7 +170,7 @@ pub(crate) fn start(
     command.process_group(0);
     die_with_parent(command);
     let child = command.spawn().map_err(|source| CmdError::Start { line: line.clone(), source })?;
-    Ok(Running { child, line, ended: None, reaped: false })
+    Ok(Running { child, line, ended: None, reaped: false, given_up: false })
 }
 
 /// A caller that is killed must not leave its programs behind.

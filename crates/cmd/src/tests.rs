@@ -122,3 +122,34 @@ fn what_a_program_left_behind_dies_with_its_handle() {
     let ended = poll(&mut [PollFd::new(&orphan, PollFlags::IN)], Some(&limit)).unwrap();
     assert_eq!(ended, 1, "it still runs");
 }
+
+/// Runs this test once more in a process that may become another user and then kill nobody of that
+/// user's; says whether this is that process. None where this cannot be.
+fn is_without_cap_kill(test: &str) -> Option<bool> {
+    const INSIDE: &str = "BASALT_TEST_WITHOUT_CAP_KILL";
+    if std::env::var_os(INSIDE).is_some() {
+        return Some(true);
+    }
+    if !rustix::process::geteuid().is_root() {
+        assert!(std::env::var_os("BASALT_NO_SKIP").is_none(), "this test needs root");
+        eprintln!("skipped: only root can give up to be root");
+        return None;
+    }
+    let again = Cmd::new(std::env::current_exe().unwrap()).args(["--exact", test, "--nocapture"]);
+    let bounded = ["setpriv", "--bounding-set=-all,+setuid,+setgid"];
+    again.behind(bounded).env(INSIDE, "1").run().unwrap();
+    Some(false)
+}
+
+#[test]
+fn what_cannot_be_killed_is_an_error_and_no_wait_for_ever() {
+    let test = "tests::what_cannot_be_killed_is_an_error_and_no_wait_for_ever";
+    let Some(true) = is_without_cap_kill(test) else { return };
+    let begun = Instant::now();
+    let nobody = ["setpriv", "--reuid=65534", "--clear-groups"];
+    let sleep = Cmd::new("sleep").arg("40").behind(nobody).deadline(Duration::from_millis(500));
+    let error = sleep.run().unwrap_err();
+    assert!(matches!(error, CmdError::NotKilled { .. }), "{error}");
+    assert!(error.to_string().contains("sleep 40"), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+}

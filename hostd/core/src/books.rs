@@ -37,6 +37,17 @@ pub enum Refused {
     /// Two workloads have the same uid, or there are too many.
     #[error("the set makes no sense: {0}")]
     Senseless(String),
+    /// The endpoint means one of the host's own workloads.
+    #[error(
+        "the set names the uid {uid}, which is that of this host's own workload `{name}`\nhint: \
+         `hostctl delete {name}` if the endpoint shall have it"
+    )]
+    IsLocal {
+        /// The uid.
+        uid: WorkloadUid,
+        /// The host's own workload.
+        name: String,
+    },
     /// There is no such workload.
     #[error("there is no workload `{0}`")]
     NotThere(String),
@@ -96,6 +107,7 @@ pub fn take_set(
     set: HostSet,
 ) -> Result<bool, Refused> {
     sensible(&set)?;
+    names_no_local(&set, &ledger.local)?;
     if let Some(known) = &ledger.assigned {
         if generation < known.generation {
             return Err(Refused::Older { offered: generation, known: known.generation });
@@ -124,6 +136,15 @@ fn note_departures(ledger: &mut Ledger, set: &HostSet) {
             Some(after) => leaving::note_change(ledger, &before, &after.spec),
             None => leaving::note(ledger, &before),
         }
+    }
+}
+
+/// Two who want something else of one instance would replace it in turns.
+fn names_no_local(set: &HostSet, local: &[Assigned]) -> Result<(), Refused> {
+    let is_in_set = |own: &&Assigned| set.workloads.iter().any(|one| one.uid == own.uid);
+    match local.iter().find(is_in_set) {
+        Some(own) => Err(Refused::IsLocal { uid: own.uid, name: own.spec.name.to_string() }),
+        None => Ok(()),
     }
 }
 
@@ -348,6 +369,17 @@ mod tests {
         let mut ledger = Ledger::default();
         assert!(matches!(take(&mut ledger, 1, &[1, 1]), Err(Refused::Senseless(_))));
         assert_eq!(ledger, Ledger::default());
+    }
+
+    #[test]
+    fn a_set_that_names_a_local_workload_is_refused() {
+        let mut ledger = Ledger::default();
+        apply_local(&mut ledger, spec("own"), uid(9)).unwrap();
+        let before = ledger.clone();
+        let refused = take(&mut ledger, 1, &[1, 9]);
+        assert_eq!(refused, Err(Refused::IsLocal { uid: uid(9), name: "own".to_owned() }));
+        assert_eq!(ledger, before);
+        assert_eq!(take(&mut ledger, 1, &[1]), Ok(true));
     }
 
     #[test]

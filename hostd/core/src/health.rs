@@ -47,6 +47,12 @@ pub fn of_units(units: &Units, required: &[String]) -> Vec<Problem> {
     }
 }
 
+/// What helps a host that lost its ledger. Nothing of it removes a workload.
+const LOST_HINT: &str = "the endpoint's next answer begins a new one; without an endpoint, restore \
+                         the `ledger.*` in /var/lib/hostd from a backup, or move them away, and \
+                         restart hostd: what this host ran of its own is then orphaned \
+                         (`hostctl adopt`)";
+
 /// Everything that the ledger says about the host's health.
 #[must_use]
 pub fn of_ledger(found: &Found) -> Vec<Problem> {
@@ -55,7 +61,14 @@ pub fn of_ledger(found: &Found) -> Vec<Problem> {
             code: Code::LedgerLost,
             subject: "ledger".to_owned(),
             message: format!("it cannot be read ({reason}); nothing is started or stopped"),
-            hint: Some("restore /var/lib/hostd, or move its `ledger.*` away to begin anew".into()),
+            hint: Some(LOST_HINT.to_owned()),
+            fails_gate: true,
+        }],
+        Found::Later(reason) => vec![Problem {
+            code: Code::LedgerLost,
+            subject: "ledger".to_owned(),
+            message: format!("a later release wrote it ({reason}); nothing is started or stopped"),
+            hint: Some("boot that release again: it is kept for it".to_owned()),
             fails_gate: true,
         }],
         Found::Fresh | Found::Read(..) => Vec::new(),

@@ -20,6 +20,9 @@ pub enum Found {
     Read(Box<Ledger>, Option<(Place, BadCopy)>),
     /// There was a ledger, and no copy can be read. This is never an empty ledger.
     Lost(String),
+    /// A later release wrote one that this release does not read. It is as good as lost here, and
+    /// kept for that release.
+    Later(String),
 }
 
 impl Place {
@@ -50,7 +53,7 @@ pub fn choose(
     // A later release's copy is the newer one, whatever the other says: going on from the older
     // one would undo what that release was told.
     if let Some(newer) = [&a, &b].into_iter().find_map(written_by_later) {
-        return Found::Lost(newer);
+        return Found::Later(newer);
     }
     match (a, b) {
         (Some(Ok(a)), Some(Ok(b))) => {
@@ -91,7 +94,7 @@ mod tests {
     fn check(a: Copy, b: Copy, expected: Option<u64>) {
         let sequence = match choose(a, b, true) {
             Found::Read(ledger, _) => Some(ledger.sequence),
-            Found::Lost(_) | Found::Fresh => None,
+            Found::Lost(_) | Found::Later(_) | Found::Fresh => None,
         };
         assert_eq!(sequence, expected);
     }
@@ -120,6 +123,8 @@ mod tests {
     #[test]
     fn a_copy_of_a_later_release_is_not_passed_over_for_an_older_one() {
         check(Some(Err(BadCopy::Newer { form: 2 })), good(6), None);
+        let found = choose(bad(), Some(Err(BadCopy::Newer { form: 2 })), true);
+        assert!(matches!(found, Found::Later(_)));
     }
 
     #[test]

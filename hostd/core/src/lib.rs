@@ -14,6 +14,7 @@ pub mod leaving;
 pub mod ledger;
 pub mod plan;
 pub mod policy;
+pub mod reach;
 pub mod step;
 pub mod track;
 pub mod wanted;

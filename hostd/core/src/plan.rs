@@ -34,6 +34,9 @@ pub struct Situation<'a> {
     /// What shall run; none where that is not known, as with a lost ledger, and then nothing is
     /// touched.
     pub wanted: Option<&'a [Wanted]>,
+    /// Whether the endpoint's set is known. Before it has come once, as after a ledger was begun
+    /// anew, nothing that was made for the endpoint is touched.
+    pub knows_set: bool,
     /// What was wanted, and is on its way out.
     pub leaving: &'a BTreeMap<WorkloadUid, Leaving>,
     /// What was wanted under another identity.

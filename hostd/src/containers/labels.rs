@@ -1,4 +1,5 @@
-//! The labels by which we know what is ours. What has none of them is never touched. Pure.
+//! The labels and names by which we know what is ours. What has none of them is never touched: a
+//! label alone says little, for engines give an image's labels to whatever is made from it. Pure.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -18,6 +19,10 @@ const PRIVATE: &str = "io.basalt.private";
 /// The owner of what was applied on the host itself.
 const LOCAL: &str = "local";
 
+/// Characters of the uid that a container's name ends with: enough for a person to tell a workload
+/// from its predecessor of the same name.
+const UID_CHARS: usize = 8;
+
 /// What labels say about something of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Labels {
@@ -26,6 +31,12 @@ pub(super) struct Labels {
     pub(super) hash: String,
     pub(super) name: Name,
     pub(super) private: Option<PathBuf>,
+}
+
+/// The name that a workload's container has.
+pub(super) fn container_name(name: &Name, uid: WorkloadUid) -> String {
+    let uid = uid.to_string();
+    format!("{name}-{}", &uid[..UID_CHARS])
 }
 
 /// The labels of a container. `has_files` where it has secrets as files.

@@ -25,8 +25,8 @@ impl Containers {
     pub(super) async fn prepare_image(&self, make: &Make) -> Result<(), RuntimeError> {
         let wanted = spec::wanted(make)?;
         if pull::look(&self.client, &wanted.image).await?.is_none() {
-            let settings = &self.settings;
-            pull::pull(&self.client, &wanted.image, &settings.registries, settings.stall).await?;
+            self.may_reach(&wanted.image).await?;
+            pull::pull(&self.client, &wanted.image, &self.settings).await?;
         }
         if !wanted.files.is_empty()
             && let Some(ours) = self.of(make.assigned.uid).await?.pop()

@@ -9,6 +9,7 @@ use bollard::auth::DockerCredentials;
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::StreamExt;
 
+use super::Settings;
 use super::client::{CallError, Client, Connected, Engine};
 use super::image::Reference;
 use super::seen::InspectedImage;
@@ -36,20 +37,20 @@ pub(super) async fn look(
     }
 }
 
-/// Fetches an image that is not there. `stall` is the time without progress after which it fails.
+/// Fetches an image that is not there.
 ///
 /// # Errors
 /// The registry does not give it, in one sentence for a person.
 pub(super) async fn pull(
     client: &Client,
     image: &Reference,
-    registries: &Registries,
-    stall: Duration,
+    settings: &Settings,
 ) -> Result<(), RuntimeError> {
     let connected = client.connected().await.map_err(|error| error.of_workload(""))?;
-    let credentials = access(connected.engine, image, registries).await?;
-    match follow(client, connected, image, credentials, stall).await {
+    let credentials = access(connected.engine, image, &settings.registries).await?;
+    match follow(client, connected, image, credentials, settings).await {
         Ok(()) => (),
+        Err(Ended::TooLong) => return Err(sentence::too_long(image, settings.total)),
         Err(Ended::Stalled(stall)) => return Err(sentence::stalled(image, stall)),
         Err(Ended::Failed(CallError::Answered { message, .. })) => {
             return Err(sentence::failure(image, &message));
@@ -66,6 +67,7 @@ pub(super) async fn pull(
 enum Ended {
     Failed(CallError),
     Stalled(Duration),
+    TooLong,
 }
 
 /// Brings the engine's trust up to date and reads who we are there.
@@ -104,15 +106,21 @@ async fn follow(
     connected: Connected,
     image: &Reference,
     credentials: Option<DockerCredentials>,
-    stall: Duration,
+    settings: &Settings,
 ) -> Result<(), Ended> {
+    let stall = settings.stall;
+    let over = tokio::time::Instant::now() + settings.total;
     let options =
         CreateImageOptionsBuilder::default().from_image(&image.name()).tag(image.tag()).build();
     let mut messages = connected.docker.create_image(Some(options), None, credentials);
     let mut progress = Progress::default();
     let mut deadline = tokio::time::Instant::now() + stall;
     loop {
-        let message = tokio::time::timeout_at(deadline, messages.next()).await;
+        let message = tokio::time::timeout_at(deadline.min(over), messages.next()).await;
+        // Also where messages come faster than the deadline.
+        if tokio::time::Instant::now() >= over {
+            return Err(Ended::TooLong);
+        }
         let Ok(message) = message else { return Err(Ended::Stalled(stall)) };
         match message {
             None => return Ok(()),

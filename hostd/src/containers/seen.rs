@@ -20,6 +20,8 @@ const KILLED: i32 = 137;
 pub(super) struct Listed {
     pub(super) id: String,
     #[serde(default)]
+    names: Option<Vec<String>>,
+    #[serde(default)]
     pub(super) state: String,
     #[serde(default)]
     labels: Option<HashMap<String, String>>,
@@ -81,6 +83,19 @@ pub(super) struct Ours {
     addresses: Vec<String>,
 }
 
+/// Whose a listed container is.
+#[derive(Debug, Clone)]
+pub(super) enum Whose {
+    Ours(Ours),
+    /// It has our labels and not the name that we give, as one that was made from an image that
+    /// somebody made of a container of ours. It is not touched.
+    Stranger {
+        id: String,
+        text: String,
+    },
+    Nobodys,
+}
+
 /// Where a container stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -105,13 +120,29 @@ pub(super) struct Details {
 impl Listed {
     /// The container, where it is ours.
     pub(super) fn ours(self) -> Option<Ours> {
-        let labels = labels::read(self.labels.as_ref()?)?;
+        match self.whose() {
+            Whose::Ours(ours) => Some(ours),
+            Whose::Stranger { .. } | Whose::Nobodys => None,
+        }
+    }
+
+    pub(super) fn whose(self) -> Whose {
+        let Some(labels) = self.labels.as_ref().and_then(labels::read) else {
+            return Whose::Nobodys;
+        };
+        let name = labels::container_name(&labels.name, labels.uid);
+        let names = self.names.unwrap_or_default();
+        // Docker begins a name with a slash; what follows another one is a link's.
+        if !names.iter().any(|one| one.strip_prefix('/').unwrap_or(one) == name) {
+            let text = format!("`{}` has the labels of `{name}`", names.join("`, `"));
+            return Whose::Stranger { id: self.id, text };
+        }
         let networks = self.network_settings.and_then(|settings| settings.networks);
         let attached = networks.into_iter().flatten().filter_map(|(_, attached)| attached);
         let addresses = attached.flat_map(|attached| [attached.ipv4, attached.ipv6]);
         let mut addresses: Vec<String> = addresses.filter(|address| !address.is_empty()).collect();
         addresses.sort();
-        Some(Ours { id: self.id, labels, phase: Phase::of(&self.state), addresses })
+        Whose::Ours(Ours { id: self.id, labels, phase: Phase::of(&self.state), addresses })
     }
 }
 

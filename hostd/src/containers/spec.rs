@@ -15,9 +15,6 @@ use super::image::Reference;
 use super::{labels, secrets};
 use crate::runtime::{Failure, Make, RuntimeError};
 
-/// Characters of the uid that a container's name ends with: enough for a person to tell a workload
-/// from its predecessor of the same name.
-const UID_CHARS: usize = 8;
 /// What is kept of a container's output: two files of 16 MiB, so that no log fills a disk.
 const LOG_SIZE: &str = "16m";
 const LOG_FILES: &str = "2";
@@ -73,19 +70,13 @@ pub(super) fn wanted(make: &Make) -> Result<Wanted, RuntimeError> {
     };
     let host_paths = container.volumes.iter().filter_map(|volume| volume.host.clone());
     Ok(Wanted {
-        name: container_name(make),
+        name: labels::container_name(&spec.name, make.assigned.uid),
         image,
         body,
         volumes: volumes(make, container),
         host_paths: host_paths.collect(),
         files,
     })
-}
-
-/// The container's name, for people. We go by labels.
-pub(super) fn container_name(make: &Make) -> String {
-    let uid = make.assigned.uid.to_string();
-    format!("{}-{}", make.assigned.spec.name, &uid[..UID_CHARS])
 }
 
 /// Something that no engine could make.

@@ -1,5 +1,8 @@
 //! Redeems a join string. The key is on the disk before the first question, and the answer to the
 //! same question with the same key is the same, so nothing is lost wherever this is cut off.
+//!
+//! On a copy of another machine's state everything stays as it is until the endpoint has agreed;
+//! then the set is forgotten, and only then the identity changes.
 
 use anyhow::{Context, Result, bail};
 use basalt_api::enrol::{ENROL_PATH, EnrolAnswer, EnrolRequest, JoinString};
@@ -10,7 +13,7 @@ use hostd_core::books;
 use hyper::{Method, StatusCode};
 
 use super::{Ground, SHORT, Standing, pause};
-use crate::identity::{self, Enrolled};
+use crate::identity::{self, Enrolled, Found};
 
 /// Why there is no enrolment yet, and whether another try can help.
 enum Failure {
@@ -22,11 +25,12 @@ enum Failure {
 
 /// Tries until the host is enrolled. None where there is no join string, or none that is good.
 pub(super) async fn until_enrolled(ground: &Ground) -> Option<Enrolled> {
-    let join = ground.join.as_ref()?;
+    if ground.join.is_none() && matches!(ground.store.next(&ground.machine), Ok(None)) {
+        return None;
+    }
     let mut failures = 0;
     loop {
-        let url = &join.urls[failures as usize % join.urls.len()];
-        match try_once(ground, join, url).await {
+        match try_once(ground, failures).await {
             Ok(enrolled) => return Some(enrolled),
             Err(Failure::Later(reason)) => {
                 tracing::warn!("cannot enrol yet: {reason}");
@@ -42,20 +46,45 @@ pub(super) async fn until_enrolled(ground: &Ground) -> Option<Enrolled> {
     }
 }
 
-async fn try_once(ground: &Ground, join: &JoinString, url: &str) -> Result<Enrolled, Failure> {
-    let own = |error: anyhow::Error| Failure::Later(format!("{error:#}"));
+async fn try_once(ground: &Ground, failures: u32) -> Result<Enrolled, Failure> {
+    let next = match ground.store.next(&ground.machine)? {
+        Some(next) => next,
+        None => agree(ground, failures).await?,
+    };
     if *ground.copy.borrow() {
-        // What was made for another machine serves that one.
-        ground.store.put_aside().map_err(own)?;
-        forget_the_set(ground).await.map_err(own)?;
-        ground.copy.send_replace(false);
+        // What was wanted from another machine is nobody's order here.
+        forget_the_set(ground).await?;
     }
+    ground.store.switch()?;
+    ground.copy.send_replace(false);
+    Ok(next)
+}
+
+/// Asks the endpoint who this host shall be, and keeps the answer beside who it is.
+async fn agree(ground: &Ground, failures: u32) -> Result<Enrolled, Failure> {
+    let none = || Failure::Refused("there is no join string".to_owned());
+    let join = ground.join.as_ref().ok_or_else(none)?;
+    if let Found::Copy(copy) = ground.store.read(&ground.machine)?
+        && copy.came_from(join)
+    {
+        return Err(Failure::Refused(USED.to_owned()));
+    }
+    let url = &join.urls[failures as usize % join.urls.len()];
     let answer = ask(ground, join, url).await?;
-    ground.store.enrol(answer, join.urls.clone(), &ground.machine).map_err(own)
+    Ok(ground.store.prepare(answer, join, &ground.machine)?)
+}
+
+const USED: &str = "the join string here is the one of the machine that this state was copied \
+                    from\nhint: give this host one of its own (`basaltctl token create`)";
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Later(format!("{error:#}"))
+    }
 }
 
 async fn ask(ground: &Ground, join: &JoinString, url: &str) -> Result<EnrolAnswer, Failure> {
-    let request = request(ground, join).map_err(|error| Failure::Later(format!("{error:#}")))?;
+    let request = request(ground, join)?;
     let later =
         |error: basalt_https::HttpsError| Failure::Later(basalt_explain::explain(&error.into()));
     let ca = join.ca_sha256.parse().map_err(|bad: BadMaterial| later(bad.into()))?;
@@ -74,7 +103,7 @@ async fn ask(ground: &Ground, join: &JoinString, url: &str) -> Result<EnrolAnswe
 }
 
 fn request(ground: &Ground, join: &JoinString) -> Result<EnrolRequest> {
-    let key = ground.store.key()?;
+    let key = ground.store.key_to_enrol(*ground.copy.borrow())?;
     Ok(EnrolRequest {
         secret: join.secret.clone(),
         name: name(&ground.name)?,
@@ -97,12 +126,124 @@ async fn forget_the_set(ground: &Ground) -> Result<()> {
         books::begin_anew(ledger);
         Ok(())
     };
-    Ok(ground.books.change(forget).await?)
+    Ok(ground.books.change_or_begin_anew(forget).await?)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use basalt_api::ledger::Ledger;
+    use hostd_core::checkin::Machine;
+    use tokio::sync::watch;
+
+    use super::super::EndpointSecrets;
     use super::*;
+    use crate::books::Books;
+    use crate::ledger::Store as LedgerStore;
+    use crate::paths::Paths;
+    use crate::{config::Config, runtimes};
+
+    fn join(secret: &str) -> JoinString {
+        // Nobody listens there.
+        let urls = vec!["https://127.0.0.1:1".to_owned()];
+        JoinString { urls, ca_sha256: "0".repeat(64), secret: secret.to_owned() }
+    }
+
+    fn machine(id: &str) -> Machine {
+        Machine { machine_id: id.to_owned(), dmi_uuid: None }
+    }
+
+    fn answer() -> EnrolAnswer {
+        let text = r#"{"host_id":"00000000-0000-0000-0000-000000000001","name":"a",
+                       "certificate":"c","ca":"a"}"#;
+        serde_json::from_str(text).unwrap()
+    }
+
+    /// A host whose state was made on the machine `m`, with a workload of its own, and that runs on
+    /// `n` with a join string.
+    async fn copied(root: &Path, secret: &str) -> Ground {
+        let paths = Paths::under(root);
+        let store = identity::Store::of(&paths);
+        store.key().unwrap();
+        store.prepare(answer(), &join("first"), &machine("m")).unwrap();
+        store.switch().unwrap();
+        let mut ledger = LedgerStore::open(&paths.state()).unwrap();
+        ledger.begin("boot", 1).unwrap();
+        let books = Books::new(ledger);
+        let spec = r#"{"name":"own","kind":"container","container":{"image":"a"}}"#;
+        let spec = serde_json::from_str(spec).unwrap();
+        let uid = basalt_api::id::WorkloadUid(uuid::Uuid::from_u128(7));
+        let apply = move |ledger: &mut Ledger| books::apply_local(ledger, spec, uid);
+        books.change(apply).await.unwrap();
+        Ground {
+            store,
+            machine: machine("n"),
+            join: Some(join(secret)),
+            name: "a".to_owned(),
+            boot_id: "boot".to_owned(),
+            books,
+            runtimes: runtimes::open(&paths, &Config::default()),
+            picture: watch::channel(Arc::default()).1,
+            facts: watch::channel(Default::default()).1,
+            us: watch::channel(None).0,
+            heard: watch::channel(None).0,
+            heard_file: paths.heard(),
+            standing: watch::channel(Standing::Alone).0,
+            copy: watch::channel(true).0,
+            secrets: Arc::new(EndpointSecrets::new(paths.secrets())),
+        }
+    }
+
+    fn refused(tried: Result<Enrolled, Failure>) -> String {
+        match tried {
+            Ok(enrolled) => panic!("it is enrolled: {enrolled:?}"),
+            Err(Failure::Later(reason)) => format!("later: {reason}"),
+            Err(Failure::Refused(reason)) => format!("refused: {reason}"),
+        }
+    }
+
+    fn is_untouched(ground: &Ground) -> bool {
+        let is_copy = matches!(ground.store.read(&ground.machine), Ok(Found::Copy(_)));
+        let local = ground.books.known().unwrap().local.len();
+        is_copy && *ground.copy.borrow() && local == 1
+    }
+
+    #[tokio::test]
+    async fn a_copy_forgets_nothing_before_the_endpoint_has_agreed() {
+        let root = tempfile::tempdir().unwrap();
+        let ground = copied(root.path(), "second").await;
+        let reason = refused(try_once(&ground, 0).await);
+        assert!(reason.starts_with("later: "), "{reason}");
+        assert!(is_untouched(&ground));
+    }
+
+    #[tokio::test]
+    async fn a_copy_does_not_redeem_the_join_string_of_its_original() {
+        let root = tempfile::tempdir().unwrap();
+        let ground = copied(root.path(), "first").await;
+        let reason = refused(try_once(&ground, 0).await);
+        assert!(reason.contains("the machine that this state was copied from"), "{reason}");
+        assert!(is_untouched(&ground));
+    }
+
+    #[tokio::test]
+    async fn what_the_endpoint_agreed_to_is_finished_after_a_cut_and_makes_orphans() {
+        let root = tempfile::tempdir().unwrap();
+        let mut ground = copied(root.path(), "second").await;
+        let key = ground.store.key_to_enrol(true).unwrap().serialize_pem();
+        ground.store.prepare(answer(), &join("second"), &machine("n")).unwrap();
+        ground.join = None;
+        assert!(is_untouched(&ground));
+        let enrolled = until_enrolled(&ground).await.unwrap();
+        let found = ground.store.read(&machine("n")).unwrap();
+        assert_eq!(found, Found::Enrolled(Box::new(enrolled)));
+        assert_eq!(ground.store.key().unwrap().serialize_pem(), key);
+        let ledger = ground.books.known().unwrap();
+        assert_eq!((ledger.local.len(), ledger.forgotten.len()), (0, 1));
+        assert!(!*ground.copy.borrow());
+    }
 
     #[test]
     fn a_hosts_name_is_its_first_label() {

@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::lines::{self, Lines};
+use super::once::Once;
 use super::{Ground, Standing, client, logs, pause, renew};
 use crate::books::BooksError;
 use crate::clock;
@@ -52,7 +53,9 @@ struct Poll {
     /// Which of the endpoint's URLs is asked; the next one's turn comes when it is in vain.
     turn: usize,
     /// The endpoint wants to see the set of the ledger.
-    wants_set: bool,
+    wants_set: Once,
+    /// Whether the last poll had it.
+    has_sent_set: bool,
 }
 
 /// How a poll ended.
@@ -77,7 +80,7 @@ struct Vain {
 /// This host's own files cannot be used.
 pub(super) async fn for_ever(ground: Ground, enrolled: Enrolled) -> Result<()> {
     let key = ground.store.key()?;
-    let session = ground.books.known().map_or(0, |ledger| ledger.session);
+    let session = ground.books.session();
     let (reported, facts) = (Reported::default(), None);
     let mut poll = Poll {
         ground,
@@ -92,7 +95,8 @@ pub(super) async fn for_ever(ground: Ground, enrolled: Enrolled) -> Result<()> {
         failures: 0,
         refusals: 0,
         turn: 0,
-        wants_set: false,
+        wants_set: Once::default(),
+        has_sent_set: false,
     };
     poll.wait_for_picture().await;
     loop {
@@ -151,10 +155,12 @@ impl Poll {
         }
     }
 
-    fn request(&self, news: &News, facts: &basalt_api::capacity::HostFacts) -> CheckinRequest {
+    fn request(&mut self, news: &News, facts: &basalt_api::capacity::HostFacts) -> CheckinRequest {
         let ledger = self.ground.books.known();
         let assigned = ledger.as_ref().and_then(|ledger| ledger.assigned.as_ref());
         let is_new = self.facts.as_ref() != Some(facts);
+        self.has_sent_set = self.wants_set.take();
+        let has_set = self.has_sent_set;
         CheckinRequest {
             protocol: PROTOCOL,
             features: [feature::CONTAINER, feature::VM, feature::SECRETS, feature::LOGS]
@@ -170,7 +176,7 @@ impl Poll {
             gone: news.gone.clone(),
             is_full: news.is_full,
             facts: is_new.then(|| facts.clone()),
-            set: assigned.filter(|_| self.wants_set).map(|generation| generation.set.clone()),
+            set: assigned.filter(|_| has_set).map(|generation| generation.set.clone()),
         }
     }
 
@@ -223,7 +229,7 @@ impl Poll {
             let (lineage, generation, hash) = (answer.lineage, answer.generation, answer.set_hash);
             let take =
                 move |ledger: &mut _| books::take_set(ledger, lineage, generation, &hash, set);
-            match self.ground.books.change(take).await {
+            match self.ground.books.change_or_begin_anew(take).await {
                 Ok(is_new) => {
                     if is_new {
                         tracing::info!(generation, before = asked, "a new set");
@@ -246,13 +252,12 @@ impl Poll {
             self.tell_refusal(None);
             self.hear(sent);
         }
-        let has_sent_set = std::mem::take(&mut self.wants_set);
         for action in answer.actions {
             match action {
                 Action::ReportAll => self.reported.forget(),
                 Action::ReportSet => {
-                    self.wants_set = true;
-                    if !has_sent_set {
+                    self.wants_set.ask();
+                    if !self.has_sent_set {
                         // Somebody waits for it.
                         self.sent = None;
                     }

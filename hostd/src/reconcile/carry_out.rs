@@ -15,12 +15,14 @@ use hostd_core::wanted::{Aim, Contact, Wanted};
 use tokio::sync::{mpsc, watch};
 
 use crate::clock;
+use crate::host_paths::HostPaths;
 use crate::runtime::{Make, Runtime, RuntimeError};
 use crate::secrets::Secrets;
 
 pub(super) struct Task {
     pub(super) runtime: Arc<dyn Runtime>,
     pub(super) secrets: Arc<dyn Secrets>,
+    pub(super) host_paths: HostPaths,
     pub(super) private: PathBuf,
     pub(super) work: Work,
     /// None for what nobody wants any more: it is only stopped and removed.
@@ -79,6 +81,7 @@ impl Task {
         let done = match step {
             Step::Prepare => return self.prepare().await,
             Step::Create => {
+                self.check_host_paths().await?;
                 let make = self.make_with_secrets().await.map_err(Undone::Failed)?;
                 self.runtime.create(&make).await
             }
@@ -106,6 +109,7 @@ impl Task {
 
     /// Secrets as files lie on tmpfs, which a reboot empties; preparing puts them there again.
     async fn start(&self) -> Result<(), Undone> {
+        self.check_host_paths().await?;
         let has_secrets =
             self.wanted.as_ref().is_some_and(|wanted| !wanted.assigned.spec.secrets().is_empty());
         if has_secrets {
@@ -116,6 +120,13 @@ impl Task {
         }
         let started = self.runtime.start(self.work.uid).await;
         started.map_err(|error| Undone::Failed(failed(error)))
+    }
+
+    /// An engine follows links at every start anew.
+    async fn check_host_paths(&self) -> Result<(), Undone> {
+        let Some(wanted) = &self.wanted else { return Ok(()) };
+        let looked = self.host_paths.check(&wanted.assigned.spec).await;
+        looked.map_err(|reason| Undone::Failed((reason, Trouble::Lasting)))
     }
 
     async fn make_with_secrets(&self) -> Result<Make, Failed> {

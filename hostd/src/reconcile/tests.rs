@@ -172,11 +172,12 @@ impl Host {
             private: folder.path().to_owned(),
             marks: folder.path().to_owned(),
         };
+        let allowed = folder.path().to_str().unwrap().to_owned();
         let task = tokio::spawn(run(Ground {
             books: Arc::clone(&books),
             runtimes,
             secrets: Arc::new(NoSecrets),
-            policy: Policy::default(),
+            policy: Policy { host_paths: vec![allowed], ..Policy::default() },
             us,
             copy,
             heard,
@@ -235,6 +236,18 @@ impl Host {
         let lineage = basalt_api::id::Lineage(uuid::Uuid::nil());
         let take = move |ledger: &mut Ledger| books::take_set(ledger, lineage, 1, "h", set);
         self.books.change(take).await.unwrap();
+    }
+
+    /// With a folder of the host.
+    async fn apply_with_path(&self, name: &str, path: &str) {
+        let path = self.folder.path().join(path);
+        let spec = serde_json::from_value(serde_json::json!({
+            "name": name, "kind": "container",
+            "container": { "image": "a", "volumes": [{ "host": path, "path": "/a" }] },
+        }));
+        let (spec, uid) = (spec.unwrap(), WorkloadUid(uuid::Uuid::new_v4()));
+        let apply = move |ledger: &mut Ledger| apply_local(ledger, spec, uid);
+        self.books.change(apply).await.unwrap();
     }
 
     /// Waits until the workloads are so: `web=running job=failed`.
@@ -328,6 +341,19 @@ async fn what_is_applied_runs_and_what_is_deleted_goes() {
     host.books.change(|ledger| delete_local(ledger, "web")).await.unwrap();
     host.becomes("").await;
     assert!(host.runtime.state().instances.is_empty());
+}
+
+#[tokio::test]
+async fn a_path_of_the_host_that_a_link_leads_elsewhere_is_not_mounted() {
+    let mut host = Host::new();
+    std::fs::create_dir(host.folder.path().join("data")).unwrap();
+    std::os::unix::fs::symlink("/etc", host.folder.path().join("link")).unwrap();
+    host.apply_with_path("bad", "link/ssh").await;
+    host.apply_with_path("good", "data").await;
+    host.becomes("bad=failed good=running").await;
+    let reason = host.picture.borrow().statuses[0].reason.clone().unwrap();
+    assert!(reason.contains("leads through a symbolic link"), "{reason}");
+    assert_eq!(host.runtime.state().created, 1);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use basalt_api::local::{
 use basalt_api::report::{Source, WorkloadStatus};
 use basalt_api::status::HostStatus;
 use basalt_api::validate;
+use basalt_api::workload::WorkloadSpec;
 use hostd_core::books::{self, Applied, Hold, Orphan, Refused};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -36,6 +37,15 @@ const FIRST_LOOK: Duration = Duration::from_secs(20);
 /// Prometheus' text format.
 const METRICS_KIND: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// Who reads an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    /// root on this host.
+    Root,
+    /// Somebody who may read how the host is, and no values that may be secrets.
+    Anybody,
+}
+
 type Answer = Response<Body>;
 type Problem = (StatusCode, String);
 
@@ -53,7 +63,8 @@ pub(super) async fn answer(request: Request<Incoming>, peer: &Peer, ground: Grou
         let text = "you follow as much already as one user may\nhint: end another `hostctl … -f`";
         return answer::problem(StatusCode::SERVICE_UNAVAILABLE, text);
     };
-    match carry_out(asked, request, &ground).await {
+    let reader = if peer.refusal().is_none() { Reader::Root } else { Reader::Anybody };
+    match carry_out(asked, request, &ground, reader).await {
         Ok(answer) => match place {
             Some(place) => answer::holding(answer, place),
             None => answer,
@@ -82,6 +93,7 @@ async fn carry_out(
     asked: Asked,
     request: Request<Incoming>,
     ground: &Ground,
+    reader: Reader,
 ) -> Result<Answer, Problem> {
     match asked {
         Asked::Status => Ok(answer::json(&status(ground).await?)),
@@ -99,7 +111,7 @@ async fn carry_out(
             let (plan, under_way) = (picture.plan.clone(), picture.under_way.clone());
             Ok(answer::json(&PlanAnswer { plan, under_way }))
         }
-        Asked::Describe(name) => describe(&name, ground).await,
+        Asked::Describe(name) => describe(&name, ground, reader).await,
         Asked::Events { after, follow } => Ok(events(after, follow, ground)),
         Asked::Apply => apply(request, ground).await,
         Asked::Delete(name) => {
@@ -157,7 +169,7 @@ fn not_looked(at: &str) -> Problem {
     (StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
-async fn describe(name: &str, ground: &Ground) -> Result<Answer, Problem> {
+async fn describe(name: &str, ground: &Ground, reader: Reader) -> Result<Answer, Problem> {
     let statuses = known_picture(ground).await?;
     let status = find(name, statuses)?;
     let ledger = ground.books.known();
@@ -166,6 +178,10 @@ async fn describe(name: &str, ground: &Ground) -> Result<Answer, Problem> {
         let all = ledger.local.iter().chain(set).chain(&ledger.forgotten);
         all.into_iter().find(|one| one.uid == status.uid).map(|one| one.spec.clone())
     });
+    let spec = match reader {
+        Reader::Root => spec,
+        Reader::Anybody => spec.map(WorkloadSpec::without_values),
+    };
     let mut events = ground.events.after(0);
     events.retain(|event| event.uid == status.uid);
     Ok(answer::json(&WorkloadDescription { status, spec, events }))
@@ -190,7 +206,7 @@ async fn apply(request: Request<Incoming>, ground: &Ground) -> Result<Answer, Pr
         }
     }
     let apply = move |ledger: &mut basalt_api::ledger::Ledger| {
-        let apply = |spec: basalt_api::workload::WorkloadSpec| {
+        let apply = |spec: WorkloadSpec| {
             let name = spec.name.clone();
             let (uid, applied) = books::apply_local(ledger, spec, WorkloadUid(Uuid::new_v4()))?;
             Ok(result(name, uid, applied, dry_run))

@@ -242,6 +242,27 @@ fn a_user_who_takes_every_place_keeps_neither_root_nor_the_gate_out() {
 }
 
 #[test]
+fn values_of_the_environment_are_shown_to_root_alone() {
+    let host = Host::new();
+    host.config("[containers]\nsocket = \"/nowhere/engine.sock\"");
+    let _hostd = host.start();
+    let file = host.path("web.toml");
+    let text = "[[workload]]\nname = \"web\"\nkind = \"container\"\n[workload.container]\n\
+                image = \"a\"\nenvironment = { KEY = \"canary\" }\n";
+    fs::write(&file, text).unwrap();
+    let applied = host.hostctl(&["apply", file.to_str().unwrap()]);
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    host.wait_until(|| host.hostctl(&["describe", "web"]).stdout.contains("canary"));
+    let ask = "GET /v1/workloads/web HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let Some(mut asks) = of_another_user(&host, 1, ask) else { return };
+    asks[0].set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+    let mut answer = String::new();
+    asks[0].read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("KEY"), "{answer}");
+    assert!(!answer.contains("canary"), "{answer}");
+}
+
+#[test]
 fn only_owner_and_group_reach_the_socket() {
     use std::os::unix::fs::PermissionsExt;
     let host = Host::new();

@@ -2,7 +2,6 @@
 //! verified and is never written again; whatever else is there is half and goes at the next start,
 //! but for downloads that broke off: for a while the next one goes on from there.
 
-mod address;
 mod bring;
 mod check;
 pub(crate) mod fetch;

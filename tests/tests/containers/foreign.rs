@@ -10,6 +10,7 @@ use crate::stage::{Stage, stage};
 
 crate::on_both!(
     what_has_no_label_of_ours_is_never_touched,
+    what_has_our_labels_and_another_name_is_never_touched,
     another_hosts_containers_are_seen_as_they_are,
     another_hash_is_not_taken_for_the_same,
 );
@@ -47,6 +48,20 @@ async fn what_has_no_label_of_ours_is_never_touched(kind: Kind) {
     somebody_elses(&stage, &Stage::name(&make), &json!({}));
     let error = stage.create_error(&make).await;
     assert_eq!(error.message, "the name `w1-0f8fad5b` is taken by a container that is not ours");
+}
+
+async fn what_has_our_labels_and_another_name_is_never_touched(kind: Kind) {
+    let Some(stage) = stage(kind) else { return };
+    let make = stage.script(1, "sleep 100");
+    stage.run(&make).await;
+    // As `podman run` of an image that `podman commit` made of it.
+    let labels = stage.inspect(&make)["Config"]["Labels"].clone();
+    somebody_elses(&stage, "copied", &labels);
+    let observed = stage.runtime.observe().await.unwrap();
+    assert_eq!(observed.len(), 1, "{observed:?}");
+    stage.clear(&make, Data::Delete).await;
+    assert_eq!(stage.runtime.observe().await.unwrap(), []);
+    assert_eq!(stage.ground.engine.inspect("copied")["State"]["Status"], "running");
 }
 
 async fn another_hosts_containers_are_seen_as_they_are(kind: Kind) {

@@ -7,7 +7,7 @@ use basalt_api::id::WorkloadUid;
 use basalt_api::set::Assigned;
 use basalt_api::workload::WorkloadSpec;
 use basalt_tests::engine::Kind;
-use basalt_tests::ground::{Ground, TINY};
+use basalt_tests::ground::{ADDRESS, Ground, HOST, TINY};
 use basalt_tests::process::Process;
 use hostd::containers::{Containers, Settings};
 use hostd::registries::Registries;
@@ -32,7 +32,9 @@ pub(crate) fn stage(kind: Kind) -> Option<Stage> {
 }
 
 pub(crate) fn settings(ground: &Ground) -> Settings {
-    Settings::new(ground.engine.socket(), Registries::default())
+    // Registries of tests are on the loopback of their own network.
+    let url_allow = vec![ADDRESS.to_owned(), HOST.to_owned()];
+    Settings { url_allow, ..Settings::new(ground.engine.socket(), Registries::default()) }
 }
 
 /// Its number tells workloads apart.

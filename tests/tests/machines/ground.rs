@@ -46,6 +46,7 @@ impl Host {
             seeds: folder("seeds"),
             accel: Accel::Tcg,
             url_allow: Vec::new(),
+            host_paths: vec![root.path().to_str().unwrap().to_owned()],
             max_image_bytes: 1 << 30,
             idle_s: 20,
         };

@@ -275,10 +275,14 @@ async fn a_link_or_a_pipe_in_place_of_a_file_is_refused() {
     let disk = host.image("image", IMAGE);
     let at = |path: &Path| VmDisk { file: Some(path.to_str().unwrap().to_owned()), ..disk.clone() };
     symlink(host.path("image"), host.path("link")).unwrap();
-    refused(&host, at(&host.path("link")), "cannot read").await;
+    refused(&host, at(&host.path("link")), "leads through a symbolic link").await;
+    // Neither on the way to it.
+    symlink(host.path(""), host.path("way")).unwrap();
+    refused(&host, at(&host.path("way/image")), "leads through a symbolic link").await;
+    refused(&host, at(Path::new("/etc/passwd")), "below no folder that this host allows").await;
     Cmd::new("mkfifo").arg(host.path("pipe")).run().unwrap();
     refused(&host, at(&host.path("pipe")), "is no plain file").await;
-    refused(&host, at(&host.path("nowhere")), "cannot read").await;
+    refused(&host, at(&host.path("nowhere")), "the host has no").await;
 }
 
 #[tokio::test]

@@ -42,6 +42,8 @@ pub(super) enum HandsOff<'a> {
     Orphaned(Orphaned),
     /// What shall run here is not known.
     LedgerLost,
+    /// It is the endpoint's, which has not said yet what shall run here.
+    SetUnknown,
 }
 
 /// Why nobody knows of an instance.
@@ -100,6 +102,7 @@ impl<'a> Case<'a> {
         let hands_off = match orphaned {
             Some(why) => Some(HandsOff::Orphaned(why)),
             None if situation.wanted.is_none() => Some(HandsOff::LedgerLost),
+            None if awaits_set(instance, leaving, situation) => Some(HandsOff::SetUnknown),
             None => unavailable(instance.kind, situation),
         };
         let source = match orphaned {
@@ -291,6 +294,11 @@ fn orphaned(
     }
     let is_own = instance.owner == Owner::Local && situation.wanted.is_some();
     is_own.then_some(Orphaned::InNoLedger)
+}
+
+/// Whether an instance is the endpoint's and may be in a set that has not come yet.
+fn awaits_set(instance: &Instance, leaving: Option<&Leaving>, situation: &Situation<'_>) -> bool {
+    !situation.knows_set && leaving.is_none() && instance.owner != Owner::Local
 }
 
 fn unavailable<'a>(kind: Kind, situation: &'a Situation<'a>) -> Option<HandsOff<'a>> {

@@ -58,6 +58,10 @@ fn said(case: &Case<'_>, wait: Option<String>) -> Said {
         Some(HandsOff::LedgerLost) => {
             return (as_it_is(case), Some("the ledger is lost: it is left alone".to_owned()));
         }
+        Some(HandsOff::SetUnknown) => {
+            let reason = "the endpoint has not said yet what shall run here: it is left alone";
+            return (as_it_is(case), Some(reason.to_owned()));
+        }
         None => (),
     }
     if let Some(step) = case.track.busy {

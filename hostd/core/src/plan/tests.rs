@@ -78,6 +78,20 @@ fn with_a_lost_ledger_nothing_is_touched() {
 }
 
 #[test]
+fn before_the_first_set_nothing_of_the_endpoints_is_touched() {
+    let mut world = World::of("", "web* job.");
+    (world.set_is_known, world.leaving) = (false, BTreeMap::new());
+    assert_eq!(world.plan().work, []);
+    let statuses = world.plan().statuses;
+    let states: Vec<&str> = statuses.iter().map(|status| status.state.as_str()).collect();
+    assert_eq!(states, ["stopped", "running"]);
+    let reason = statuses[1].reason.as_deref().unwrap();
+    assert!(reason.starts_with("the endpoint has not said yet"), "{reason}");
+    world.set_is_known = true;
+    assert_eq!(world.plan().work.len(), 2);
+}
+
+#[test]
 fn a_runtime_that_is_away_stops_only_its_own_kind() {
     let mut world = World::of("web vm-a", "old*");
     world.containers_are_away = true;

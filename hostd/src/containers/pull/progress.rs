@@ -6,19 +6,25 @@ use bollard::models::CreateImageInfo;
 
 /// Layers that are told apart; an image has at most 127 (overlayfs).
 const MAX_LAYERS: usize = 1024;
+/// Bytes of a layer that count as progress.
+const STEP: u64 = 64 << 10;
 
 /// How far each layer is.
 #[derive(Debug, Default)]
-pub(super) struct Progress(HashMap<String, (String, Option<i64>)>);
+pub(super) struct Progress(HashMap<String, (String, i64)>);
 
 impl Progress {
-    /// Takes a message; whether it tells anything new.
+    /// Takes a message; whether it tells of anything new. A layer that brings less than [`STEP`]
+    /// does not move: a registry that trickles would keep the fetch alive for ever.
     pub(super) fn moved(&mut self, message: &CreateImageInfo) -> bool {
         let id = message.id.clone().unwrap_or_default();
         let current = message.progress_detail.as_ref().and_then(|detail| detail.current);
-        let now = (message.status.clone().unwrap_or_default(), current);
-        if self.0.get(&id) == Some(&now) {
-            return false;
+        let now = (message.status.clone().unwrap_or_default(), current.unwrap_or_default());
+        if let Some((status, bytes)) = self.0.get(&id) {
+            let step = if status == "Downloading" { STEP } else { 1 };
+            if *status == now.0 && bytes.abs_diff(now.1) < step {
+                return false;
+            }
         }
         if self.0.len() < MAX_LAYERS || self.0.contains_key(&id) {
             self.0.insert(id, now);
@@ -68,9 +74,17 @@ mod tests {
         let message = ("a", "Downloading", Some(5));
         assert_eq!(feed(&mut progress, &[message, message, message]), 1);
         assert_eq!(
-            feed(&mut progress, &[("a", "Downloading", Some(6)), ("b", "Waiting", None)]),
+            feed(&mut progress, &[("a", "Downloading", Some(70_000)), ("b", "Waiting", None)]),
             2
         );
+    }
+
+    #[test]
+    fn a_trickle_is_no_progress() {
+        let mut progress = Progress::default();
+        let mut at = |bytes| feed(&mut progress, &[("a", "Downloading", Some(bytes))]);
+        let moved: usize = (0..100).map(|number| at(number * 1000)).sum();
+        assert_eq!(moved, 2, "at the beginning and after 65,536 bytes");
     }
 
     #[test]

@@ -103,6 +103,13 @@ pub(super) fn stalled(image: &Reference, stall: Duration) -> RuntimeError {
     RuntimeError { kind: Failure::Passing, message }
 }
 
+/// It moved, and did not end in time.
+pub(super) fn too_long(image: &Reference, total: Duration) -> RuntimeError {
+    let (registry, image, seconds) = (&image.registry, image.full(), total.as_secs());
+    let message = format!("`{registry}` is too slow: `{image}` is not here after {seconds} s");
+    RuntimeError { kind: Failure::Passing, message }
+}
+
 impl Cause {
     /// What a registry or a network does of itself, it may stop doing; the rest somebody must mend.
     fn kind(self) -> Failure {

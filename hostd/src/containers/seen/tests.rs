@@ -122,3 +122,15 @@ fn fuzz_list_and_details_of_an_engine() {
         let _ = image.map(|image| image.user().to_owned());
     });
 }
+
+#[test]
+fn what_has_our_labels_and_another_name_is_not_ours() {
+    for names in [json!(["/boring_wright"]), json!(["/web-0f8fad5b/db"]), json!([]), Value::Null] {
+        let listed: Listed = serde_json::from_value(json!({
+            "Id": "a", "Names": names, "State": "running", "Labels": labels_of_sample(),
+        }))
+        .unwrap();
+        assert!(matches!(listed.clone().whose(), Whose::Stranger { .. }), "{names}");
+        assert!(listed.ours().is_none());
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{ChildStderr, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use basalt_api::virt::{Refusal, Settings, images};
 use basalt_api::workload::{DiskFormat, VmDisk};
 use basalt_cmd::Cmd;
-use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
 use super::fetch::{BROKE, FAILED, Wanted};
@@ -66,7 +65,9 @@ fn copied(
 ) -> Result<Half, Refusal> {
     let folder = images(Path::new(&settings.state));
     let mut half = Half::new(&folder).map_err(|error| cannot_write(&error))?;
-    copy(file, &mut half.file, settings.max_image_bytes, patience)?;
+    let from = basalt_beneath::open(file, &settings.host_paths);
+    let mut from = File::from(from.map_err(|error| cannot_open(&error))?);
+    copy(&mut from, file, &mut half.file, settings.max_image_bytes, patience)?;
     verify(disk, &mut half, patience)?;
     Ok(half)
 }
@@ -146,19 +147,21 @@ fn hash(file: &mut File, patience: &dyn Patience) -> Result<String, Refusal> {
     Ok(hex::encode(hasher.finalize()))
 }
 
-/// Copies a file of the host's. A link in its place is refused: what it led to was not allowed.
-fn copy(file: &str, half: &mut File, max: u64, patience: &dyn Patience) -> Result<(), Refusal> {
+/// Copies a file of the host's, which `file` names.
+fn copy(
+    from: &mut File,
+    file: &str,
+    half: &mut File,
+    max: u64,
+    patience: &dyn Patience,
+) -> Result<(), Refusal> {
     let cannot = |error: &io::Error| Refusal::workload(format!("cannot read {file}: {error}"));
-    // Without blocking: somebody may have put a pipe there.
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let opened = File::options().read(true).custom_flags(flags).open(file);
-    let mut from = opened.map_err(|error| cannot(&error))?;
     let metadata = from.metadata().map_err(|error| cannot(&error))?;
     if !metadata.is_file() {
         return Err(Refusal::workload(format!("{file} is no plain file")));
     }
     let mut done = 0;
-    each_chunk(&mut from, patience, |chunk| {
+    each_chunk(from, patience, |chunk| {
         done += chunk.len() as u64;
         if done > max {
             let message = format!("{file} is longer than {max} bytes, which is the most");
@@ -306,6 +309,13 @@ fn lines(from: ChildStderr) -> Receiver<String> {
         }
     });
     receiver
+}
+
+fn cannot_open(error: &basalt_beneath::BeneathError) -> Refusal {
+    match std::error::Error::source(error) {
+        Some(cause) => Refusal::workload(format!("{error}: {cause}")),
+        None => Refusal::workload(error.to_string()),
+    }
 }
 
 fn given_up() -> Refusal {

@@ -7,6 +7,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use hostd_core::reach;
 use serde::{Deserialize, Serialize};
 use ureq::config::Config;
 use ureq::http::{Response, Uri};
@@ -14,7 +15,6 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Body};
 
-use super::address;
 use super::privileges;
 use super::url::shown;
 
@@ -209,12 +209,12 @@ impl Resolver for Guard {
         // Without a deadline of its own: whoever started this process ends it when nothing comes.
         let found = (host.trim_matches(['[', ']']), port).to_socket_addrs();
         let found: Vec<_> = found.map_err(|_| ureq::Error::HostNotFound)?.collect();
-        let is_named = address::names(&self.allow, host, port);
+        let is_named = reach::names(&self.allow, host, port);
         let own = if is_named { Vec::new() } else { own_addresses()? };
         let mut good = self.empty();
         let mut why = None;
         for socket in found {
-            let refusal = address::refusal(socket.ip(), &own).filter(|_| !is_named);
+            let refusal = reach::refusal(socket.ip(), &own).filter(|_| !is_named);
             match refusal {
                 None if good.len() < 16 => good.push(socket),
                 None => (),

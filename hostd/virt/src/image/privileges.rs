@@ -42,3 +42,42 @@ pub(super) fn give_up(max_file: u64) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use basalt_cmd::{Cmd, CmdError};
+
+    const UNIT: &str = include_str!("../../../../images/base/usr/lib/systemd/system/hostd.service");
+    const TEST: &str =
+        "image::privileges::tests::who_became_nobody_is_killed_by_what_the_unit_leaves_us";
+    const INSIDE: &str = "BASALT_TEST_BOUNDED";
+
+    /// The unit's capabilities as `setpriv` says them.
+    fn bounding_set() -> String {
+        let line = UNIT.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet="));
+        let names = line.unwrap().split_whitespace().map(|name| name.strip_prefix("CAP_").unwrap());
+        let kept: String = names.map(|name| format!(",+{}", name.to_lowercase())).collect();
+        format!("--bounding-set=-all{kept}")
+    }
+
+    #[test]
+    fn who_became_nobody_is_killed_by_what_the_unit_leaves_us() {
+        if !rustix::process::geteuid().is_root() {
+            assert!(std::env::var_os("BASALT_NO_SKIP").is_none(), "this test needs root");
+            eprintln!("skipped: only root can become nobody");
+            return;
+        }
+        if std::env::var_os(INSIDE).is_none() {
+            let again = Cmd::new(std::env::current_exe().unwrap());
+            let again = again.args(["--exact", TEST, "--nocapture"]).env(INSIDE, "1");
+            again.behind(["setpriv", &bounding_set()]).run().unwrap();
+            return;
+        }
+        let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+        let sleep = Cmd::new("sleep").arg("40").behind(nobody);
+        let error = sleep.deadline(Duration::from_millis(500)).run().unwrap_err();
+        assert!(matches!(error, CmdError::Deadline { .. }), "{error}");
+    }
+}

@@ -35,6 +35,7 @@ pub(super) struct World {
     pub(super) leaving: BTreeMap<WorkloadUid, Leaving>,
     pub(super) forgotten: Vec<Assigned>,
     pub(super) ledger_is_lost: bool,
+    pub(super) set_is_known: bool,
     pub(super) containers_are_away: bool,
     /// Steps that fail before all others succeed; which ones, `seed` decides.
     pub(super) failing_steps: u32,
@@ -58,6 +59,7 @@ impl World {
             leaving: BTreeMap::new(),
             forgotten: Vec::new(),
             ledger_is_lost: false,
+            set_is_known: true,
             containers_are_away: false,
             failing_steps: 0,
             nothing_starts: false,
@@ -201,6 +203,7 @@ impl World {
         };
         plan(&Situation {
             wanted: (!self.ledger_is_lost).then_some(&wanted),
+            knows_set: self.set_is_known,
             leaving: &self.leaving,
             forgotten: &self.forgotten,
             observed: &Observed { containers, machines: of(Kind::Vm) },

@@ -4,7 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Why no connection is made to an address; none where one may be.
-pub(super) fn refusal(address: IpAddr, own: &[IpAddr]) -> Option<&'static str> {
+#[must_use]
+pub fn refusal(address: IpAddr, own: &[IpAddr]) -> Option<&'static str> {
     let address = plain(address);
     match address {
         IpAddr::V4(v4) if v4.is_loopback() || v4.octets()[0] == 0 => Some("is this host itself"),
@@ -19,7 +20,8 @@ pub(super) fn refusal(address: IpAddr, own: &[IpAddr]) -> Option<&'static str> {
 }
 
 /// Whether a list of `NAME`, `NAME:PORT` and addresses names this host and port.
-pub(super) fn names(list: &[String], host: &str, port: u16) -> bool {
+#[must_use]
+pub fn names(list: &[String], host: &str, port: u16) -> bool {
     let host = bare(host);
     list.iter().any(|entry| {
         let (name, wanted) = split(entry);
