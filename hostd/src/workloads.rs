@@ -52,7 +52,7 @@ pub struct Workloads {
     comeback: comeback::Keeper,
     /// What is wrong with the join string.
     bad_join: Option<Problem>,
-    tasks: [JoinHandle<()>; 2],
+    tasks: [JoinHandle<()>; 3],
 }
 
 /// Where the state comes from.
@@ -127,7 +127,7 @@ impl Workloads {
         let reconcile = reconcile::Ground {
             books: Arc::clone(books),
             runtimes: runtimes.clone(),
-            secrets,
+            secrets: Arc::clone(&secrets) as _,
             policy: config.policy.clone(),
             us: us.clone(),
             copy: copy.clone(),
@@ -138,6 +138,7 @@ impl Workloads {
             again: wishes,
         };
         let tasks = [
+            tokio::spawn(Arc::clone(&secrets).follow(books.watch())),
             tokio::spawn(reconcile::run(reconcile)),
             tokio::spawn(endpoint::run(endpoint, enrolled)),
         ];

@@ -1,15 +1,17 @@
 //! Values of secrets: fetched once for each version, kept encrypted, so that a host starts its
 //! workloads after a reboot while the endpoint is away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use async_trait::async_trait;
 use basalt_api::fault::Fault;
 use basalt_api::id::Name;
+use basalt_api::ledger::Ledger;
 use basalt_api::secret::{self, SecretValue};
 use basalt_api::set::Assigned;
 use basalt_durable::PRIVATE;
@@ -18,9 +20,10 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use hyper::{Method, StatusCode};
 use rcgen::KeyPair;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use super::SHORT;
+use crate::books::Known;
 use crate::identity::Enrolled;
 use crate::secrets::Secrets;
 
@@ -155,13 +158,48 @@ impl EndpointSecrets {
 
     /// The version before stays: what runs by it may have to start again.
     fn drop_older(&self, name: &Name, version: u64) {
-        for older in (1..version.saturating_sub(1)).rev() {
-            let path = self.path(name, older);
-            if !path.exists() {
+        self.drop(|kept, number| kept == name.as_str() && number + 1 < version);
+    }
+
+    /// Removes the values of secrets that nobody here uses any more. Blocks.
+    pub fn keep_only(&self, used: &BTreeSet<Name>) {
+        self.drop(|kept, _| !used.iter().any(|name| name.as_str() == kept));
+    }
+
+    /// Removes values as soon as nothing in the ledger uses their secrets. For ever.
+    pub async fn follow(self: Arc<Self>, mut books: watch::Receiver<Known>) {
+        let mut before = None;
+        loop {
+            // A ledger that is lost or has no set yet says nothing about what is used.
+            let known = books.borrow_and_update().clone();
+            let used = known.filter(|known| known.assigned.is_some()).map(|known| used(&known));
+            if used.is_some() && used != before {
+                let (secrets, names) = (Arc::clone(&self), used.clone().unwrap_or_default());
+                let dropped = tokio::task::spawn_blocking(move || secrets.keep_only(&names));
+                let _ = dropped.await;
+                before = used;
+            }
+            if books.changed().await.is_err() {
                 return;
             }
-            if let Err(error) = basalt_durable::remove(&path) {
-                tracing::warn!(%error, "cannot remove an old version of a secret");
+        }
+    }
+
+    /// Removes values by name and version.
+    fn drop(&self, is_over: impl Fn(&str, u64) -> bool) {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        for entry in entries {
+            let file = entry.file_name();
+            let label = file.to_str().and_then(|file| file.rsplit_once('.'));
+            let Some((name, Ok(version))) = label.map(|(name, number)| (name, number.parse()))
+            else {
+                continue;
+            };
+            if !is_over(name, version) {
+                continue;
+            }
+            if let Err(error) = basalt_durable::remove(&entry.path()) {
+                tracing::warn!(%error, "cannot remove a value of a secret");
             }
         }
     }
@@ -208,6 +246,13 @@ impl Line {
     }
 }
 
+/// The secrets of everything that is wanted, or may be again.
+fn used(ledger: &Ledger) -> BTreeSet<Name> {
+    let assigned = ledger.assigned.iter().flat_map(|known| &known.set.workloads);
+    let all = assigned.chain(&ledger.local).chain(&ledger.forgotten);
+    all.flat_map(|one| one.spec.secrets().into_iter().cloned()).collect()
+}
+
 fn label(name: &Name, version: u64) -> String {
     format!("{name}.{version}")
 }
@@ -249,5 +294,56 @@ impl Secrets for EndpointSecrets {
             values.insert(name.clone(), value);
         }
         Ok(values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(folder: &Path) -> Vec<String> {
+        let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[tokio::test]
+    async fn what_the_set_names_no_more_is_dropped_and_what_it_names_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let secrets = Arc::new(EndpointSecrets::new(folder.path().to_owned()));
+        for name in ["one", "other"] {
+            secrets.keep(&name.parse().unwrap(), 1, b"value").unwrap();
+        }
+        let text = r#"{"sequence":1,"boot_id":"b","assigned":{"generation":1,"hash":"h",
+            "lineage":"00000000-0000-0000-0000-000000000001","set":{"workloads":[{
+            "uid":"00000000-0000-0000-0000-000000000002","spec":{"name":"a","kind":"container",
+            "container":{"image":"a","secrets":[{"name":"one"}]}}}]}}}"#;
+        let named: Ledger = serde_json::from_str(text).unwrap();
+        let (tell, books) = watch::channel(None);
+        let following = tokio::spawn(Arc::clone(&secrets).follow(books));
+        tell.send_replace(Some(Arc::new(Ledger::default())));
+        tokio::task::yield_now().await;
+        assert_eq!(kept(folder.path()), ["key", "one.1", "other.1"]);
+        tell.send_replace(Some(Arc::new(named)));
+        drop(tell);
+        following.await.unwrap();
+        assert_eq!(kept(folder.path()), ["key", "one.1"]);
+    }
+
+    #[test]
+    fn old_versions_go_over_gaps_and_what_nobody_uses_goes_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let secrets = EndpointSecrets::new(folder.path().to_owned());
+        let (one, other) = ("one".parse().unwrap(), "other".parse().unwrap());
+        for version in [1, 2, 5] {
+            secrets.keep(&one, version, b"value").unwrap();
+        }
+        secrets.keep(&other, 1, b"value").unwrap();
+        assert_eq!(kept(folder.path()), ["key", "one.5", "other.1"]);
+        secrets.keep(&one, 6, b"value").unwrap();
+        assert_eq!(kept(folder.path()), ["key", "one.5", "one.6", "other.1"]);
+        secrets.keep_only(&BTreeSet::from([other]));
+        assert_eq!(kept(folder.path()), ["key", "other.1"]);
     }
 }

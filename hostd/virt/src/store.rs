@@ -13,6 +13,8 @@ use crate::record::Record;
 
 const MARK: &str = "machine.xml";
 const RECORD: &str = "record.json";
+/// How the folder of a machine is called while it is removed.
+const GONE: &str = ".gone-";
 /// Others may pass through and not look around: QEMU is another user.
 const PASSABLE: u32 = 0o711;
 
@@ -30,7 +32,9 @@ impl Store {
         for folder in [&state.join("machines"), &basalt_api::virt::images(&state), &seeds] {
             folder_for_others(folder)?;
         }
-        Ok(Self { state, seeds })
+        let store = Self { state, seeds };
+        store.sweep()?;
+        Ok(store)
     }
 
     pub(crate) fn state(&self) -> &Path {
@@ -59,10 +63,32 @@ impl Store {
     /// Removes everything of a machine.
     pub(crate) fn remove(&self, uid: WorkloadUid) -> io::Result<()> {
         self.remove_seed(uid)?;
-        match fs::remove_dir_all(self.folder(uid)) {
+        // Renamed first: half a folder, perhaps without its mark, would be seen by nobody again.
+        let gone = self.state.join("machines").join(format!("{GONE}{uid}"));
+        match basalt_durable::rename(&self.folder(uid), &gone) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => (),
+        }
+        match fs::remove_dir_all(&gone) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => basalt_durable::sync_folder(&self.state.join("machines")),
         }
+    }
+
+    /// Removes what a cut left: folders on their way out, and those that nothing was put into yet.
+    fn sweep(&self) -> io::Result<()> {
+        for folder in self.folders()? {
+            let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
+            if name.is_some_and(|name| name.starts_with(GONE)) {
+                fs::remove_dir_all(&folder)?;
+            } else if !folder.join(MARK).exists() && fs::remove_dir(&folder).is_err() {
+                tracing::warn!(
+                    folder = %folder.display(),
+                    "nothing says whose these files are: they are left alone"
+                );
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn remove_seed(&self, uid: WorkloadUid) -> io::Result<()> {
@@ -115,6 +141,37 @@ mod tests {
     use rustix::process::umask;
 
     use super::*;
+
+    #[test]
+    fn what_a_cut_left_of_a_folder_goes_at_the_next_start_and_a_disk_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let (state, seeds) = (root.path().join("state"), root.path().join("seeds"));
+        let machines = state.join("machines");
+        let open = || Store::new(state.clone(), seeds.clone()).unwrap();
+        open();
+        // Begun, and cut before its mark; on its way out; without a mark, and with a disk.
+        let [begun, gone, disk] = ["begun", ".gone-a", "disk"].map(|name| machines.join(name));
+        for folder in [&begun, &gone, &disk] {
+            fs::create_dir(folder).unwrap();
+        }
+        fs::write(gone.join("disk.qcow2"), "old").unwrap();
+        fs::write(disk.join("disk.qcow2"), "whose?").unwrap();
+        assert_eq!(open().folders().unwrap(), [disk]);
+    }
+
+    #[test]
+    fn a_removal_that_was_cut_off_is_over_once_it_is_repeated() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::new(root.path().join("state"), root.path().join("seeds")).unwrap();
+        let uid = WorkloadUid("d8a6c9b2-0a3c-4d4e-9b1f-6f4f8a1c2b3d".parse().unwrap());
+        for _ in 0..2 {
+            fs::create_dir(store.folder(uid)).unwrap();
+            fs::write(store.folder(uid).join("disk.qcow2"), "old").unwrap();
+            store.remove(uid).unwrap();
+            store.remove(uid).unwrap();
+            assert!(store.folders().unwrap().is_empty());
+        }
+    }
 
     #[test]
     fn qemu_passes_whatever_the_umask_of_whoever_started_us() {
