@@ -192,6 +192,7 @@ mod tests {
             heard_file: paths.heard(),
             standing: watch::channel(Standing::Alone).0,
             copy: watch::channel(true).0,
+            trouble: watch::channel(Default::default()).0,
             secrets: Arc::new(EndpointSecrets::new(paths.secrets())),
         }
     }

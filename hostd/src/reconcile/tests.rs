@@ -319,6 +319,7 @@ async fn nothing_is_made_after_a_preparation_that_outlived_the_period() {
         report,
         give_up,
         policy: Policy::default(),
+        host_paths: crate::host_paths::HostPaths::new(&[]),
         heard,
     };
     task.run().await;

@@ -369,6 +369,7 @@ fn a_spec_that_only_a_later_release_understands_is_refused_alone() {
     let world = World::of("", "");
     let plan = plan(&Situation {
         wanted: Some(&wanted),
+        knows_set: true,
         leaving: &world.leaving,
         forgotten: &[],
         observed: &Observed::nothing(),
