@@ -46,7 +46,11 @@ impl Host {
             seeds: folder("seeds"),
             accel: Accel::Tcg,
             url_allow: Vec::new(),
-            host_paths: vec![root.path().to_str().unwrap().to_owned()],
+            // Where the guest lies, too.
+            host_paths: vec![
+                root.path().to_str().unwrap().to_owned(),
+                env!("CARGO_TARGET_TMPDIR").to_owned(),
+            ],
             max_image_bytes: 1 << 30,
             idle_s: 20,
         };
