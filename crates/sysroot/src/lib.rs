@@ -13,3 +13,4 @@ pub mod slot;
 
 #[cfg(test)]
 mod fuzz;
+pub mod update;

@@ -1,0 +1,79 @@
+//! What an update does, one thing at a time.
+
+use crate::boot_file::BootFile;
+use crate::entry::{BootEntry, EntryName};
+use crate::slot::Slot;
+
+/// One thing to do. Each may be done again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Delete a boot entry.
+    DropEntry(EntryName),
+    /// Deploy this commit anew, with the running host's `/etc` merged into it. The deployment
+    /// that comes of it is what [`Step::Link`] means.
+    Deploy {
+        /// The commit, 64 hex digits.
+        commit: String,
+    },
+    /// Point a slot's link at the deployment that was just made, by a rename.
+    Link(Slot),
+    /// Write a boot file, read it back past the cache and compare.
+    WriteFile(BootFile),
+    /// Write everything that is still in memory to this volume.
+    Sync(Volume),
+    /// Forget which entry the loader was told to boot, so that the highest serial decides.
+    ClearChoice,
+    /// Write a boot entry, in one write under its final name.
+    WriteEntry(EntryName, BootEntry),
+    /// Delete a boot file that no entry needs.
+    DropFile(BootFile),
+    /// Delete every deployment that no slot's link leads to, and what only they needed of the
+    /// repository.
+    CleanDeployments,
+}
+
+/// A file system that is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Volume {
+    /// The EFI system partition.
+    Esp,
+    /// The root, which holds the repository and the deployments.
+    Root,
+}
+
+/// Why nothing is done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The running system has not proved itself yet, and the idle slot is what it would fall back
+    /// to.
+    #[error(
+        "the running system, {0}, is on trial: what it would fall back to must stay\nhint: it is \
+         kept or given up within minutes; `hostctl status` shows how far it is"
+    )]
+    OnTrial(EntryName),
+    /// It runs already.
+    #[error("the host runs {commit} already")]
+    Runs {
+        /// The commit.
+        commit: String,
+    },
+    /// It waits in the other slot for a reboot.
+    #[error("{commit} is installed already, as {entry}: it boots at the next reboot")]
+    Waits {
+        /// The commit.
+        commit: String,
+        /// Its entry.
+        entry: EntryName,
+    },
+    /// The disk does not say what runs.
+    #[error("the link of the running slot {0} leads nowhere")]
+    NoRunning(Slot),
+    /// There is nothing to go back to.
+    #[error("slot {slot} holds nothing that has proved itself: {reason}")]
+    NothingBehind {
+        /// The other slot.
+        slot: Slot,
+        /// What is missing there.
+        reason: &'static str,
+    },
+}
