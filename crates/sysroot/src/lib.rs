@@ -10,7 +10,7 @@ pub mod kargs;
 pub mod loader;
 pub mod partition;
 pub mod slot;
+pub mod update;
 
 #[cfg(test)]
 mod fuzz;
-pub mod update;
