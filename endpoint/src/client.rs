@@ -114,7 +114,8 @@ impl Client {
     ) -> Result<Reply, HttpsError> {
         let limits = Limits { deadline: patience, bytes: MAX_ANSWER };
         let body = body.unwrap_or_default().into();
-        Ok(Reply::of(self.https.another().ask(method, path, body, limits).await?))
+        let answer = self.https.another().ask(method, path, body, limits).await?;
+        Ok(Reply::of(&answer))
     }
 
     /// The client below, for who speaks by itself on a TLS session.
@@ -125,7 +126,7 @@ impl Client {
 }
 
 impl Reply {
-    fn of(answer: Answer) -> Self {
+    fn of(answer: &Answer) -> Self {
         let retry_after = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         Self {
             status: answer.status,

@@ -23,6 +23,7 @@ pub(super) const US: HostId = HostId(Uuid::from_u128(1));
 pub(super) const OTHER_HOST: HostId = HostId(Uuid::from_u128(2));
 
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of a model")]
 pub(super) struct World {
     words: Vec<String>,
     pub(super) instances: Vec<Instance>,
