@@ -110,9 +110,8 @@ impl Site {
     /// Writes the file of a virtual machine whose guest says on its console that
     /// [it is up](guest::UP).
     ///
-    /// By its BIOS: where QEMU emulates the host, a guest's UEFI can end the emulator. It writes
-    /// CR8 at each interrupt, and with an interrupt pending QEMU 7.2 fails an assertion there
-    /// (`tcg_handle_interrupt`).
+    /// By its BIOS: where QEMU 7.2 emulated the host, a guest that booted by UEFI once ended the
+    /// emulator, which failed an assertion in `tcg_handle_interrupt`. Why is not known.
     ///
     /// # Errors
     /// It cannot be written.
