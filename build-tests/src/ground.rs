@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -132,6 +133,19 @@ impl Ground {
     pub fn change_hostd(&self) {
         let file = File::options().append(true).open(self.path("programs/hostd"));
         file.and_then(|mut file| file.write_all(b"changed")).expect("hostd can be changed");
+    }
+
+    /// Makes a file in the cached commits readable for all and writable for none, as a `chmod -R`
+    /// would; one that is linked from nowhere else, for most are the shared cache's own.
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn damage_what_no_other_ground_has(&self) {
+        let names = ["-name", "*.file", "-type", "f", "-links", "-2", "-size", "+1M"];
+        let find = Cmd::new("find").arg(self.path("cache/repo/objects")).args(names);
+        let found = find.run().expect("find runs").stdout_text();
+        let file = found.lines().next().expect("a large file that only this cache has");
+        fs::set_permissions(file, fs::Permissions::from_mode(0o444)).expect("its mode changes");
     }
 
     /// The build of this ground, with the lock as it is.

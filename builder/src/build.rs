@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use basalt_deploy::Repo;
 
 use crate::cache::{self, Cache, Claim, remove_tree};
 use crate::definition::{Definition, Format};
@@ -67,7 +66,6 @@ pub fn build(options: &Options, progress: Progress) -> Result<Built> {
         return Ok(Built { manifest, folder: target.folder, fresh: false });
     }
     plan::refuse_to_overwrite(&target)?;
-    build.get_packages(&lock, &target)?;
     let manifest = build.make(&lock, &target)?;
     Ok(Built { manifest, folder: target.folder, fresh: true })
 }
@@ -107,10 +105,21 @@ impl Build<'_> {
         Ok(lock)
     }
 
-    /// Gets the packages, when the tree is not there. What cannot be had is an error and never a
-    /// reason for another lock: a host must not change because a network failed.
-    fn get_packages(&self, lock: &Lock, target: &Target) -> Result<()> {
-        if self.has_tree(&target.tree_key)? { Ok(()) } else { self.fetch(lock) }
+    /// The tree, from the cache or from its packages. A package that cannot be had is an error and
+    /// never a reason for another lock: a host must not change because a network failed.
+    fn tree(&self, lock: &Lock, key: &str) -> Result<()> {
+        if tree::is_cached(key, self.cache)? {
+            let step = self.progress.step("tree");
+            if tree::is_whole(key, self.cache, &step)? {
+                step.finish(&key[..12]);
+                return Ok(());
+            }
+        }
+        self.fetch(lock)?;
+        let step = self.progress.step("tree");
+        tree::make(self.definition, lock, self.cache, &step)?;
+        step.finish(&key[..12]);
+        Ok(())
     }
 
     fn fetch(&self, lock: &Lock) -> Result<()> {
@@ -120,17 +129,8 @@ impl Build<'_> {
         Ok(())
     }
 
-    fn has_tree(&self, tree_key: &str) -> Result<bool> {
-        let repo = Repo::open_or_create(&self.cache.repo())?;
-        Ok(repo.resolve(&tree::ref_name(tree_key))?.is_some())
-    }
-
     fn make(&self, lock: &Lock, target: &Target) -> Result<Manifest> {
-        if !self.has_tree(&target.tree_key)? {
-            let step = self.progress.step("tree");
-            tree::make(self.definition, lock, self.cache, &step)?;
-            step.finish(&target.tree_key[..12]);
-        }
+        self.tree(lock, &target.tree_key)?;
         if !initramfs::is_cached(self.cache, &target.initramfs_key) {
             let step = self.progress.step("initramfs");
             let (tree_key, key) = (&target.tree_key, &target.initramfs_key);
@@ -168,7 +168,14 @@ impl Build<'_> {
             &step,
         )?;
         let output = places.out.join("repo");
-        commit::export(&commit, &self.definition.ostree_ref, &key.keyring, self.cache, &output)?;
+        commit::export(
+            &commit,
+            &self.definition.ostree_ref,
+            &key.keyring,
+            self.cache,
+            &output,
+            &step,
+        )?;
         step.finish(&commit[..12]);
         Ok(commit)
     }

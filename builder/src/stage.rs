@@ -15,3 +15,4 @@ pub mod release;
 pub mod sandbox;
 pub mod tree;
 pub mod units;
+mod whole;

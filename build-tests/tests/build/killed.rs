@@ -71,6 +71,22 @@ fn half_a_lock_half_a_package_and_half_a_tree_are_none() {
     assert_eq!(ground.versions(), [""; 0]);
 }
 
+/// A file that changed in the cache after it was committed goes into no image: it is made again.
+#[test]
+fn what_is_damaged_in_the_cache_is_said_and_made_again() {
+    let Some(ground) = Ground::prepare(Has::Everything) else { return };
+    ground.change_hostd();
+    let built = ground.build();
+    fs::remove_dir_all(ground.path("out")).expect("it can be removed");
+    ground.damage_what_no_other_ground_has();
+    let again = ground.build();
+    let said = "the cache is damaged, what is damaged is made again: ";
+    assert!(again.stderr.contains(said), "{}", again.stderr);
+    assert_eq!(again.commit(), built.commit());
+    fs::remove_dir_all(ground.path("out")).expect("it can be removed");
+    assert!(!ground.build().stderr.contains("damaged"));
+}
+
 #[test]
 fn two_builds_at_once_wait_for_each_other() {
     let Some(ground) = Ground::prepare(Has::Everything) else { return };

@@ -7,6 +7,7 @@ use basalt_deploy::{CommitRequest, Repo, SigningKey};
 
 use super::compose::{self, Inputs};
 use super::release::Release;
+use super::whole;
 use crate::cache::{Cache, CachePaths};
 use crate::progress::Step;
 
@@ -38,7 +39,7 @@ pub fn make(
 ) -> Result<String> {
     let repo = Repo::open(&cache.repo())?;
     let name = cache_ref(&release.build_id, &release.version);
-    if let Some(commit) = repo.resolve(&name)? {
+    if let Some(commit) = whole::take(&repo, &name, step)? {
         // The key may be another one than at the last time.
         repo.sign(&commit, stamp.key)?;
         return Ok(commit);
@@ -58,7 +59,7 @@ pub fn make(
 }
 
 /// Brings a commit from the cache into the repository at `output` and points `ref_name` at it, once
-/// its signature there is good by a key in the file `keyring`.
+/// all of it is there and its signature is good by a key in the file `keyring`.
 ///
 /// # Errors
 /// Either repository cannot be used, there is no space, or the signature did not come along.
@@ -68,10 +69,17 @@ pub fn export(
     keyring: &Path,
     cache: &CachePaths,
     output: &Path,
+    step: &Step,
 ) -> Result<()> {
     let source = Repo::open(&cache.repo())?;
     let target = Repo::open_or_create(output)?;
     target.pull_local(&source, commit)?;
+    // What an earlier build published may have suffered where it lies.
+    if let Some(damage) = target.damage(commit)? {
+        step.say(&format!("`{}` is damaged and mended: {damage}", output.display()));
+        target.discard(ref_name, &damage)?;
+        target.pull_local(&source, commit)?;
+    }
     target.verify(commit, keyring)?;
     target.set_ref(ref_name, commit)?;
     Ok(())
@@ -83,6 +91,7 @@ mod tests {
 
     use super::*;
     use crate::key::{self, ReleaseKey};
+    use crate::progress::Progress;
 
     fn key(folder: &Path, name: &str) -> ReleaseKey {
         key::load(&key::create(name, folder).unwrap().0).unwrap()
@@ -106,7 +115,9 @@ mod tests {
             key,
         };
         let commit = repo.commit(&tree, &request(None)).unwrap();
-        let export = |key: &ReleaseKey| export(&commit, "base", &key.keyring, &cache, &output);
+        let step = Progress::Silent.step("commit");
+        let export =
+            |key: &ReleaseKey| super::export(&commit, "base", &key.keyring, &cache, &output, &step);
         let head = || Repo::open(&output).unwrap().resolve("base").unwrap();
 
         let unsigned = format!("{:#}", export(&ours).unwrap_err());

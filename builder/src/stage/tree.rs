@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::accounts::{self, AccountLines};
 use super::sandbox::{Access, inside, isolated};
+use super::whole;
 use crate::cache::{Cache, remove_tree};
 use crate::definition::Definition;
 use crate::fingerprint::Fingerprint;
@@ -86,6 +87,24 @@ pub fn key(definition: &Definition, lock: &Lock) -> String {
 #[must_use]
 pub fn ref_name(key: &str) -> String {
     format!("tree/{key}")
+}
+
+/// Whether the cache has the tree of this key.
+///
+/// # Errors
+/// The cache cannot be read.
+pub fn is_cached(key: &str, cache: &Cache) -> Result<bool> {
+    let repo = Repo::open_or_create(&cache.repo())?;
+    Ok(repo.resolve(&ref_name(key))?.is_some())
+}
+
+/// Whether it has every file of it as it was committed.
+///
+/// # Errors
+/// The cache cannot be read or written.
+pub fn is_whole(key: &str, cache: &Cache, step: &Step) -> Result<bool> {
+    let repo = Repo::open_or_create(&cache.repo())?;
+    Ok(whole::take(&repo, &ref_name(key), step)?.is_some())
 }
 
 /// Makes the tree and commits it to the cache's repository.

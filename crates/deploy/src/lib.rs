@@ -4,12 +4,14 @@
 //! one piece of code. Nothing here knows of boot entries or the ESP; that is `basalt-sysroot`.
 
 mod commit;
+mod damage;
 mod error;
 mod host;
 mod repo;
 mod signature;
 
 pub use commit::{CommitInfo, CommitRequest};
+pub use damage::Damage;
 pub use error::DeployError;
 pub use host::{Deployed, HostSysroot, OS_NAME};
 pub use repo::{Checkout, Repo};
