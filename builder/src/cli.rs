@@ -317,8 +317,7 @@ fn diff(args: &DiffArgs) -> Result<()> {
 
 fn deltas(manifest: &basalt_release::Manifest) -> String {
     let one = |delta: &basalt_release::Delta| {
-        let (whole, part) = (mb(delta.bytes), delta.bytes % 1_000_000 / 100_000);
-        format!("{whole}.{part} MB from {}…", &delta.from[..12])
+        format!("{} kB from {}…", delta.bytes.div_ceil(1000), &delta.from[..12])
     };
     match &manifest.deltas[..] {
         [] => "none".to_owned(),

@@ -137,8 +137,7 @@ impl Diff {
             self.files.list(&mut text);
         }
         if let Some(bytes) = self.delta_bytes {
-            let (whole, tenth) = (bytes / 1_000_000, bytes % 1_000_000 / 100_000);
-            let _ = writeln!(text, "delta     {whole}.{tenth} MB");
+            let _ = writeln!(text, "delta     {} kB", bytes.div_ceil(1000));
         }
         text
     }
