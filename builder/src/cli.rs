@@ -6,14 +6,17 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use basalt_manual::{CompletionArgs, ManArgs};
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use jiff::{SignedDuration, Timestamp};
 
 use crate::build::{self, Options};
 use crate::cache::CachePaths;
 use crate::definition::Definition;
+use crate::diff::{self, DeltaSize};
 use crate::lock::{Lock, LockPolicy};
 use crate::manifest::Manifest;
 use crate::plan::{self, Places, Request};
 use crate::progress::Progress;
+use crate::publish::{self, Published};
 use crate::run::{self, Login, Writes};
 use crate::{key, namespace, space};
 
@@ -31,6 +34,10 @@ enum Command {
     Build(BuildArgs),
     /// Show the stages of a build and which of them are cached; does nothing
     Plan(PlanArgs),
+    /// Offer a build to hosts: in an archive that any web server serves
+    Publish(PublishArgs),
+    /// Show what changed between two builds
+    Diff(DiffArgs),
     /// Boot a disk in QEMU on this terminal
     Run(RunArgs),
     /// Check an image definition; touches nothing
@@ -104,6 +111,51 @@ struct RunArgs {
 }
 
 #[derive(Debug, Args)]
+struct PublishArgs {
+    /// The repository of a build, as `out/repo`
+    repo: PathBuf,
+    /// The archive, which is made when it is not there; a web server serves this folder as it is
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+    /// Secret key that signed the build; its other half, `NAME.manifest.key` beside it, signs the
+    /// release manifest
+    #[arg(long, value_name = "FILE")]
+    sign_key: PathBuf,
+    /// Which image, when the repository has several
+    #[arg(long = "ref", value_name = "REF", id = "ref")]
+    ref_name: Option<String>,
+    /// From how many of the releases before a static delta leads to this one
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    deltas: usize,
+    /// For how many days hosts may believe that this is the release; publish again before
+    #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    valid_days: u32,
+    /// Print the release manifest as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct DiffArgs {
+    /// The build before: its folder, as `out/base/1`, or a ref or commit of the repository
+    old: String,
+    /// The build after
+    new: String,
+    /// The repository that has both
+    #[arg(long, value_name = "DIR", default_value = "out/repo")]
+    repo: PathBuf,
+    /// Also list the files
+    #[arg(long)]
+    files: bool,
+    /// Also make the static delta between them, and say how large it is
+    #[arg(long)]
+    delta: bool,
+    /// Print it as JSON, with every file
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
 struct CheckArgs {
     /// The image definition, as `images/base.toml`
     definition: PathBuf,
@@ -173,6 +225,8 @@ pub fn execute(cli: Cli, now: u64) -> Result<()> {
     match cli.command {
         Command::Build(args) => build(args.place, now),
         Command::Plan(args) => plan(&args.place),
+        Command::Publish(args) => publish(args, now),
+        Command::Diff(args) => diff(&args),
         Command::Run(args) => run::run(&args.options()),
         Command::Check(args) => check(&args),
         Command::Key(KeyCommand::Create { name, out }) => create_key(&name, &out),
@@ -214,6 +268,63 @@ fn build(args: PlaceArgs, now: u64) -> Result<()> {
     print_line(&format!("{state} {name} {version}{note}\n  commit  {commit}{disk}"))
 }
 
+fn publish(args: PublishArgs, now: u64) -> Result<()> {
+    namespace::become_root()?;
+    key::clear_on_signals()?;
+    let json = args.json;
+    let now = i64::try_from(now).ok().and_then(|now| Timestamp::from_second(now).ok());
+    let options = publish::Options {
+        source: args.repo,
+        to: args.to,
+        ref_name: args.ref_name,
+        sign_key: args.sign_key,
+        deltas: args.deltas,
+        valid: SignedDuration::from_hours(24 * i64::from(args.valid_days)),
+        now: now.context("the clock is wrong")?,
+    };
+    let published = publish::publish(&options, Progress::for_stderr())
+        .map_err(|error| space::explain(error, &[(&options.to, "--to")]))?;
+    if json {
+        return print_line(&serde_json::to_string_pretty(&published.manifest)?);
+    }
+    let Published { manifest, file } = &published;
+    let from_nothing = mb(manifest.download_bytes);
+    print_line(&format!(
+        "published {} {}, sequence {}\n  commit    {}\n  download  {from_nothing} MB, or by delta: \
+         {}\n  expires   {}\n  manifest  {}",
+        manifest.name,
+        manifest.version,
+        manifest.sequence,
+        manifest.commit,
+        deltas(manifest),
+        manifest.expires,
+        file.display()
+    ))
+}
+
+fn diff(args: &DiffArgs) -> Result<()> {
+    if args.delta {
+        // A delta is made from every file, and some only root may read.
+        namespace::become_root()?;
+    }
+    let delta = if args.delta { DeltaSize::Measured } else { DeltaSize::NotAsked };
+    let diff = diff::diff(&args.repo, &args.old, &args.new, delta, Progress::for_stderr())?;
+    if args.json {
+        return print_line(&serde_json::to_string_pretty(&diff)?);
+    }
+    print(diff.text(args.files).as_bytes())
+}
+
+fn deltas(manifest: &basalt_release::Manifest) -> String {
+    let one = |delta: &basalt_release::Delta| {
+        format!("{} kB from {}…", delta.bytes.div_ceil(1000), &delta.from[..12])
+    };
+    match &manifest.deltas[..] {
+        [] => "none".to_owned(),
+        deltas => deltas.iter().map(one).collect::<Vec<_>>().join(", "),
+    }
+}
+
 fn mb(bytes: u64) -> u64 {
     bytes / 1_000_000
 }
@@ -243,7 +354,8 @@ fn create_key(name: &str, out: &std::path::Path) -> Result<()> {
     key::clear_on_signals()?;
     let (secret, public) = key::create(name, out)?;
     print_line(&format!(
-        "secret key  {}  (keep it; `basalt build --sign-key` reads it)\npublic key  {}",
+        "secret key  {}  (keep it; `basalt build --sign-key` reads it)\npublic key  {}\nfor release \
+         manifests, beside them: `{name}.manifest.key` (keep it too) and `{name}.manifest.pub`",
         secret.display(),
         public.display()
     ))

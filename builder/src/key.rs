@@ -1,9 +1,10 @@
-//! Release keys: GnuPG keys that sign commits.
+//! Release keys: a GnuPG key that signs commits, and an Ed25519 key that signs release manifests.
 //!
-//! A key is a file with the armored secret key (0600) and one beside it with the public half.
-//! Each use imports it into a GnuPG home of its own, which goes away with it.
+//! Each is a file with the secret key (0600) and one beside it with its public half. A use of the
+//! first imports it into a GnuPG home of its own, which goes away with it.
 
 mod home;
+mod manifest;
 
 use std::fs;
 use std::io;
@@ -14,12 +15,16 @@ use anyhow::{Context, Result, bail};
 use basalt_cmd::CmdError;
 use basalt_deploy::SigningKey;
 use basalt_durable::PUBLIC;
+use basalt_release::SecretKey;
+use serde::Serialize;
 
 use home::Home;
 pub use home::clear_on_signals;
 
 /// A key that is ready to sign.
 pub struct ReleaseKey {
+    /// For release manifests, where there is one.
+    pub manifests: Option<SecretKey>,
     /// For libostree.
     pub signing: SigningKey,
     /// The public half, armored.
@@ -29,7 +34,27 @@ pub struct ReleaseKey {
     _home: Home,
 }
 
-/// Makes a key and writes `NAME.key` and `NAME.pub` into `folder`. Returns both paths.
+/// What a host trusts whose releases a key signs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TrustedKey {
+    /// The key of commits, armored.
+    pub commits: String,
+    /// The key of release manifests, as PEM. Without one, no release is offered to the host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifests: Option<String>,
+}
+
+impl ReleaseKey {
+    /// What a host has to trust.
+    #[must_use]
+    pub fn trusted(&self) -> TrustedKey {
+        let manifests = self.manifests.as_ref().map(|key| key.public().to_pem());
+        TrustedKey { commits: self.public.clone(), manifests }
+    }
+}
+
+/// Makes a key and writes `NAME.key` and `NAME.pub` into `folder`, and `NAME.manifest.key` and
+/// `NAME.manifest.pub` with the half that signs release manifests. Returns the first two paths.
 ///
 /// # Errors
 /// One of the files exists, the folder cannot be written, or GnuPG fails.
@@ -39,7 +64,8 @@ pub fn create(name: &str, folder: &Path) -> Result<(PathBuf, PathBuf)> {
         bail!("`{name}` is no key name\nhint: use letters, digits, `-`, `_` and `.`");
     }
     let (secret, public) = (folder.join(format!("{name}.key")), folder.join(format!("{name}.pub")));
-    for path in [&secret, &public] {
+    let (manifest, manifest_public) = (manifest::beside(&secret), manifest::public_beside(&secret));
+    for path in [&secret, &public, &manifest, &manifest_public] {
         if path.exists() {
             bail!("`{}` exists\nhint: choose another `--name`", path.display());
         }
@@ -53,6 +79,7 @@ pub fn create(name: &str, folder: &Path) -> Result<(PathBuf, PathBuf)> {
     let secret_text = home.gpg().args(["--armor", "--export-secret-keys"]).run()?.stdout;
     let public_text = home.gpg().args(["--armor", "--export"]).run()?.stdout;
     fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
+    manifest::create(&secret)?;
     write_secret(&secret, &secret_text)
         .with_context(|| format!("cannot write `{}`", secret.display()))?;
     basalt_durable::write(&public, &public_text, PUBLIC)
@@ -68,9 +95,7 @@ pub fn load(path: &Path) -> Result<ReleaseKey> {
     let doing = || format!("cannot use the key `{}`", path.display());
     let hint = "hint: make one with `basalt key create`";
     let text = fs::read(path).with_context(doing).context(hint)?;
-    if fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
-        bail!("{}: other users may read it\nhint: `chmod 600 {}`", doing(), path.display());
-    }
+    refuse_readable(path)?;
     let home = Home::new()?;
     match home.gpg().arg("--import").stdin(text).run() {
         Err(CmdError::Failed { .. }) => bail!("{}: it holds no GnuPG key\n{hint}", doing()),
@@ -89,15 +114,24 @@ pub fn load(path: &Path) -> Result<ReleaseKey> {
     fs::write(&keyring, home.gpg().args(["--export", &fingerprint]).run()?.stdout)
         .with_context(doing)?;
     let signing = SigningKey { home: home.path().to_owned(), fingerprint };
-    Ok(ReleaseKey { signing, public, keyring, _home: home })
+    let manifests = manifest::load(path)?;
+    Ok(ReleaseKey { manifests, signing, public, keyring, _home: home })
 }
 
 /// The public half of the secret key in `path`.
 ///
 /// # Errors
 /// As [`load`].
-pub fn public_half(path: &Path) -> Result<String> {
-    Ok(load(path)?.public)
+pub fn public_half(path: &Path) -> Result<TrustedKey> {
+    Ok(load(path)?.trusted())
+}
+
+fn refuse_readable(path: &Path) -> Result<()> {
+    if fs::metadata(path)?.permissions().mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    let path = path.display();
+    bail!("cannot use the key `{path}`: other users may read it\nhint: `chmod 600 {path}`")
 }
 
 /// The development key of this user, made at its first use. No host trusts it.
@@ -108,12 +142,16 @@ pub fn development() -> Result<ReleaseKey> {
     let folder = development_folder()?;
     let path = folder.join("development.key");
     if !path.exists() {
-        // A cut between the two files leaves a public half alone; it is made again with its key.
-        match fs::remove_file(folder.join("development.pub")) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(error).context("cannot make a development key");
+        // A cut between the files leaves some of them alone; they are made again with the key.
+        for rest in
+            [path.with_extension("pub"), manifest::beside(&path), manifest::public_beside(&path)]
+        {
+            match fs::remove_file(rest) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(error).context("cannot make a development key");
+                }
+                _ => (),
             }
-            _ => (),
         }
         create("development", &folder).context("cannot make a development key")?;
     }

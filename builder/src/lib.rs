@@ -5,9 +5,11 @@
 pub mod build;
 pub mod cli;
 pub mod definition;
+pub mod diff;
 pub mod disk;
 pub mod lock;
 pub mod plan;
+pub mod publish;
 pub mod run;
 pub mod stage;
 

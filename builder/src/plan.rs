@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::cache::CachePaths;
 use crate::definition::{Definition, Format};
 use crate::fingerprint::{Fingerprint, InputError};
+use crate::key::TrustedKey;
 use crate::lock::{Lock, LockPolicy};
 use crate::manifest::Manifest;
 use crate::stage::compose::{HOST_PROGRAMS, Inputs};
@@ -62,7 +63,7 @@ pub struct Request {
     /// `--version`.
     pub version: Option<String>,
     /// The public half of the release key.
-    pub trusted_key: Option<String>,
+    pub trusted_key: Option<TrustedKey>,
 }
 
 impl Request {

@@ -84,6 +84,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "basalt-explain",
             "basalt-fuzz",
             "basalt-manual",
+            "basalt-release",
             "basalt-sysroot",
             "basalt-vm",
         ],

@@ -73,6 +73,9 @@ impl<'a> Fetcher<'a> {
             .timeout_connect(Some(patience))
             .timeout_per_read(Some(patience))
             .timeout_recv_response(Some(patience))
+            // A connection for each worker: a new one asks for the mirror's address anew, and not
+            // every name server answers at once.
+            .max_idle_connections_per_host(WORKERS)
             .user_agent(concat!("basalt/", env!("CARGO_PKG_VERSION")))
             .build();
         Self { debian, agent: config.into(), patience }

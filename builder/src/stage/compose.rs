@@ -12,6 +12,7 @@ use super::{device_nodes, form, initramfs, lint, tree, units};
 use crate::cache::{Cache, remove_tree};
 use crate::definition::Definition;
 use crate::fingerprint::{Fingerprint, InputError};
+use crate::key::TrustedKey;
 use crate::overlay;
 use crate::progress::Step;
 
@@ -19,8 +20,9 @@ use crate::progress::Step;
 const FORM: &str = "compose 3";
 /// The programs that every image carries.
 pub const HOST_PROGRAMS: [&str; 3] = ["hostd", "hostctl", "hostd-virt"];
-/// Where the keys lie that an image trusts for updates.
-const TRUSTED_KEYS: &str = "usr/share/basalt/keys/release.asc";
+/// Where the keys lie that an image trusts for updates: `.asc` those of commits, `.pem` those of
+/// release manifests.
+const TRUSTED_KEYS: &str = "usr/share/basalt/keys";
 
 /// What goes into an image beside its packages.
 pub struct Inputs<'a> {
@@ -32,8 +34,8 @@ pub struct Inputs<'a> {
     pub initramfs_key: String,
     /// Folder with the host programs.
     pub programs: &'a Path,
-    /// The public half of the release key, armored, when there is one.
-    pub trusted_key: Option<String>,
+    /// The public half of the release key, when there is one.
+    pub trusted_key: Option<TrustedKey>,
 }
 
 impl Inputs<'_> {
@@ -84,7 +86,7 @@ pub fn make(inputs: &Inputs, release: &Release, cache: &Cache, step: &Step) -> R
     }
     release::write(&root, definition, release)?;
     if let Some(key) = &inputs.trusted_key {
-        overlay::put(&root, TRUSTED_KEYS, key.as_bytes(), 0o644)?;
+        lay_keys(&root, key)?;
     }
     step.note("enabling units");
     units::apply(&root, &definition.units)?;
@@ -110,6 +112,13 @@ pub fn clear(cache: &Cache) -> Result<()> {
 
 fn work(cache: &Cache) -> PathBuf {
     cache.tmp().join("compose")
+}
+
+fn lay_keys(root: &Path, key: &TrustedKey) -> Result<()> {
+    let commits = format!("{TRUSTED_KEYS}/release.asc");
+    overlay::put(root, &commits, key.commits.as_bytes(), 0o644)?;
+    let Some(manifests) = &key.manifests else { return Ok(()) };
+    overlay::put(root, &format!("{TRUSTED_KEYS}/release.pem"), manifests.as_bytes(), 0o644)
 }
 
 fn lay_device_nodes(root: &Path) -> Result<()> {

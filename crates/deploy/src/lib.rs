@@ -3,10 +3,12 @@
 //! The builder, the installer and the updater all go through here, so that a disk is laid out by
 //! one piece of code. Nothing here knows of boot entries or the ESP; that is `basalt-sysroot`.
 
+mod archive;
 mod commit;
 mod damage;
 mod error;
 mod host;
+mod inspect;
 mod repo;
 mod signature;
 
@@ -14,5 +16,6 @@ pub use commit::{CommitInfo, CommitRequest};
 pub use damage::Damage;
 pub use error::DeployError;
 pub use host::{Deployed, HostSysroot, OS_NAME};
+pub use inspect::Sizes;
 pub use repo::{Checkout, Repo};
 pub use signature::SigningKey;

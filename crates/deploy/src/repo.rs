@@ -68,11 +68,23 @@ impl Repo {
         let commit =
             self.inner.resolve_rev(name, true).doing(|| format!("look up the ref `{name}`"))?;
         let Some(commit) = commit else { return Ok(None) };
-        let whole = self
-            .inner
-            .has_object(ostree::ObjectType::Commit, &commit, NEVER)
-            .doing(|| format!("look up the commit `{commit}`"))?;
-        Ok(whole.then(|| commit.to_string()))
+        Ok(self.has(&commit)?.then(|| commit.to_string()))
+    }
+
+    /// Whether it is of mode `bare`, its files as a host has them.
+    #[must_use]
+    pub fn is_bare(&self) -> bool {
+        self.inner.mode() == ostree::RepoMode::Bare
+    }
+
+    /// Whether it has this commit.
+    ///
+    /// # Errors
+    /// The repository cannot be read.
+    pub fn has(&self, commit: &str) -> Result<bool, DeployError> {
+        self.inner
+            .has_object(ostree::ObjectType::Commit, commit, NEVER)
+            .doing(|| format!("look up the commit `{commit}`"))
     }
 
     /// Points `name` at `commit`, atomically.

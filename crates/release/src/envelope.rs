@@ -43,7 +43,7 @@ pub enum EnvelopeError {
     /// No key that is trusted here signed it.
     #[error(
         "no trusted key signed the release manifest; it is signed by {}\nhint: the keys that this \
-         host trusts come with its image, in `/usr/lib/basalt/release-keys.d`",
+         host trusts come with its image, in `/usr/share/basalt/keys`",
         listed(.signed_by)
     )]
     Untrusted {

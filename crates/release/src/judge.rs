@@ -177,7 +177,9 @@ fn genuine(
         let Manifest { published, expires: expired, .. } = *manifest;
         return Err(Refused::Expired { published, expired });
     }
-    if manifest.sequence < standing.sequence {
+    // Who goes back to a version by its name knows that it is an old one.
+    let is_named = host.asked == Some(manifest.version.as_str());
+    if manifest.sequence < standing.sequence && !is_named {
         return Err(Refused::Replayed { offered: manifest.sequence, seen: standing.sequence });
     }
     Ok(())
@@ -282,13 +284,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_old_or_played_again_is_refused_even_by_name() {
-        let host = host("6", Some("7"));
-        let expired = refused(&host, &Standing::default(), "2027-11-24T12:00:00Z");
+    fn what_has_expired_is_refused_even_by_name() {
+        let expired = refused(&host("6", Some("7")), &Standing::default(), "2027-11-24T12:00:00Z");
         assert!(matches!(expired, Refused::Expired { .. }));
+    }
+
+    /// Going back leads to a manifest that was published before the one that was taken last.
+    #[test]
+    fn what_is_played_again_is_refused_unless_its_version_is_named() {
         let standing = Standing { sequence: 13, ..Standing::default() };
         let replayed = Refused::Replayed { offered: 12, seen: 13 };
-        assert_eq!(refused(&host, &standing, NOW), replayed);
+        assert_eq!(refused(&host("6", None), &standing, NOW), replayed);
+        assert_eq!(refused(&host("6", Some("8")), &standing, NOW), replayed);
+        assert_eq!(judge(&manifest(), &host("8", Some("7")), &standing, now()), Ok(()));
     }
 
     #[test]

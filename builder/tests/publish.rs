@@ -1,0 +1,200 @@
+//! Publishing to an archive, and what a host's own tools make of it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use basalt_builder::key;
+use basalt_builder::progress::Progress;
+use basalt_builder::publish::{self, Options, Published};
+use basalt_cmd::Cmd;
+use basalt_deploy::{CommitRequest, Repo};
+use basalt_release::{Manifest, SecretKey, open};
+use jiff::{SignedDuration, Timestamp};
+use tempfile::TempDir;
+
+const REF: &str = "basalt/trixie/x86_64/base";
+
+/// A build's repository, a release key, and an archive to come.
+struct Ground {
+    dir: TempDir,
+    source: Repo,
+}
+
+impl Ground {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let source = Repo::open_or_create(&dir.path().join("repo")).unwrap();
+        key::create("release", dir.path()).unwrap();
+        Self { dir, source }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// As a build leaves it, with a program of this content; signed by the key of this name.
+    fn build(&self, version: &str, program: &[u8], key: Option<&str>) -> String {
+        let tree = self.path("tree");
+        fs::create_dir_all(tree.join("usr/lib/modules/6.12")).unwrap();
+        let release = format!("IMAGE_ID=base\nIMAGE_VERSION={version}\n");
+        fs::write(tree.join("usr/lib/os-release"), release).unwrap();
+        for name in ["vmlinuz", "initramfs.img"] {
+            fs::write(tree.join("usr/lib/modules/6.12").join(name), vec![7; 5000]).unwrap();
+        }
+        fs::write(tree.join("usr/hostd"), program).unwrap();
+        let key = key.map(|name| key::load(&self.path(name)).unwrap());
+        let request = CommitRequest {
+            ref_name: REF,
+            time: 1,
+            version: Some(version),
+            build_id: None,
+            key: key.as_ref().map(|key| &key.signing),
+        };
+        self.source.commit(&tree, &request).unwrap()
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            source: self.path("repo"),
+            to: self.path("site"),
+            ref_name: None,
+            sign_key: self.path("release.key"),
+            deltas: 3,
+            valid: SignedDuration::from_hours(24),
+            now: Timestamp::from_second(1_000).unwrap(),
+        }
+    }
+
+    fn publish(&self) -> Published {
+        publish::publish(&self.options(), Progress::Silent).unwrap()
+    }
+
+    fn refused(&self, options: &Options) -> String {
+        format!("{:#}", publish::publish(options, Progress::Silent).unwrap_err())
+    }
+
+    /// What a host believes that knows the public half of the key.
+    fn offered(&self, file: &Path) -> Manifest {
+        let secret = fs::read(self.path("release.manifest.key")).unwrap();
+        let key = SecretKey::parse(&secret).unwrap().public();
+        open(&fs::read(file).unwrap(), &[key]).unwrap()
+    }
+}
+
+/// Bytes that compress to nothing else.
+fn noise(seed: u32, length: usize) -> Vec<u8> {
+    let mut state = seed;
+    let step = |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    };
+    (0..length).map(step).collect()
+}
+
+#[test]
+fn a_release_is_offered_with_a_delta_and_a_manifest_that_its_key_signed() {
+    let ground = Ground::new();
+    let mut program = noise(1, 400_000);
+    let one = ground.build("1", &program, Some("release.key"));
+    let first = ground.publish().manifest;
+    assert_eq!((first.version.as_str(), first.sequence), ("1", 1_000));
+    assert_eq!((first.commit.as_str(), first.boot_bytes), (one.as_str(), 10_000));
+    assert!(first.deltas.is_empty() && first.download_bytes > 400_000, "{first:?}");
+
+    program[200_000] ^= 1;
+    let two = ground.build("2", &program, Some("release.key"));
+    let published = ground.publish();
+    let second = &published.manifest;
+    assert_eq!((second.version.as_str(), second.sequence), ("2", 1_001));
+    let [delta] = &second.deltas[..] else { panic!("{second:?}") };
+    assert_eq!(delta.from, one);
+    assert!(delta.bytes < 20_000, "a byte in 400 000 changed: {delta:?}");
+    assert_eq!(ground.offered(&published.file), *second);
+    assert_eq!(ground.offered(&ground.path("site/releases/base/1.json")), first);
+    let refs = Repo::open(&ground.path("site")).unwrap().refs().unwrap();
+    assert_eq!(refs[REF], two);
+    assert_eq!(refs["releases/base/1"], one);
+}
+
+/// With what Debian has, as a host would: signatures of the commit and of the summary, and nothing
+/// but the delta.
+#[test]
+fn ostree_itself_follows_the_delta_and_takes_no_other_key() {
+    let ground = Ground::new();
+    let mut program = noise(2, 400_000);
+    let one = ground.build("1", &program, Some("release.key"));
+    ground.publish();
+    let host = ground.path("host");
+    let repo = format!("--repo={}", host.display());
+    let ostree = |args: &[&str]| Cmd::new("ostree").args(args).arg(&repo);
+    ostree(&["init", "--mode=bare-user"]).run().unwrap();
+    let url = format!("file://{}", ground.path("site").display());
+    key::create("foreign", ground.dir.path()).unwrap();
+    for (remote, key) in [("ours", "release.pub"), ("theirs", "foreign.pub")] {
+        let import = format!("--gpg-import={}", ground.path(key).display());
+        let verify = "--set=gpg-verify-summary=true";
+        ostree(&["remote", "add", verify, &import, remote, &url]).run().unwrap();
+    }
+    ostree(&["pull", "ours", REF]).run().unwrap();
+    program[100_000] ^= 1;
+    let two = ground.build("2", &program, Some("release.key"));
+    ground.publish();
+    ostree(&["pull", "theirs", REF]).run().unwrap_err();
+    ostree(&["pull", "--require-static-deltas", "ours", REF]).run().unwrap();
+    let has = |commit: &str| ostree(&["rev-parse", commit]).run().is_ok();
+    assert!(has(&one) && has(&two));
+    assert_eq!(ostree(&["rev-parse", &format!("ours:{REF}")]).run().unwrap().stdout_text(), two);
+    ostree(&["fsck"]).run().unwrap();
+}
+
+#[test]
+fn the_same_release_published_again_is_newer_and_nothing_else() {
+    let ground = Ground::new();
+    let commit = ground.build("1", b"program", Some("release.key"));
+    ground.publish();
+    let again = ground.publish().manifest;
+    assert_eq!((again.commit, again.sequence, again.deltas), (commit, 1_001, Vec::new()));
+}
+
+#[test]
+fn what_must_not_be_published_is_refused_and_offers_what_was_offered_before() {
+    let ground = Ground::new();
+    ground.build("1", b"one", Some("release.key"));
+    let before = ground.publish();
+
+    ground.build("1", b"other", Some("release.key"));
+    let said = ground.refused(&ground.options());
+    assert!(said.contains("version 1 was published on"), "{said}");
+
+    ground.build("2", b"two", None);
+    let said = ground.refused(&ground.options());
+    assert!(said.contains("not signed by this key\nhint: "), "{said}");
+
+    key::create("foreign", ground.dir.path()).unwrap();
+    ground.build("2", b"two", Some("foreign.key"));
+    let said = ground.refused(&ground.options());
+    assert!(said.contains("not signed by this key"), "{said}");
+
+    fs::remove_file(ground.path("release.manifest.key")).unwrap();
+    ground.build("2", b"two", Some("release.key"));
+    let said = ground.refused(&ground.options());
+    assert!(said.contains("has no half that signs release manifests"), "{said}");
+
+    let said = ground.refused(&Options { source: ground.path("site"), ..ground.options() });
+    assert!(said.contains("has no half"), "{said}");
+    let offered = fs::read(&before.file).unwrap();
+    assert!(!offered.is_empty());
+    let refs = Repo::open(&ground.path("site")).unwrap().refs().unwrap();
+    assert_eq!(refs[REF], before.manifest.commit);
+}
+
+#[test]
+fn a_repository_that_is_none_or_an_archive_is_named() {
+    let ground = Ground::new();
+    ground.build("1", b"one", Some("release.key"));
+    ground.publish();
+    let said = ground.refused(&Options { source: ground.path("nowhere"), ..ground.options() });
+    assert!(said.contains("nowhere") && said.contains("basalt build"), "{said}");
+    let said = ground.refused(&Options { source: ground.path("site"), ..ground.options() });
+    assert!(said.contains("it is an archive"), "{said}");
+}
