@@ -15,6 +15,16 @@ fn print_into(stdout: Stdio) -> ExitStatus {
 }
 
 #[test]
+fn who_mistypes_can_mend_it_and_who_asks_for_help_gets_it() {
+    for (args, code) in [(&["biuld"][..], 1), (&["build", "--lock"], 1), (&["plan", "--help"], 0)] {
+        let cmd = Cmd::new(env!("CARGO_BIN_EXE_basalt")).args(args);
+        let output = cmd.deadline(Duration::from_secs(30)).output().expect("it ends");
+        assert_eq!(output.status.code(), Some(code), "{args:?}");
+        assert_eq!(output.stdout.is_empty(), code != 0, "{args:?}");
+    }
+}
+
+#[test]
 fn a_reader_that_left_is_no_failure() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);

@@ -7,7 +7,6 @@
 mod cache;
 mod client;
 mod events;
-mod host_paths;
 mod image;
 mod labels;
 mod life;
@@ -19,13 +18,14 @@ mod reach;
 mod secrets;
 mod seen;
 mod spec;
+mod volumes;
 
 #[cfg(test)]
 mod samples;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -36,12 +36,12 @@ use hostd_core::instance::Instance;
 use tokio::sync::mpsc;
 
 use crate::registries::Registries;
-use crate::runtime::{Data, Failure, LogsWanted, Make, Runtime, RuntimeError};
+use crate::runtime::{Data, Failure, LogsWanted, Make, Runtime, RuntimeError, Sight};
 use cache::Cache;
 use client::Client;
 use events::Events;
-use host_paths::HostPaths;
 use seen::{Details, Inspected, Listed, Ours, Whose};
+use volumes::Volumes;
 
 /// How long an engine may take for a list or one container. podman lists 200 in 0.1 s; it is a
 /// disk with much to do that takes long.
@@ -84,9 +84,7 @@ pub struct Containers {
     client: Arc<Client>,
     cache: Arc<Cache>,
     events: Events,
-    host_paths: HostPaths,
-    /// Containers that have our labels and are not ours, told of once each.
-    strangers: Mutex<BTreeSet<String>>,
+    volumes: Volumes,
 }
 
 impl Settings {
@@ -111,9 +109,8 @@ impl Containers {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let client = Arc::new(Client::new(settings.socket.clone(), settings.patience));
-        let (cache, strangers) = (Arc::default(), Mutex::default());
-        let (events, host_paths) = (Events::new(), HostPaths::new());
-        Self { settings, client, cache, events, host_paths, strangers }
+        let (cache, volumes) = (Arc::default(), Volumes::default());
+        Self { settings, client, cache, events: Events::new(), volumes }
     }
 
     /// Everything that the engine lists at `path`.
@@ -122,28 +119,18 @@ impl Containers {
         listed.map_err(|error| error.of_engine(self.client.cannot("list its containers")))
     }
 
-    /// All that is ours.
-    async fn all(&self) -> Result<Vec<Ours>, RuntimeError> {
-        let (mut ours, mut strangers) = (Vec::new(), BTreeSet::new());
-        let mut known = BTreeSet::new();
+    /// All that is ours, and what has our labels and is not.
+    async fn all(&self) -> Result<(Vec<Ours>, Vec<String>), RuntimeError> {
+        let (mut ours, mut strangers) = (Vec::new(), Vec::new());
         for listed in self.list(LIST).await? {
             match listed.whose() {
                 Whose::Ours(one) => ours.push(one),
-                Whose::Stranger { id, text } => {
-                    strangers.insert((id, text));
-                }
+                Whose::Stranger(text) => strangers.push(text),
                 Whose::Nobodys => (),
             }
         }
-        let mut told = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
-        for (id, text) in strangers {
-            if !told.contains(&id) {
-                tracing::warn!(container = id, "{text} and another name: it is not touched");
-            }
-            known.insert(id);
-        }
-        *told = known;
-        Ok(ours)
+        strangers.sort();
+        Ok((ours, strangers))
     }
 
     /// The containers of one workload: one, but for a cut between two steps.
@@ -199,12 +186,17 @@ impl Containers {
 
 #[async_trait]
 impl Runtime for Containers {
-    async fn observe(&self) -> Result<Vec<Instance>, RuntimeError> {
-        let listed = self.all().await?;
+    async fn observe(&self) -> Result<Sight, RuntimeError> {
+        let (listed, strangers) = self.all().await?;
+        // After the containers: of one that is made meanwhile the volumes alone are no news.
+        let data = self.data().await;
         self.cache.retain(|id| listed.iter().any(|ours| ours.id == id));
+        let there: BTreeSet<WorkloadUid> = listed.iter().map(|ours| ours.labels.uid).collect();
         let asked = futures_util::stream::iter(listed).map(|ours| self.instance(ours));
         let instances: Vec<Option<Instance>> = asked.buffered(AT_ONCE).try_collect().await?;
-        Ok(instances.into_iter().flatten().collect())
+        let left = data.into_iter().filter(|data| !there.contains(&data.uid));
+        let instances = instances.into_iter().flatten().chain(left).collect();
+        Ok(Sight { instances, strangers })
     }
 
     async fn prepare(&self, make: &Make) -> Result<(), RuntimeError> {

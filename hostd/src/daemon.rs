@@ -111,15 +111,19 @@ async fn serve(paths: &Paths, mut round: Round, books: Arc<Books>) -> Result<()>
     let mut workloads = Workloads::begin(paths, &round.config, &round.facts.boot_id, &books);
     let shown = workloads.shown(status, books.clone());
     let remote = round.config.listen.clone();
-    let remote = remote.map(|listen| tokio::spawn(server::remote::serve(listen, shown.clone())));
+    let (tell_listening, mut listening) = watch::channel(None);
+    let remote = remote
+        .map(|listen| tokio::spawn(server::remote::serve(listen, shown.clone(), tell_listening)));
     let server = tokio::spawn(server::serve(listener, shown));
     let worker = Worker::start("round").context("cannot start the thread for rounds")?;
     let mut hurried = 0;
     loop {
         let mut status;
         let of_ledger = Arc::clone(&books);
+        let of_listening = listening.borrow_and_update().clone();
         let work = move || {
-            let problems = of_ledger.problems();
+            let mut problems = of_ledger.problems();
+            problems.extend(of_listening);
             let status = round.run(of_ledger.known().map(|ledger| ledger.sequence), problems);
             (round, status)
         };
@@ -138,6 +142,8 @@ async fn serve(paths: &Paths, mut round: Round, books: Arc<Books>) -> Result<()>
             _ = interrupt.recv() => break,
             // Cancel-safe: a change that was not awaited is still one.
             () = workloads.standing_changed() => (),
+            // Cancel-safe, as above; without `[listen]` nothing ever changes.
+            Ok(()) = listening.changed() => (),
             () = tokio::time::sleep(pause) => (),
         }
     }

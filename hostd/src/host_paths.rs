@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use basalt_api::workload::{Body, WorkloadSpec};
+use basalt_beneath::BeneathError;
 use tokio::sync::Semaphore;
 
 /// How long a look may take: a path may lie on a server that is away.
@@ -19,13 +20,14 @@ const DEADLINE: Duration = Duration::from_secs(10);
 pub struct HostPaths {
     allowed: Arc<[String]>,
     one: Arc<Semaphore>,
+    deadline: Duration,
 }
 
 impl HostPaths {
     /// Below these folders.
     #[must_use]
     pub fn new(allowed: &[String]) -> Self {
-        Self { allowed: allowed.into(), one: Arc::new(Semaphore::new(1)) }
+        Self { allowed: allowed.into(), one: Arc::new(Semaphore::new(1)), deadline: DEADLINE }
     }
 
     /// Looks at those of a workload.
@@ -40,24 +42,33 @@ impl HostPaths {
             return Ok(());
         }
         let allowed = Arc::clone(&self.allowed);
+        self.look(paths, move |path| basalt_beneath::look(path, &allowed)).await
+    }
+
+    async fn look(
+        &self,
+        paths: Vec<String>,
+        look_at: impl Fn(&str) -> Result<(), BeneathError> + Send + 'static,
+    ) -> Result<(), String> {
+        let shown = paths.join("`, `");
+        let late = |_| {
+            let seconds = self.deadline.as_secs();
+            format!("`{shown}` could not be looked at within {seconds} s: is a file system away?")
+        };
         let one = Arc::clone(&self.one);
         let look = async {
             let place = one.acquire_owned().await.map_err(|error| error.to_string())?;
             let look = move || {
                 // Kept by the thread: it may hang for longer than anybody waits.
                 let _place = place;
-                paths.iter().try_for_each(|path| basalt_beneath::look(path, &allowed))
+                paths.iter().try_for_each(|path| look_at(path))
             };
             let looked = tokio::task::spawn_blocking(look).await;
             looked
                 .map_err(|error| error.to_string())?
                 .map_err(|error| basalt_explain::explain(&error.into()))
         };
-        let late = || {
-            let seconds = DEADLINE.as_secs();
-            format!("the host's paths could not be looked at within {seconds} s")
-        };
-        tokio::time::timeout(DEADLINE, look).await.map_err(|_| late())?
+        tokio::time::timeout(self.deadline, look).await.map_err(late)?
     }
 }
 
@@ -83,11 +94,31 @@ mod tests {
         assert!(refused.contains("leads through a symbolic link"), "{refused}");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_look_that_hangs_keeps_the_next_one_for_its_deadline_only() {
-        let paths = HostPaths::new(&["/".to_owned()]);
-        let _hangs = Arc::clone(&paths.one).acquire_owned().await.unwrap();
+    #[tokio::test]
+    async fn a_missing_path_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let allowed = folder.path().to_str().unwrap().to_owned();
+        let paths = HostPaths::new(std::slice::from_ref(&allowed));
+        let missing = paths.check(&spec(&format!("{allowed}/nowhere"))).await.unwrap_err();
+        assert!(missing.starts_with(&format!("the host has no `{allowed}/nowhere`")), "{missing}");
+    }
+
+    #[tokio::test]
+    async fn a_look_that_hangs_takes_one_thread_and_nobodys_time() {
+        let all = HostPaths::new(&["/".to_owned()]);
+        let paths = HostPaths { deadline: Duration::from_millis(50), ..all.clone() };
+        let (let_go, hangs) = std::sync::mpsc::channel::<()>();
+        let hang = move |_: &str| {
+            let _ = hangs.recv();
+            Ok(())
+        };
+        let late = paths.look(vec!["/away".to_owned()], hang).await.unwrap_err();
+        assert!(late.starts_with("`/away` could not be looked at within 0 s"), "{late}");
+        // The next one has no thread, and waits no longer.
         let late = paths.check(&spec("/etc")).await.unwrap_err();
-        assert!(late.contains("within 10 s"), "{late}");
+        assert!(late.starts_with("`/etc` could not be looked at within 0 s"), "{late}");
+        // It is back.
+        let_go.send(()).unwrap();
+        assert_eq!(all.check(&spec("/etc")).await, Ok(()));
     }
 }

@@ -15,12 +15,11 @@ use async_trait::async_trait;
 use basalt_api::id::WorkloadUid;
 use basalt_api::virt::{self, Accel, Ask, Disk, Reply, Settings};
 use bytes::Bytes;
-use hostd_core::instance::Instance;
 use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::time::Instant;
 
 use crate::paths::Paths;
-use crate::runtime::{Data, Failure, LogsWanted, Make, Runtime, RuntimeError};
+use crate::runtime::{Data, Failure, LogsWanted, Make, Runtime, RuntimeError, Sight};
 use backoff::Backoff;
 use process::Process;
 
@@ -182,13 +181,15 @@ impl Machines {
 
 #[async_trait]
 impl Runtime for Machines {
-    async fn observe(&self) -> Result<Vec<Instance>, RuntimeError> {
+    async fn observe(&self) -> Result<Sight, RuntimeError> {
         if !self.may_have_machines().await {
             self.rest().await;
-            return Ok(Vec::new());
+            return Ok(Sight::default());
         }
         match self.call(Ask::Observe, self.deadlines.observe).await? {
-            Reply::Seen(all) => Ok(all.into_iter().map(convert::instance).collect()),
+            Reply::Seen(all) => {
+                Ok(all.into_iter().map(convert::instance).collect::<Vec<_>>().into())
+            }
             Reply::Ok => Err(process::nonsense()),
         }
     }

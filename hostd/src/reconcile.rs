@@ -6,11 +6,12 @@
 mod carry_out;
 mod kinds;
 mod look;
+mod private;
 mod room;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +55,8 @@ pub struct Picture {
     pub under_way: Vec<String>,
     /// What workloads set aside.
     pub taken: Taken,
+    /// What has our labels and is not ours, a sentence each.
+    pub strangers: Vec<String>,
     /// The generation that everything runs by; 0 before the first.
     pub applied_generation: u64,
     /// Whether the loop has looked at least once.
@@ -97,12 +100,16 @@ struct Loop {
     /// Since when nothing has been seen of what the ledger keeps until it is gone.
     unseen: BTreeMap<WorkloadUid, Instant>,
     observed: Observed,
+    /// What has our labels and is not ours, by the runtime that has it.
+    strangers: HashMap<Kind, Vec<String>>,
     /// Kinds that may be other than `observed` says.
     stale: Kinds,
     /// When the first workload is to be stopped if the endpoint stays silent, as time since boot.
     silent_at: Option<Duration>,
     /// When everything was looked at last, whatever woke the loop since.
     looked: Instant,
+    /// When folders of secrets were looked through last.
+    swept: Option<Instant>,
     /// Kinds that there is, or may be, something of.
     used: watch::Sender<Kinds>,
     changed: mpsc::Receiver<Kind>,
@@ -135,9 +142,11 @@ impl Loop {
             give_up: BTreeMap::new(),
             unseen: BTreeMap::new(),
             observed: Observed::nothing(),
+            strangers: HashMap::new(),
             stale: Kinds::ALL,
             silent_at: None,
             looked: Instant::now(),
+            swept: None,
             used,
             changed,
             progress,
@@ -157,6 +166,7 @@ impl Loop {
         let now = clock::uptime();
         let uids: Vec<WorkloadUid> = wanted.iter().flatten().map(Wanted::uid).collect();
         self.tracks.observe(&self.observed.instances().collect::<Vec<_>>(), &uids, now);
+        self.sweep_private(wanted.as_deref()).await;
         let nothing = Ledger::default();
         let ledger = known.as_deref().unwrap_or(&nothing);
         let plan = self.plan(ledger, wanted.as_deref(), us, now);
@@ -294,6 +304,7 @@ impl Loop {
             under_way: under_way.chain(self.in_progress(&now.statuses, begun)).collect(),
             plan: now.work.iter().map(ToString::to_string).collect(),
             taken: room::taken(wanted, &now.statuses),
+            strangers: self.strangers.values().flatten().cloned().collect(),
             statuses: now.statuses,
             applied_generation,
             is_known: true,

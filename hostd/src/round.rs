@@ -31,11 +31,11 @@ pub struct Round {
 }
 
 impl Round {
-    /// Runs it. `ledger_sequence` says how often the ledger was written, `of_ledger` what is wrong
-    /// with it.
-    pub fn run(&mut self, ledger_sequence: Option<u64>, of_ledger: Vec<Problem>) -> HostStatus {
+    /// Runs it. `ledger_sequence` says how often the ledger was written, `known` what is wrong as
+    /// far as others saw it: with the ledger, with what is listened on.
+    pub fn run(&mut self, ledger_sequence: Option<u64>, known: Vec<Problem>) -> HostStatus {
         let proof = self.proof();
-        let mut problems = of_ledger;
+        let mut problems = known;
         problems.extend(self.lasting.iter().cloned());
         let Config { required_units, wanted_units, .. } = &self.config;
         let units = units::states(&[required_units.as_slice(), wanted_units].concat());

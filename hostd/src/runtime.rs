@@ -18,8 +18,8 @@ use tokio::sync::mpsc;
 /// alone what does not carry our labels.
 #[async_trait]
 pub trait Runtime: Send + Sync {
-    /// Everything of ours, of whichever owner, by as few calls as there can be.
-    async fn observe(&self) -> Result<Vec<Instance>, RuntimeError>;
+    /// What is there, of whichever owner, by as few calls as there can be.
+    async fn observe(&self) -> Result<Sight, RuntimeError>;
 
     /// Fetches and verifies the image unless it is here. May take as long as the network does, but
     /// not without progress.
@@ -48,6 +48,15 @@ pub trait Runtime: Send + Sync {
         uid: WorkloadUid,
         wanted: LogsWanted,
     ) -> Result<mpsc::Receiver<Bytes>, RuntimeError>;
+}
+
+/// What a runtime has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sight {
+    /// Everything of ours.
+    pub instances: Vec<Instance>,
+    /// What has our labels and is not ours, a sentence each. It is not touched.
+    pub strangers: Vec<String>,
 }
 
 /// Everything that an instance is made from.
@@ -95,6 +104,12 @@ pub enum Failure {
     Passing,
     /// There is no such instance.
     NotThere,
+}
+
+impl From<Vec<Instance>> for Sight {
+    fn from(instances: Vec<Instance>) -> Self {
+        Self { instances, strangers: Vec::new() }
+    }
 }
 
 impl Failure {

@@ -192,6 +192,7 @@ impl Workloads {
         status.problems.extend(self.bad_join.clone());
         status.problems.extend(self.trouble.borrow_and_update().problems());
         let picture = self.picture.borrow().clone();
+        status.problems.extend(health::of_strangers(&picture.strangers));
         let statuses = picture.is_known.then_some(picture.statuses.as_slice());
         let is_good = status.boot != Boot::Trial;
         let missing = self.comeback.see(statuses, is_good, clock::uptime()).await;

@@ -30,6 +30,10 @@ pub enum Code {
     SetRefused,
     /// This host's clock and the endpoint's differ.
     ClockSkewed,
+    /// `[listen]` is configured, and nobody is served there.
+    ListenFailed,
+    /// Something has our labels and is not ours.
+    ForeignLabels,
     /// One that this release does not know.
     #[serde(other)]
     Other,

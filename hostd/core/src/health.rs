@@ -28,6 +28,9 @@ pub struct BadLayer {
     pub is_of_image: bool,
 }
 
+/// Strangers that are told each; somebody may have made hundreds.
+const MAX_STRANGERS: usize = 8;
+
 /// Everything that the units say about the host's health. Those in `required` fail the gate.
 #[must_use]
 pub fn of_units(units: &Units, required: &[String]) -> Vec<Problem> {
@@ -152,6 +155,39 @@ pub fn clock_skewed(seconds: i64) -> Problem {
     }
 }
 
+/// That nobody is served at the address of `[listen]`, for `reason`.
+#[must_use]
+pub fn not_listening(reason: &str) -> Problem {
+    Problem {
+        code: Code::ListenFailed,
+        subject: "[listen]".to_owned(),
+        message: format!("from elsewhere this host cannot be read: {reason}"),
+        hint: Some("mend the table or what it names; it is tried again by itself".to_owned()),
+        fails_gate: false,
+    }
+}
+
+/// That something has our labels and is not ours, each with a sentence of its own.
+#[must_use]
+pub fn of_strangers(strangers: &[String]) -> Vec<Problem> {
+    let problem = |what: &String| Problem {
+        code: Code::ForeignLabels,
+        subject: "workloads".to_owned(),
+        message: format!("{what}, and is not ours: it is not touched"),
+        hint: Some(
+            "made from an image of a container of ours? remove it, or give it labels of its own"
+                .to_owned(),
+        ),
+        fails_gate: false,
+    };
+    let mut problems: Vec<Problem> = strangers.iter().take(MAX_STRANGERS).map(problem).collect();
+    let more = strangers.len().saturating_sub(MAX_STRANGERS);
+    if more > 0 {
+        problems.push(problem(&format!("each of {more} more has labels of ours")));
+    }
+    problems
+}
+
 /// That the boot's traces cannot be read.
 #[must_use]
 pub fn of_boot(boot: Boot) -> Vec<Problem> {
@@ -230,6 +266,15 @@ mod tests {
         assert!(of_units(&Err("x".to_owned()), &[])[0].fails_gate);
         assert!(ledger_unwritable("x").fails_gate);
         assert_eq!(of_ledger(&Found::Read(Box::default(), None)), []);
+    }
+
+    #[test]
+    fn strangers_are_told_each_up_to_a_few_and_fail_no_gate() {
+        let of = |count: usize| of_strangers(&vec!["`x` has the labels of `y`".to_owned(); count]);
+        assert_eq!(of(0), []);
+        assert_eq!((of(8).len(), of(500).len()), (8, 9));
+        assert!(of(9)[8].message.contains("1 more"), "{:?}", of(9));
+        assert!(of(9).iter().all(|problem| !problem.fails_gate));
     }
 
     #[test]

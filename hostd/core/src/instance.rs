@@ -67,6 +67,9 @@ pub enum InstanceState {
         /// What the runtime says.
         reason: String,
     },
+    /// Nothing but what it wrote: its container is gone, and volumes of it are still there. For who
+    /// wants it, it is not there.
+    DataOnly,
     /// It is there and neither runs nor can be started, as after a cut while it was made. It is
     /// removed and made anew.
     Broken {

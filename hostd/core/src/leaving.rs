@@ -11,6 +11,7 @@ use basalt_api::ledger::{Leaving, Ledger};
 use basalt_api::set::Assigned;
 use basalt_api::workload::{Kind, WorkloadSpec};
 
+use crate::instance::{Instance, InstanceState};
 use crate::plan::{Observed, Seen};
 use crate::track::Tracks;
 use crate::wanted::{Wanted, grace};
@@ -69,10 +70,37 @@ pub fn gone(
         let wanted = wanted.iter().find(|wanted| wanted.uid() == *uid);
         let mut there = observed.instances().filter(|instance| instance.uid == *uid);
         // What is made from the spec of today needs no memory of another.
-        let is_past = there.all(|one| wanted.is_some_and(|wanted| wanted.hash == one.hash));
+        let is_of_today = |one: &Instance, wanted: &Wanted| {
+            wanted.hash == one.hash || one.state == InstanceState::DataOnly
+        };
+        let is_past = there.all(|one| wanted.is_some_and(|wanted| is_of_today(one, wanted)));
         is_looked_at && is_past && tracks.of(*uid).busy.is_none()
     };
     leaving.chain(forgotten).filter(is_gone).map(|(uid, _)| uid).collect()
+}
+
+/// Of the workloads that have a folder for secrets, those of which nothing is there any more and
+/// that nobody wants: what made the folder was cut off, or what was to remove it. None where it
+/// cannot be told.
+#[must_use]
+pub fn without_workload(
+    folders: &[WorkloadUid],
+    wanted: &[Wanted],
+    observed: &Observed,
+    tracks: &Tracks,
+) -> Vec<WorkloadUid> {
+    let is_seen = |kind| matches!(observed.of(kind), Seen::Instances(_));
+    if ![Kind::Container, Kind::Vm].into_iter().all(is_seen) {
+        return Vec::new();
+    }
+    let is_left = |uid: &&WorkloadUid| {
+        let is_there = observed
+            .instances()
+            .any(|one| one.uid == **uid && one.state != InstanceState::DataOnly);
+        let is_wanted = wanted.iter().any(|wanted| wanted.uid() == **uid);
+        !is_there && !is_wanted && tracks.of(**uid).busy.is_none()
+    };
+    folders.iter().filter(is_left).copied().collect()
 }
 
 /// Forgets them.
@@ -95,7 +123,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::instance::{Instance, InstanceState, Owner};
+    use crate::instance::Owner;
     use crate::step::Step;
     use crate::track::Progress;
 
@@ -132,6 +160,47 @@ mod tests {
         let uid = workload(0, 0).uid;
         let expected = Leaving { kind: Kind::Container, stop_grace_s: 3, memory_mib: Some(100) };
         assert_eq!(ledger.leaving.get(&uid), Some(&expected));
+    }
+
+    fn state(of: &Assigned, state: InstanceState) -> Observed {
+        let mut observed = observed(of);
+        if let Seen::Instances(all) = &mut observed.containers {
+            all[0].state = state;
+            all[0].hash.clear();
+        }
+        observed
+    }
+
+    /// What decided that it goes must outlast a cut between its container and its volumes.
+    #[test]
+    fn a_deletion_is_remembered_until_the_data_is_gone_too() {
+        let one = workload(100, 1);
+        let mut ledger = Ledger::default();
+        note(&mut ledger, &one);
+        let data = state(&one, InstanceState::DataOnly);
+        assert_eq!(gone(&ledger, &[], &data, &Tracks::default()), []);
+        // For one that is wanted again its data is no past.
+        let wanted = Wanted::new(one.clone(), Owner::Local, false);
+        assert_eq!(gone(&ledger, &[wanted], &data, &Tracks::default()), [one.uid]);
+        assert_eq!(gone(&ledger, &[], &Observed::nothing(), &Tracks::default()), [one.uid]);
+    }
+
+    #[test]
+    fn a_folder_of_secrets_goes_once_its_workload_is_neither_wanted_nor_there() {
+        let one = workload(100, 1);
+        let wanted = Wanted::new(one.clone(), Owner::Local, false);
+        let (nothing, mut tracks) = (Observed::nothing(), Tracks::default());
+        let left = |wanted: &[Wanted], observed: &Observed, tracks: &Tracks| {
+            without_workload(&[one.uid], wanted, observed, tracks).len()
+        };
+        assert_eq!(left(&[], &nothing, &tracks), 1);
+        assert_eq!(left(&[], &state(&one, InstanceState::DataOnly), &tracks), 1);
+        assert_eq!(left(&[wanted], &nothing, &tracks), 0);
+        assert_eq!(left(&[], &observed(&one), &tracks), 0);
+        let away = Seen::Unavailable("podman does not answer".to_owned());
+        assert_eq!(left(&[], &Observed { containers: away, ..nothing.clone() }, &tracks), 0);
+        tracks.progress(one.uid, Progress::Began(Step::Create), Duration::ZERO);
+        assert_eq!(left(&[], &nothing, &tracks), 0);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use basalt_api::report::{Source, WorkloadStatus};
 use basalt_api::set::Assigned;
 use basalt_api::workload::Kind;
 
-use crate::instance::{Instance, Owner};
+use crate::instance::{Instance, InstanceState, Owner};
 use crate::policy::Policy;
 use crate::step::Step;
 use crate::track::{Purpose, Tracks};
@@ -146,11 +146,13 @@ fn cases<'a>(situation: &'a Situation<'a>) -> Vec<Case<'a>> {
     let there: BTreeMap<WorkloadUid, &Instance> =
         situation.observed.instances().map(|instance| (instance.uid, instance)).collect();
     let wanted = situation.wanted.unwrap_or_default();
+    // What is made finds its data.
+    let made = |uid| there.get(&uid).copied().filter(|one| one.state != InstanceState::DataOnly);
     let named: BTreeSet<WorkloadUid> = wanted.iter().map(Wanted::uid).collect();
     let unwanted = there.values().filter(|instance| !named.contains(&instance.uid));
     let mut cases: Vec<Case<'a>> = wanted
         .iter()
-        .map(|wanted| Case::of_wanted(wanted, there.get(&wanted.uid()).copied(), situation))
+        .map(|wanted| Case::of_wanted(wanted, made(wanted.uid()), situation))
         .chain(unwanted.map(|instance| Case::of_unwanted(instance, situation)))
         .collect();
     cases.sort_by(|one, other| one.turn().cmp(&other.turn()));

@@ -237,6 +237,7 @@ impl Track {
             InstanceState::Ended { .. }
             | InstanceState::Paused { .. }
             | InstanceState::Made
+            | InstanceState::DataOnly
             | InstanceState::Unknown { .. }
             | InstanceState::Broken { .. } => (),
         }

@@ -27,7 +27,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => return basalt_manual::exit(&said),
+    };
     let paths = Paths::under(&cli.root);
     let result = match cli.command {
         None => {

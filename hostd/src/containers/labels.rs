@@ -33,6 +33,14 @@ pub(super) struct Labels {
     pub(super) private: Option<PathBuf>,
 }
 
+/// What labels say about the data of something of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LabelsOfData {
+    pub(super) uid: WorkloadUid,
+    pub(super) owner: Owner,
+    pub(super) name: Name,
+}
+
 /// The name that a workload's container has.
 pub(super) fn container_name(name: &Name, uid: WorkloadUid) -> String {
     let uid = uid.to_string();
@@ -64,18 +72,19 @@ pub(super) fn of_volume(make: &Make) -> HashMap<String, String> {
 
 /// What they say; nothing where they are not ours, or not as we write them.
 pub(super) fn read(labels: &HashMap<String, String>) -> Option<Labels> {
+    let LabelsOfData { uid, owner, name } = read_of_data(labels)?;
+    let private = labels.get(PRIVATE).map(PathBuf::from);
+    Some(Labels { uid, owner, hash: labels.get(HASH)?.clone(), name, private })
+}
+
+/// The same of a volume.
+pub(super) fn read_of_data(labels: &HashMap<String, String>) -> Option<LabelsOfData> {
     let owner = match labels.get(OWNER)?.as_str() {
         LOCAL => Owner::Local,
         host => Owner::Host(host.parse().ok()?),
     };
-    let uid: WorkloadUid = labels.get(UID)?.parse().ok()?;
-    Some(Labels {
-        uid,
-        owner,
-        hash: labels.get(HASH)?.clone(),
-        name: labels.get(NAME)?.parse().ok()?,
-        private: labels.get(PRIVATE).map(PathBuf::from),
-    })
+    let (uid, name) = (labels.get(UID)?.parse().ok()?, labels.get(NAME)?.parse().ok()?);
+    Some(LabelsOfData { uid, owner, name })
 }
 
 #[cfg(test)]

@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use basalt_api::id::WorkloadUid;
 use bollard::query_parameters::{
-    KillContainerOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
-    RemoveVolumeOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
+    KillContainerOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
+    StopContainerOptionsBuilder,
 };
 
+use super::Containers;
 use super::client::CallError;
 use super::seen::{Ours, Phase};
 use super::spec::refuse;
-use super::{Containers, labels};
 use crate::runtime::{Failure, RuntimeError};
 
 /// How long an engine may take to start something, or to remove it with all that it wrote.
 const START_DEADLINE: Duration = Duration::from_secs(60);
-const REMOVE_DEADLINE: Duration = Duration::from_secs(120);
+pub(super) const REMOVE_DEADLINE: Duration = Duration::from_secs(120);
 /// What an engine may take beyond the grace for an end: it kills and cleans up.
 const STOP_MARGIN: Duration = Duration::from_secs(15);
 /// How long a killed container may take to be gone, and how often that is looked at.
@@ -115,35 +115,6 @@ impl Containers {
             Err(error) => return Err(error.of_workload("cannot remove its container")),
         }
         self.remove_private_of(ours).await
-    }
-
-    /// Removes every volume that was made for a workload.
-    pub(super) async fn remove_volumes(&self, uid: WorkloadUid) -> Result<(), RuntimeError> {
-        let label = format!("{}={uid}", labels::UID);
-        let filters = std::collections::HashMap::from([("label", vec![label])]);
-        let options = ListVolumesOptionsBuilder::default().filters(&filters).build();
-        let list = async move |docker: bollard::Docker| docker.list_volumes(Some(options)).await;
-        let listed = self.client.call(self.client.patience, list).await;
-        let listed =
-            listed.map_err(|error| error.of_engine(self.client.cannot("list its volumes")))?;
-        for volume in listed.volumes.unwrap_or_default() {
-            // Asked once more: what an engine makes of a filter must not cost anybody's data.
-            if volume.labels.get(labels::UID) == Some(&uid.to_string()) {
-                self.remove_volume(&volume.name).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn remove_volume(&self, name: &str) -> Result<(), RuntimeError> {
-        let options = RemoveVolumeOptionsBuilder::default().build();
-        let remove =
-            async move |docker: bollard::Docker| docker.remove_volume(name, Some(options)).await;
-        match self.client.call(REMOVE_DEADLINE, remove).await {
-            Ok(()) => Ok(()),
-            Err(error) if error.has_status(404) => Ok(()),
-            Err(error) => Err(error.of_workload(format!("cannot remove the volume `{name}`"))),
-        }
     }
 }
 

@@ -46,8 +46,10 @@ impl Containers {
             }
             return self.hand_over(make, &wanted, &ours.id).await;
         }
-        self.host_paths.must_be_there(wanted.host_paths.clone()).await?;
-        self.make_volumes(&wanted).await?;
+        let made = self.make_volumes(&wanted).await;
+        // A list from before it does not know them.
+        self.volumes.forget();
+        made?;
         let made = self.make_new(make, &wanted).await;
         if made.is_err() {
             // Whatever is there now belongs to no container. One that was made all the same, as

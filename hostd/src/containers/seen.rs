@@ -89,10 +89,7 @@ pub(super) enum Whose {
     Ours(Ours),
     /// It has our labels and not the name that we give, as one that was made from an image that
     /// somebody made of a container of ours. It is not touched.
-    Stranger {
-        id: String,
-        text: String,
-    },
+    Stranger(String),
     Nobodys,
 }
 
@@ -122,7 +119,7 @@ impl Listed {
     pub(super) fn ours(self) -> Option<Ours> {
         match self.whose() {
             Whose::Ours(ours) => Some(ours),
-            Whose::Stranger { .. } | Whose::Nobodys => None,
+            Whose::Stranger(_) | Whose::Nobodys => None,
         }
     }
 
@@ -134,8 +131,7 @@ impl Listed {
         let names = self.names.unwrap_or_default();
         // Docker begins a name with a slash; what follows another one is a link's.
         if !names.iter().any(|one| one.strip_prefix('/').unwrap_or(one) == name) {
-            let text = format!("`{}` has the labels of `{name}`", names.join("`, `"));
-            return Whose::Stranger { id: self.id, text };
+            return Whose::Stranger(stranger(&names, &name));
         }
         let networks = self.network_settings.and_then(|settings| settings.networks);
         let attached = networks.into_iter().flatten().filter_map(|(_, attached)| attached);
@@ -144,6 +140,14 @@ impl Listed {
         addresses.sort();
         Whose::Ours(Ours { id: self.id, labels, phase: Phase::of(&self.state), addresses })
     }
+}
+
+/// Says that something has the labels of what we call `ours`, and another name.
+fn stranger(names: &[String], ours: &str) -> String {
+    let names: Vec<&str> =
+        names.iter().map(|name| name.strip_prefix('/').unwrap_or(name)).collect();
+    let names = super::client::shown(&names.join("`, `"));
+    format!("the container `{names}` has the labels of `{ours}`")
 }
 
 impl Phase {

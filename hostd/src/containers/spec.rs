@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use basalt_api::id::WorkloadUid;
 use basalt_api::workload::{Body, Container, Cpus, Device, Network, Port, Resources, Volume};
 use bollard::models::{
     ContainerCreateBody, DeviceMapping, HostConfig, HostConfigLogConfig, Mount, MountType, PortMap,
@@ -33,8 +34,6 @@ pub(super) struct Wanted {
     pub(super) body: ContainerCreateBody,
     /// Volumes that are made before it.
     pub(super) volumes: Vec<VolumeCreateRequest>,
-    /// Paths of the host that must be there: an engine would make a missing one as a folder.
-    pub(super) host_paths: Vec<String>,
     /// Secrets that it reads as files.
     pub(super) files: Vec<secrets::SecretFile>,
 }
@@ -68,13 +67,11 @@ pub(super) fn wanted(make: &Make) -> Result<Wanted, RuntimeError> {
         }),
         ..ContainerCreateBody::default()
     };
-    let host_paths = container.volumes.iter().filter_map(|volume| volume.host.clone());
     Ok(Wanted {
         name: labels::container_name(&spec.name, make.assigned.uid),
         image,
         body,
         volumes: volumes(make, container),
-        host_paths: host_paths.collect(),
         files,
     })
 }
@@ -220,8 +217,13 @@ fn volumes(make: &Make, container: &Container) -> Vec<VolumeCreateRequest> {
     named.map(request).collect()
 }
 
+/// How the names of a workload's volumes begin.
+pub(super) fn volumes_of(uid: WorkloadUid) -> String {
+    format!("basalt-{uid}-")
+}
+
 fn volume_name(make: &Make, name: &str) -> String {
-    format!("basalt-{}-{name}", make.assigned.uid)
+    format!("{}{name}", volumes_of(make.assigned.uid))
 }
 
 #[cfg(test)]

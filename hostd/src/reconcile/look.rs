@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::kinds::{Kinds, Runtimes};
 use super::{Loop, RELIST};
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, Sight};
 
 impl Loop {
     /// Looks anew at what may have changed. A runtime that is in no use is not asked.
@@ -28,25 +28,28 @@ impl Loop {
             seen(&runtimes.machines, wants(Kind::Vm)),
         );
         self.stale = Kinds::NONE;
-        for (kind, seen) in [(Kind::Container, &containers), (Kind::Vm, &machines)] {
-            if matches!(seen, Some(Seen::Unavailable(_))) {
-                self.ground.metrics.failed_look(kind);
+        for (kind, seen) in [(Kind::Container, containers), (Kind::Vm, machines)] {
+            match seen {
+                Some((seen, strangers)) => self.keep(kind, seen, strangers),
+                None if !used.has(kind) => {
+                    self.keep(kind, Seen::Instances(Vec::new()), Vec::new());
+                }
+                None => (),
             }
         }
-        if let Some(containers) = containers {
-            self.observed.containers = containers;
-        }
-        if let Some(machines) = machines {
-            self.observed.machines = machines;
-        }
-        for kind in [Kind::Container, Kind::Vm] {
-            if !used.has(kind) {
-                *self.seen_mut(kind) = Seen::Instances(Vec::new());
-            }
+    }
+
+    fn keep(&mut self, kind: Kind, seen: Seen, strangers: Vec<String>) {
+        if matches!(seen, Seen::Unavailable(_)) {
+            self.ground.metrics.failed_look(kind);
             // One that could not be asked is asked again in every round.
-            if matches!(self.seen_mut(kind), Seen::Unavailable(_)) {
-                self.stale.add(kind);
-            }
+            self.stale.add(kind);
+        }
+        *self.seen_mut(kind) = seen;
+        if strangers.is_empty() {
+            self.strangers.remove(&kind);
+        } else {
+            self.strangers.insert(kind, strangers);
         }
     }
 
@@ -58,15 +61,16 @@ impl Loop {
     }
 }
 
-async fn seen(runtime: &Arc<dyn Runtime>, wants: bool) -> Option<Seen> {
+/// What there is, and what has our labels and is not ours; none where nobody wants to know.
+async fn seen(runtime: &Arc<dyn Runtime>, wants: bool) -> Option<(Seen, Vec<String>)> {
     if !wants {
         return None;
     }
     Some(match runtime.observe().await {
-        Ok(instances) => Seen::Instances(instances),
+        Ok(Sight { instances, strangers }) => (Seen::Instances(instances), strangers),
         Err(error) => {
             tracing::warn!("{error}");
-            Seen::Unavailable(error.message)
+            (Seen::Unavailable(error.message), Vec::new())
         }
     })
 }

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::ledger::Store;
-use crate::runtime::{Failure, LogsWanted, Make, Runtime, RuntimeError};
+use crate::runtime::{Failure, LogsWanted, Make, Runtime, RuntimeError, Sight};
 use crate::secrets::NoSecrets;
 
 /// How long anything here may take.
@@ -39,6 +39,10 @@ struct State {
     takes: Duration,
     /// The time that each had to end.
     graces: Vec<u64>,
+    /// What has our labels and is not ours.
+    strangers: Vec<String>,
+    /// Whether a removal leaves the data, as one that is cut off.
+    is_cut: bool,
     is_away: bool,
     looks: u32,
     created: u32,
@@ -71,13 +75,14 @@ fn failure(kind: Failure, message: &str) -> RuntimeError {
 
 #[async_trait]
 impl Runtime for Memory {
-    async fn observe(&self) -> Result<Vec<Instance>, RuntimeError> {
+    async fn observe(&self) -> Result<Sight, RuntimeError> {
         let mut state = self.state();
         state.looks += 1;
         if state.is_away {
             return Err(failure(Failure::Unavailable, "podman does not answer"));
         }
-        Ok(state.instances.values().cloned().collect())
+        let instances = state.instances.values().cloned().collect();
+        Ok(Sight { instances, strangers: state.strangers.clone() })
     }
 
     async fn prepare(&self, make: &Make) -> Result<(), RuntimeError> {
@@ -125,7 +130,14 @@ impl Runtime for Memory {
     }
 
     async fn remove(&self, uid: WorkloadUid, _: Data) -> Result<(), RuntimeError> {
-        self.state().instances.remove(&uid);
+        let mut state = self.state();
+        if state.is_cut
+            && let Some(instance) = state.instances.get_mut(&uid)
+        {
+            instance.state = InstanceState::DataOnly;
+            return Err(failure(Failure::Unavailable, "killed"));
+        }
+        state.instances.remove(&uid);
         Ok(())
     }
 
@@ -367,6 +379,72 @@ async fn what_is_deleted_has_its_own_time_to_end_although_hostd_died_between() {
     let mut host = host.comes_back();
     host.becomes("").await;
     assert_eq!(host.runtime.state().graces, [77]);
+}
+
+/// Between the container and its volumes; hostd is killed at the same moment.
+#[tokio::test]
+async fn a_removal_that_was_cut_off_before_the_data_goes_on_after_a_start() {
+    let mut host = Host::new();
+    host.apply("web").await;
+    host.becomes("web=running").await;
+    host.runtime.state().is_cut = true;
+    host.books.change(|ledger| delete_local(ledger, "web")).await.unwrap();
+    host.becomes("web=failed").await;
+    host.task.abort();
+    host.runtime.state().is_cut = false;
+    let mut host = host.comes_back();
+    host.becomes("").await;
+    assert!(host.runtime.state().instances.is_empty());
+}
+
+#[tokio::test]
+async fn data_alone_is_no_container_for_who_wants_it() {
+    let mut host = Host::new();
+    host.apply("web").await;
+    host.becomes("web=running").await;
+    for instance in host.runtime.state().instances.values_mut() {
+        instance.state = InstanceState::DataOnly;
+        instance.hash.clear();
+    }
+    host.runtime.changed.notify_one();
+    let made_again = async {
+        while host.runtime.state().created < 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, made_again).await.unwrap();
+    host.becomes("web=running").await;
+}
+
+#[tokio::test]
+async fn secrets_that_a_cut_left_go_at_the_next_start_and_those_in_use_stay() {
+    let mut host = Host::new();
+    host.apply("web").await;
+    host.becomes("web=running").await;
+    let wanted = host.picture.borrow().statuses[0].uid;
+    let left = WorkloadUid(uuid::Uuid::new_v4());
+    for name in [left.to_string(), wanted.to_string(), "no-workload".to_owned()] {
+        std::fs::create_dir(host.folder.path().join(name)).unwrap();
+    }
+    std::fs::write(host.folder.path().join(left.to_string()).join("key"), "canary").unwrap();
+    let mut host = host.comes_back();
+    host.becomes("web=running").await;
+    let is_there = |name: &str| host.folder.path().join(name).exists();
+    assert!(!is_there(&left.to_string()));
+    assert!(is_there(&wanted.to_string()) && is_there("no-workload"));
+}
+
+#[tokio::test]
+async fn what_has_our_labels_and_is_not_ours_is_told_as_long_as_it_is_there() {
+    let mut host = Host::new();
+    host.runtime.state().strangers = vec!["`a` has the labels of `b`".to_owned()];
+    host.apply("web").await;
+    host.becomes("web=running").await;
+    assert_eq!(host.picture.borrow().strangers, ["`a` has the labels of `b`"]);
+    host.runtime.state().strangers.clear();
+    host.runtime.changed.notify_one();
+    let gone = host.picture.wait_for(|picture| picture.strangers.is_empty());
+    tokio::time::timeout(DEADLINE, gone).await.unwrap().unwrap();
 }
 
 #[tokio::test]

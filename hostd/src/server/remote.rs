@@ -9,7 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use basalt_api::problem::Problem;
+use hostd_core::health;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -28,6 +32,8 @@ const FOLLOWERS: Limits = Limits { each: 4, others: 4, root: 0 };
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Time between two tries to have the address.
 const AGAIN: Duration = Duration::from_secs(10);
+/// Time between two looks at the files: what will refuse the next client is told before it comes.
+const LOOK: Duration = Duration::from_secs(30);
 /// Bytes that a file of certificates may have.
 const MAX_PEM: u64 = 1 << 20;
 
@@ -68,19 +74,31 @@ impl Listen {
     }
 }
 
-/// Answers until it is cancelled. An address that is not the host's yet is tried again.
-pub async fn serve(listen: Listen, ground: Ground) {
+/// Answers until it is cancelled. An address that is not the host's yet is tried again; `trouble`
+/// is what keeps clients from being answered, as long as it does.
+pub async fn serve(listen: Listen, ground: Ground, trouble: watch::Sender<Option<Problem>>) {
     let listener = loop {
-        match bind(&listen).await {
-            Ok(listener) => break listener,
-            Err(error) => {
-                tracing::error!("{error:#}");
-                tokio::time::sleep(AGAIN).await;
-            }
+        if let Some(listener) = told(&trouble, bind(&listen).await) {
+            break listener;
         }
+        tokio::time::sleep(AGAIN).await;
     };
     tracing::info!(address = %listen.address, "reads are served");
-    serve_on(listener, listen, ground).await;
+    serve_on(listener, listen, ground, trouble).await;
+}
+
+/// Says what failed, or that nothing does any more.
+fn told<T>(trouble: &watch::Sender<Option<Problem>>, result: Result<T>) -> Option<T> {
+    let (value, problem) = match result {
+        Ok(value) => (Some(value), None),
+        Err(error) => (None, Some(health::not_listening(&format!("{error:#}")))),
+    };
+    trouble.send_if_modified(|known| {
+        let is_news = *known != problem;
+        *known = problem;
+        is_news
+    });
+    value
 }
 
 async fn bind(listen: &Listen) -> Result<TcpListener> {
@@ -90,19 +108,31 @@ async fn bind(listen: &Listen) -> Result<TcpListener> {
     listener.with_context(|| format!("cannot listen on {}", listen.address))
 }
 
-async fn serve_on(listener: TcpListener, listen: Listen, ground: Ground) {
+async fn serve_on(
+    listener: TcpListener,
+    listen: Listen,
+    ground: Ground,
+    trouble: watch::Sender<Option<Problem>>,
+) {
     let (places, followers) = (Places::new(CONNECTIONS), Places::new(FOLLOWERS));
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            // Cancel-safe: a connection that was not taken stays in its queue.
+            accepted = listener.accept() => accepted,
+            // Cancel-safe: a tick that was not taken is the next one.
+            _ = look.tick() => {
+                told(&trouble, listen.tls());
+                continue;
+            }
+        };
+        match accepted {
             Ok((stream, _)) => {
                 let Some(place) = places.take(NOBODY) else { continue };
-                match listen.tls() {
-                    Ok(tls) => {
-                        let peer = Peer::remote(followers.clone());
-                        tokio::spawn(connection(tls, stream, place, peer, ground.clone()));
-                    }
-                    Err(error) => tracing::error!("{error:#}"),
-                }
+                let Some(tls) = told(&trouble, listen.tls()) else { continue };
+                let peer = Peer::remote(followers.clone());
+                tokio::spawn(connection(tls, stream, place, peer, ground.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -139,7 +169,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 }
 
 fn shown(what: &str, path: &Path) -> String {
-    format!("[listen]: {what} `{}`", path.display())
+    format!("{what} `{}`", path.display())
 }
 
 #[cfg(test)]
@@ -201,7 +231,7 @@ mod tests {
         let listener = bind(&listen).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let ground = super::super::tests::ground(folder.path());
-        tokio::spawn(serve_on(listener, listen, ground));
+        tokio::spawn(serve_on(listener, listen, ground, watch::channel(None).0));
         let client = theirs.sign("prometheus");
         let read = (Method::GET, "/metrics");
         let (status, text) = ask(port, &ours, Some(&client), read.clone()).await.unwrap();
@@ -216,6 +246,46 @@ mod tests {
         assert!(ask(port, &ours, Some(&stranger), read).await.is_err());
     }
 
+    #[tokio::test]
+    async fn a_certificate_that_goes_bad_is_a_problem_until_it_is_good_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = Ca::new();
+        let server = ca.sign("localhost");
+        let put = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            path
+        };
+        let listen = Listen {
+            address: "127.0.0.1:0".parse().unwrap(),
+            certificate: put("certificate", &server.certificate),
+            key: put("key", &server.key),
+            client_ca: put("ca", &ca.1),
+        };
+        let listener = bind(&listen).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (trouble, mut told) = watch::channel(None);
+        let ground = super::super::tests::ground(folder.path());
+        tokio::spawn(serve_on(listener, listen, ground, trouble));
+        let mut after_a_client = async |wanted: bool| {
+            let is_so = async {
+                // A client or the next look, whichever comes first.
+                while told.borrow_and_update().is_some() != wanted {
+                    drop(TcpStream::connect(address).await.unwrap());
+                    let _ = tokio::time::timeout(Duration::from_millis(50), told.changed()).await;
+                }
+                told.borrow().clone()
+            };
+            tokio::time::timeout(Duration::from_secs(20), is_so).await.unwrap()
+        };
+        put("certificate", "no certificate");
+        let problem: Problem = after_a_client(true).await.unwrap();
+        assert!(problem.to_string().starts_with("[listen]: "), "{problem}");
+        assert!(problem.message.contains("there is no certificate in"), "{problem}");
+        put("certificate", &server.certificate);
+        assert_eq!(after_a_client(false).await, None);
+    }
+
     #[test]
     fn what_is_no_certificate_is_told_with_its_file_and_without_its_text() {
         let folder = tempfile::tempdir().unwrap();
@@ -225,7 +295,7 @@ mod tests {
         let (certificate, key, client_ca) = (path.clone(), path.clone(), path);
         let error = Listen { address, certificate, key, client_ca }.tls().err().unwrap();
         let text = format!("{error:#}");
-        assert!(text.contains("[listen]: there is no certificate in"), "{text}");
+        assert!(text.contains("there is no certificate in"), "{text}");
         assert!(!text.contains("canary"), "{text}");
     }
 }

@@ -85,6 +85,11 @@ impl Host {
         run(self.cmd(env!("CARGO_BIN_EXE_hostd")))
     }
 
+    /// The same with these arguments.
+    pub(crate) fn hostd_with(&self, args: &[&str]) -> Ended {
+        run(self.cmd(env!("CARGO_BIN_EXE_hostd")).args(args))
+    }
+
     pub(crate) fn hostctl(&self, args: &[&str]) -> Ended {
         run(self.cmd(env!("CARGO_BIN_EXE_hostctl")).args(args))
     }

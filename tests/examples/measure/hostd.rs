@@ -96,12 +96,12 @@ fn looks(engine: &Engine) {
         containers.changed().await;
         containers.observe().await.unwrap();
         containers.changed().await;
-        containers.observe().await.unwrap()
+        containers.observe().await.unwrap().instances
     });
     let (mut looks, mut lists) = (Times::default(), Times::default());
     for _ in 0..LOOKS {
         let began = Instant::now();
-        assert_eq!(runtime.block_on(containers.observe()).unwrap().len(), all.len());
+        assert_eq!(runtime.block_on(containers.observe()).unwrap().instances.len(), all.len());
         looks.add(began.elapsed());
         let began = Instant::now();
         let list = engine.ask(LIST);

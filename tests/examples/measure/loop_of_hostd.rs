@@ -13,7 +13,7 @@ use hostd::books::Books;
 use hostd::events::Events;
 use hostd::ledger::Store;
 use hostd::reconcile::{self, Ground, Picture, Runtimes};
-use hostd::runtime::{Data, Failure, LogsWanted, Make, Runtime, RuntimeError};
+use hostd::runtime::{Data, Failure, LogsWanted, Make, Runtime, RuntimeError, Sight};
 use hostd::secrets::NoSecrets;
 use hostd_core::instance::{Instance, InstanceState, Owner};
 use serde_json::json;
@@ -124,8 +124,8 @@ fn not_asked() -> RuntimeError {
 
 #[async_trait]
 impl Runtime for Still {
-    async fn observe(&self) -> Result<Vec<Instance>, RuntimeError> {
-        Ok(self.0.clone())
+    async fn observe(&self) -> Result<Sight, RuntimeError> {
+        Ok(self.0.clone().into())
     }
 
     async fn prepare(&self, _: &Make) -> Result<(), RuntimeError> {

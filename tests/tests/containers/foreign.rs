@@ -2,7 +2,7 @@
 
 use basalt_tests::engine::Kind;
 use basalt_tests::ground::TINY;
-use hostd::runtime::{Data, Make, Runtime};
+use hostd::runtime::{Data, Make, Runtime, Sight};
 use hostd_core::instance::Owner;
 use serde_json::{Value, json};
 
@@ -34,7 +34,7 @@ async fn what_has_no_label_of_ours_is_never_touched(kind: Kind) {
     somebody_elses(&stage, "plain", &json!({ "io.basalt.name": "w1" }));
     // Our label of the workload, and nothing else that we write.
     somebody_elses(&stage, "half", &json!({ "io.basalt.uid": uid }));
-    assert_eq!(stage.runtime.observe().await.unwrap(), []);
+    assert_eq!(stage.runtime.observe().await.unwrap(), Sight::default());
 
     stage.runtime.stop(make.assigned.uid, std::time::Duration::ZERO).await.unwrap();
     stage.runtime.remove(make.assigned.uid, Data::Delete).await.unwrap();
@@ -58,9 +58,15 @@ async fn what_has_our_labels_and_another_name_is_never_touched(kind: Kind) {
     let labels = stage.inspect(&make)["Config"]["Labels"].clone();
     somebody_elses(&stage, "copied", &labels);
     let observed = stage.runtime.observe().await.unwrap();
-    assert_eq!(observed.len(), 1, "{observed:?}");
+    assert_eq!(observed.instances.len(), 1, "{observed:?}");
+    let strangers = ["the container `copied` has the labels of `w1-0f8fad5b`"];
+    assert_eq!(observed.strangers, strangers);
     stage.clear(&make, Data::Delete).await;
-    assert_eq!(stage.runtime.observe().await.unwrap(), []);
+    let observed = stage.runtime.observe().await.unwrap();
+    assert_eq!(
+        (&observed.instances[..], &observed.strangers[..]),
+        (&[][..], &strangers.map(str::to_owned)[..])
+    );
     assert_eq!(stage.ground.engine.inspect("copied")["State"]["Status"], "running");
 }
 

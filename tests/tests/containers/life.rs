@@ -76,7 +76,7 @@ async fn a_stop_that_is_ignored_ends_in_a_kill(kind: Kind) {
     let watch = async {
         let seen = stage.runtime.observe().await.unwrap();
         assert!(began.elapsed() < grace, "the list waited for the stop");
-        seen.len()
+        seen.instances.len()
     };
     let (stopped, seen) = tokio::join!(stop, watch);
     stopped.unwrap();

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use basalt_tests::engine::Kind;
 use basalt_tests::image::Image;
@@ -17,6 +18,8 @@ crate::on_both!(
     a_secret_reaches_no_disk,
 );
 
+/// Begins the value of every secret of a test.
+const CANARY: &[u8] = b"canary of ";
 const SCRIPT: &str =
     "cat /run/secrets/key > /tmp/seen; echo x > /run/secrets/key; touch /tmp/ready; exec sleep 100";
 
@@ -85,8 +88,40 @@ async fn secrets_come_back_after_their_tmpfs_was_emptied(kind: Kind) {
     assert_eq!((file.mode() & 0o7777, file.uid()), (0o400, 1234));
 }
 
+/// Files below a folder that hold the value of a test's secret. Nothing of tests lies on tmpfs there.
+fn on_disk(folder: &Path) -> Vec<String> {
+    let holds = |path: &Path| {
+        let bytes = fs::read(path).unwrap_or_default();
+        bytes.windows(CANARY.len()).any(|window| window == CANARY)
+    };
+    let walk = walkdir::WalkDir::new(folder).into_iter().filter_map(Result::ok);
+    let files = walk.filter(|entry| entry.file_type().is_file() && holds(entry.path()));
+    files.map(|entry| entry.path().display().to_string()).collect()
+}
+
 async fn a_secret_reaches_no_disk(kind: Kind) {
     let Some(stage) = stage(kind) else { return };
+    let script = "cat /run/secrets/key > /dev/null; touch /tmp/ready; exec sleep 100";
+    let container =
+        json!({ "command": ["sh", "-c", script], "secrets": [{ "name": "key" }], "user": "web" });
+    let make = stage.make(2, container);
+    let folder = stage.ground.path("");
+    stage.run(&make).await;
+    stage.ready(&make);
+    assert_eq!(on_disk(&folder), [""; 0], "while it runs");
+    stage.runtime.stop(make.assigned.uid, std::time::Duration::ZERO).await.unwrap();
+    assert_eq!(on_disk(&folder), [""; 0], "once it has ended");
+    stage.runtime.remove(make.assigned.uid, Data::Delete).await.unwrap();
+    assert_eq!(on_disk(&folder), [""; 0], "once it is gone");
+    // What would have reached it would have been found.
+    let copies = "cat /run/secrets/key > /copy; touch /tmp/ready; exec sleep 100";
+    let copies = json!({ "command": ["sh", "-c", copies], "secrets": [{ "name": "key" }] });
+    let copies = stage.make(3, copies);
+    stage.run(&copies).await;
+    stage.ready(&copies);
+    assert!(on_disk(&folder).iter().any(|path| path.ends_with("/copy")));
+    stage.clear(&copies, Data::Delete).await;
+
     let mut make = stage.make(1, json!({ "secrets": [{ "name": "key" }] }));
     make.private = stage.ground.path("private").join(make.assigned.uid.to_string());
     let error = stage.create_error(&make).await;

@@ -87,7 +87,7 @@ impl Stage {
     /// How a workload is; none where it is not there.
     pub(crate) async fn see(&self, make: &Make) -> Option<Instance> {
         let all = self.runtime.observe().await.expect("the engine answers");
-        all.into_iter().find(|instance| instance.uid == make.assigned.uid)
+        all.instances.into_iter().find(|instance| instance.uid == make.assigned.uid)
     }
 
     pub(crate) async fn state(&self, make: &Make) -> Option<InstanceState> {

@@ -3,13 +3,16 @@
 use std::fs;
 
 use basalt_tests::engine::Kind;
+use hostd::containers::Containers;
 use hostd::runtime::{Data, Runtime};
+use hostd_core::instance::InstanceState;
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, stage};
+use crate::stage::{Stage, settings, stage};
 
 crate::on_both!(
     a_volume_outlives_its_container_and_no_more,
+    a_volume_that_a_cut_left_is_seen_and_goes,
     paths_and_devices_of_the_host_are_there,
     a_read_only_root_cannot_be_written,
 );
@@ -47,6 +50,36 @@ async fn a_volume_outlives_its_container_and_no_more(kind: Kind) {
     stage.clear(&other, Data::Keep).await;
     stage.runtime.remove(other.assigned.uid, Data::Delete).await.unwrap();
     assert_eq!(volumes(&stage), [""; 0]);
+}
+
+/// A cut between a container and its volumes, and one between the volumes and their container.
+async fn a_volume_that_a_cut_left_is_seen_and_goes(kind: Kind) {
+    let Some(stage) = stage(kind) else { return };
+    let volume = json!([{ "name": "data", "path": "/data" }]);
+    let removed = stage.make(1, json!({ "command": ["true"], "volumes": volume }));
+    stage.runtime.create(&removed).await.unwrap();
+    assert_eq!(stage.state(&removed).await, Some(InstanceState::Made));
+    stage.clear(&removed, Data::Keep).await;
+    let never = stage
+        .make(2, json!({ "command": ["true"], "volumes": volume, "image": "example.test/none:1" }));
+    stage.create_error(&never).await;
+    // Our label, and not our name.
+    let labels = json!({ "Name": "somebody-elses", "Labels": {
+        "io.basalt.uid": removed.assigned.uid.to_string(),
+        "io.basalt.owner": "local", "io.basalt.name": "w1",
+    } });
+    assert_eq!(stage.ground.engine.send("POST /volumes/create", &labels).status, 201);
+    // As after a start: nothing is remembered.
+    let fresh = Containers::new(settings(&stage.ground));
+    for make in [&removed, &never] {
+        let all = fresh.observe().await.unwrap().instances;
+        let seen = all.iter().find(|one| one.uid == make.assigned.uid).unwrap();
+        assert_eq!((&seen.state, seen.owner), (&InstanceState::DataOnly, make.owner));
+        assert_eq!(seen.name, make.assigned.spec.name);
+        fresh.remove(make.assigned.uid, Data::Delete).await.unwrap();
+    }
+    assert_eq!(fresh.observe().await.unwrap().instances, []);
+    assert_eq!(volumes(&stage), ["somebody-elses"]);
 }
 
 async fn paths_and_devices_of_the_host_are_there(kind: Kind) {

@@ -95,7 +95,7 @@ impl Host {
     ) -> Instance {
         let until = Instant::now() + DEADLINE;
         loop {
-            let all = self.machines.observe().await.unwrap();
+            let all = self.machines.observe().await.unwrap().instances;
             let found = all.into_iter().find(|one| one.uid == uid);
             let state = found.as_ref().map(|one| one.state.clone());
             if let Some(found) = found.filter(|one| is_so(&one.state)) {
@@ -121,7 +121,7 @@ impl Host {
 
     /// How the machine is now.
     pub(crate) async fn state(&self, uid: WorkloadUid) -> Option<InstanceState> {
-        let all = self.machines.observe().await.unwrap();
+        let all = self.machines.observe().await.unwrap().instances;
         all.into_iter().find(|one| one.uid == uid).map(|one| one.state)
     }
 }

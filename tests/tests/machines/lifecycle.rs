@@ -22,7 +22,7 @@ async fn a_machine_is_made_started_stopped_and_removed() {
     let host = Host::new(TEST_DRIVER);
     let make = small(host.image("image", &IMAGE));
     let uid = make.assigned.uid;
-    assert_eq!(host.machines.observe().await.unwrap(), []);
+    assert_eq!(host.machines.observe().await.unwrap().instances, []);
     host.make(&make).await.unwrap();
     let made = host.until(uid, |state| *state == InstanceState::Made).await;
     assert_eq!(made.name.as_str(), "small");
@@ -33,7 +33,7 @@ async fn a_machine_is_made_started_stopped_and_removed() {
     host.machines.stop(uid, GRACE).await.unwrap();
     host.until(uid, is_ended).await;
     host.machines.remove(uid, Data::Delete).await.unwrap();
-    assert_eq!(host.machines.observe().await.unwrap(), []);
+    assert_eq!(host.machines.observe().await.unwrap().instances, []);
     assert_eq!(host.folders(), [""; 0]);
 }
 
@@ -73,7 +73,7 @@ async fn what_is_not_ours_is_neither_seen_nor_touched() {
     host.make(&make).await.unwrap();
     // The driver comes with a domain of its own, which runs.
     let foreign: WorkloadUid = "6695eb01-f6a4-8304-79aa-97f2502e193f".parse().unwrap();
-    assert_eq!(host.machines.observe().await.unwrap().len(), 1);
+    assert_eq!(host.machines.observe().await.unwrap().instances.len(), 1);
     assert_eq!(host.state(foreign).await, None);
     host.machines.stop(foreign, Duration::ZERO).await.unwrap();
     host.machines.remove(foreign, Data::Delete).await.unwrap();

@@ -1,5 +1,8 @@
 //! A spec of another release, within a set or a ledger. Whoever writes a spec must write one that
 //! is understood; whoever keeps many must not lose all for one, and so keeps it as it came.
+//!
+//! A field that is not known is as little understood as a value that is not: only what differs from
+//! the default is written, so that whatever is there was asked for, and must not be left out.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -11,7 +14,7 @@ use crate::id::Name;
 /// What was not understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unread {
-    /// Why, as `unknown variant …`.
+    /// Why, as `unknown variant …` or `unknown field …`.
     pub reason: String,
     /// The spec as it came.
     text: Value,
@@ -41,13 +44,29 @@ pub(crate) fn serialize<S: Serializer>(spec: &WorkloadSpec, out: S) -> Result<S:
 /// It has no name or kind.
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(inner: D) -> Result<WorkloadSpec, D::Error> {
     let text = Value::deserialize(inner)?;
-    match WorkloadSpec::deserialize(&text) {
+    match understood(&text) {
         Ok(spec) => Ok(spec),
-        Err(error) => {
+        Err(reason) => {
             let Head { name, kind } = Head::deserialize(&text).map_err(D::Error::custom)?;
-            let unread = Unread { reason: error.to_string(), text };
+            let unread = Unread { reason, text };
             Ok(WorkloadSpec { unread: Some(Box::new(unread)), ..WorkloadSpec::empty(name, kind) })
         }
+    }
+}
+
+/// Reads one of which every part is understood, or says which first is not.
+fn understood(text: &Value) -> Result<WorkloadSpec, String> {
+    let mut unknown = None;
+    let note = |path: serde_ignored::Path<'_>| {
+        // It has a question mark for each field that may be absent.
+        let path = path.to_string().replace(".?", "");
+        unknown.get_or_insert(path);
+    };
+    let spec = serde_ignored::deserialize(text, note);
+    let spec = spec.map_err(|error: serde_json::Error| error.to_string())?;
+    match unknown {
+        None => Ok(spec),
+        Some(path) => Err(format!("unknown field `{path}`")),
     }
 }
 
@@ -76,6 +95,48 @@ mod tests {
         let text = mistakes[0].to_string();
         assert!(text.contains("unknown variant `on_sundays`"), "{text}");
         assert_eq!(mistakes.len(), 1);
+    }
+
+    fn with(part: &str) -> Assigned {
+        let text = format!(
+            r#"{{"uid":"00000000-0000-0000-0000-000000000001","spec":
+                {{"name":"web","kind":"container","container":{{"image":"a"}},{part}}}}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_field_that_is_not_known_is_asked_for_and_not_left_out() {
+        for (part, path) in [
+            (r#""isolated":true"#, "isolated"),
+            (r#""resources":{"memory_mib":1,"swap_mib":0}"#, "resources.swap_mib"),
+            (
+                r#""vm":{"disk":{"url":"u","sha256":"0","format":"raw","encrypted":true}}"#,
+                "vm.disk.encrypted",
+            ),
+            (r#""placement":{"labels":{"any":"word"},"spread":[]}"#, "placement.spread"),
+        ] {
+            let web = with(part);
+            let mistakes = validate::mistakes(&web.spec);
+            let text = mistakes[0].to_string();
+            assert!(text.contains(&format!("unknown field `{path}`")), "{text}");
+            assert_eq!((mistakes.len(), web.spec.container.is_none()), (1, true));
+        }
+        // Keys that a person chooses are no fields.
+        let web = with(r#""labels":{"isolated":"yes"},"placement":{"labels":{"any":"word"}}"#);
+        assert_eq!(validate::mistakes(&web.spec), []);
+    }
+
+    #[test]
+    fn one_with_a_field_that_is_not_known_is_told_alone_and_keeps_the_hash_of_its_set() {
+        let text = SET.replace("\"restart\":\"on_sundays\"", "\"isolated\":true");
+        let set: HostSet = serde_json::from_str(&text).unwrap();
+        let [web, later] = &set.workloads[..] else { panic!("{set:?}") };
+        assert_eq!(validate::mistakes(&web.spec), []);
+        assert_eq!(validate::mistakes(&later.spec).len(), 1);
+        let came: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_value(&set).unwrap(), came);
+        assert_eq!(set.hash(), crate::canonical::hash(&came));
     }
 
     /// The ledger of this release is read by the next one, which understands it.

@@ -226,6 +226,7 @@ impl<'a> Case<'a> {
             }
             InstanceState::Paused { .. } => Vec::new(),
             InstanceState::Made => vec![Step::Start],
+            InstanceState::DataOnly => vec![Step::Prepare, Step::Create, Step::Start],
             InstanceState::Broken { .. } => self.replace(wanted),
             InstanceState::Ended { .. } => match (self.after_end(), &instance.lacks) {
                 (AfterEnd::Starts, None) => vec![Step::Start],

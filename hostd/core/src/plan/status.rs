@@ -18,6 +18,7 @@ pub(super) fn status(case: &Case<'_>, wait: Option<String>) -> WorkloadStatus {
         Some(InstanceState::Ended { code, .. }) => exit_code = *code,
         Some(
             InstanceState::Made
+            | InstanceState::DataOnly
             | InstanceState::Paused { .. }
             | InstanceState::Unknown { .. }
             | InstanceState::Broken { .. },

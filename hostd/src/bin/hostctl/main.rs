@@ -22,7 +22,10 @@ use orphans::{Asks, Which};
 const ANSWER: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => return basalt_manual::exit(&said),
+    };
     match run(cli) {
         Ok(code) => code,
         Err(error) => {

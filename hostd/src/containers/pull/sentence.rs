@@ -2,6 +2,8 @@
 //!
 //! Engines wrap the cause in their own words and a registry's; we look for the words of the cause.
 
+mod names;
+
 use std::time::Duration;
 
 use super::super::client::shown;
@@ -82,9 +84,7 @@ enum Cause {
 
 /// Why the image is not here.
 pub(super) fn failure(image: &Reference, message: &str) -> RuntimeError {
-    // The names are a person's: no word in them is a cause.
-    let names = [&image.repository, &image.registry];
-    let lower = names.iter().fold(message.to_lowercase(), |text, name| text.replace(*name, ""));
+    let lower = names::without(image, &message.to_lowercase());
     let has_any = |words: &&[&str]| words.iter().any(|word| lower.contains(word));
     match CAUSES.iter().find(|(words, _)| has_any(words)) {
         Some((_, cause)) => RuntimeError { kind: cause.kind(), message: cause.sentence(image) },
@@ -265,6 +265,22 @@ mod tests {
         let words = "initializing source docker://denied.example/no-such-image/timeout:1: \
                      reading manifest: manifest unknown";
         assert!(failure(&image, words).message.contains("has no image"));
+    }
+
+    #[test]
+    fn a_short_name_takes_no_letter_from_a_cause() {
+        for name in ["r.example/a:1", "r.example/man:1", "r.example/too:1", "no:5/x509:1"] {
+            let image = Reference::parse(name);
+            let (registry, full) = (&image.registry, image.full());
+            let said = failure(&image, &format!("reading {full}: toomanyrequests: slow down"));
+            assert_eq!(
+                said.message,
+                format!("`{registry}` has had too many requests from here"),
+                "{name}"
+            );
+            let said = failure(&image, &format!("reading manifest in {full}: manifest unknown"));
+            assert_eq!(said.message, format!("`{registry}` has no image `{full}`"), "{name}");
+        }
     }
 
     #[test]
