@@ -212,12 +212,16 @@ mod tests {
 
     #[test]
     fn a_bad_input_is_told_with_the_command_that_tries_it_again() {
-        let target =
-            Target { program: "/t/a-1".into(), package: "a".to_owned(), test: "b::fuzz_c".to_owned() };
+        let target = Target {
+            program: "/t/a-1".into(),
+            package: "a".to_owned(),
+            test: "b::fuzz_c".to_owned(),
+        };
         let log = "panicked\nartifact_prefix='/t/'; Test unit written to /t/crash-0\n";
         let said = told(&target, log);
         assert!(said.contains("panicked") && said.contains("`a::b::fuzz_c` cannot take"), "{said}");
-        let again = "BASALT_FUZZ_INPUT=/t/crash-0 cargo test --release --package a -- --exact b::fuzz_c";
+        let again =
+            "BASALT_FUZZ_INPUT=/t/crash-0 cargo test --release --package a -- --exact b::fuzz_c";
         assert!(said.contains(again), "{said}");
         assert!(told(&target, "killed").contains("kept no input"));
     }

@@ -88,7 +88,8 @@ mod tests {
         for file in files {
             let name = file.unwrap().file_name().into_string().unwrap();
             let stem = name.strip_suffix(".txt").expect("a text file");
-            let source = format!("{}/../../{}.rs", env!("CARGO_MANIFEST_DIR"), stem.replace('.', "/"));
+            let source =
+                format!("{}/../../{}.rs", env!("CARGO_MANIFEST_DIR"), stem.replace('.', "/"));
             let source = fs::read_to_string(&source).expect("its source file is there");
             assert!(source.contains("fn fuzz_"), "{name}");
         }

@@ -220,11 +220,8 @@ mod tests {
 
     #[test]
     fn what_was_compiled_anew_of_others_is_named() {
-        let artifact = |id: &str, fresh| Artifact {
-            package_id: id.to_owned(),
-            fresh,
-            executable: None,
-        };
+        let artifact =
+            |id: &str, fresh| Artifact { package_id: id.to_owned(), fresh, executable: None };
         let artifacts = [
             artifact("path+file:///w/parser#0.1.0", false),
             artifact("registry+https://github.com/rust-lang/crates.io-index#ring@0.17.1", false),
