@@ -20,7 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("basalt-document", &[]),
     ("basalt-manual", &[]),
     ("basalt-table", &[]),
-    ("basalt-release", &[]),
+    ("basalt-release", &["basalt-fuzz"]),
     ("basalt-sysroot", &["basalt-fuzz"]),
     ("basalt-deploy", &["basalt-cmd", "basalt-sysroot"]),
     ("basalt-vm", &["basalt-cmd", "basalt-sysroot"]),

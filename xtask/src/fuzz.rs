@@ -1,43 +1,32 @@
 //! Every parser of foreign bytes is searched for inputs that it cannot take: the tests named
 //! `fuzz_…`, built with coverage, two at once.
 //!
-//! Only this workspace's own packages are built anew for it (`xtask/rustc-for-fuzzing`). What a
-//! search found reaches new code is kept in `target/fuzz` for the next one.
+//! What a search found reaches new code is kept in `target/fuzz` for the next one, and with
+//! `--keep` what is small of it in the repository.
 
+mod build;
+mod keep;
 mod log;
 
 use std::collections::VecDeque;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result};
 use basalt_cmd::Cmd;
 use clap::Args;
-use serde_json::Value;
 
 use crate::program::{self, Output};
-use crate::session::{self, Session};
+use crate::progress::shown;
+use crate::session::Session;
+use build::Target;
 use log::Found;
 
-/// Packages whose libraries have targets, and programs that have.
-const LIBRARIES: &[&str] = &[
-    "basalt-api",
-    "basalt-builder",
-    "basalt-endpoint",
-    "basalt-sysroot",
-    "basalt-workload-file",
-    "hostd",
-];
-const PROGRAMS: &[&str] = &["hostd-virt"];
-/// How the name of a target begins.
-const PREFIX: &str = "fuzz_";
 /// Searches at once.
 const AT_ONCE: u32 = 2;
-const COMPILE_DEADLINE: Duration = Duration::from_secs(1800);
-const QUICK_DEADLINE: Duration = Duration::from_secs(60);
 /// What a search may take beyond its time: its corpus is read first.
 const SLACK: Duration = Duration::from_secs(120);
 /// Lines of a log that are shown of a search that found something.
@@ -52,6 +41,12 @@ pub(crate) struct FuzzArgs {
     /// Seconds for all targets together, instead
     #[arg(long, value_name = "NUMBER", conflicts_with = "seconds")]
     together: Option<u64>,
+    /// Search only with targets that have this in their name
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// Keep in `crates/fuzz/corpus` what is small of what was found, now and before
+    #[arg(long)]
+    keep: bool,
 }
 
 /// How long to search.
@@ -64,30 +59,20 @@ pub(crate) enum Time {
 }
 
 /// A search that found nothing.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub(crate) struct Searched {
-    /// The target's test, with its module.
-    pub(crate) target: String,
-    /// How long, in seconds.
-    pub(crate) seconds: u64,
-    /// Inputs that were tried.
-    pub(crate) inputs: u64,
-    /// Places in the code that were reached.
-    pub(crate) reached: u64,
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Searched {
+    target: String,
+    each: Duration,
+    found: Found,
 }
 
 impl std::fmt::Display for Searched {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { target, seconds, inputs, reached } = self;
-        write!(f, "{inputs:>10} inputs in {seconds} s, {reached:>5} places reached  {target}")
+        let Found { inputs, known, reached } = self.found;
+        let per_second = inputs / self.each.as_secs().max(1);
+        let new = reached.saturating_sub(known);
+        write!(f, "{per_second:>9}/s {reached:>6} places, {new:>4} new  {}", self.target)
     }
-}
-
-/// A target, and the program that it is in.
-#[derive(Debug, Clone)]
-struct Target {
-    program: PathBuf,
-    test: String,
 }
 
 /// Searches, and says how much was tried.
@@ -96,38 +81,60 @@ struct Target {
 /// As [`run`].
 pub(crate) fn task(session: &Session, args: &FuzzArgs) -> Result<()> {
     let each = Time::Each(Duration::from_secs(args.seconds));
-    let together = |seconds| Time::Together(Duration::from_secs(seconds));
-    for searched in run(session, args.together.map_or(each, together))? {
-        println!("{searched}");
+    let time = args.together.map_or(each, |it| Time::Together(Duration::from_secs(it)));
+    let mut targets = build::targets(session)?;
+    if let Some(only) = &args.only {
+        targets.retain(|target| target.name().contains(only));
+        anyhow::ensure!(!targets.is_empty(), "no target has `{only}` in its name");
+    }
+    search_all(session, &targets, time)?;
+    if args.keep {
+        keep::all(session, &targets)?;
     }
     Ok(())
 }
 
-/// Searches with every target.
+/// Builds and searches with every target.
 ///
 /// # Errors
 /// An input was found that a target cannot take, or nothing was searched.
-pub(crate) fn run(session: &Session, time: Time) -> Result<Vec<Searched>> {
-    let targets = targets(session)?;
+pub(crate) fn run(session: &Session, time: Time) -> Result<()> {
+    session.progress.heading("fuzz targets, with coverage");
+    let began = Instant::now();
+    let targets = build::targets(session)?;
+    eprintln!("compiled in {}", shown(began.elapsed()));
+    search_all(session, &targets, time)
+}
+
+fn search_all(session: &Session, targets: &[Target], time: Time) -> Result<()> {
     let each = time.each(targets.len());
-    let name = format!("fuzz targets: {}, {} s each", targets.len(), each.as_secs());
+    let name = format!("{} fuzz targets, {} s each", targets.len(), each.as_secs());
     session.progress.heading(&name);
-    let (queue, results) = (Mutex::new(VecDeque::from(targets)), Mutex::new(Vec::new()));
+    let (queue, results) = (Mutex::new(VecDeque::from_iter(targets)), Mutex::new(Vec::new()));
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some(target) = next() {
-                    let result = search(session, &target, each);
+                    let result = search(session, target, each);
+                    if let Ok(searched) = &result {
+                        eprintln!("{searched}");
+                    }
                     results.lock().unwrap_or_else(PoisonError::into_inner).push(result);
                 }
             });
         }
     });
     let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let mut searched = results.into_iter().collect::<Result<Vec<_>>>()?;
-    searched.sort_by(|one, other| one.target.cmp(&other.target));
-    Ok(searched)
+    all_good(results)
+}
+
+/// Every target that cannot take an input is told, not only the first.
+fn all_good(results: Vec<Result<Searched>>) -> Result<()> {
+    let mut bad: Vec<Error> = results.into_iter().filter_map(Result::err).collect();
+    let Some(last) = bad.pop() else { return Ok(()) };
+    bad.iter().for_each(|error| eprintln!("error: {error:#}"));
+    Err(last)
 }
 
 impl Time {
@@ -142,60 +149,19 @@ impl Time {
     }
 }
 
-fn targets(session: &Session) -> Result<Vec<Target>> {
-    let libraries = LIBRARIES.iter().flat_map(|name| ["--package", name]);
-    let mut programs = build(session, libraries.chain(["--lib"]).collect())?;
-    for name in PROGRAMS {
-        programs.extend(build(session, vec!["--package", name, "--bin", name])?);
+impl Target {
+    fn name(&self) -> String {
+        format!("{}::{}", self.package, self.test)
     }
-    if programs.len() != LIBRARIES.len() + PROGRAMS.len() {
-        bail!("cargo built {} programs with fuzz targets", programs.len());
-    }
-    let mut all = Vec::new();
-    for program in programs {
-        let tests = listed(&program)?;
-        if tests.is_empty() {
-            bail!("`{}` has no fuzz target", program.display());
-        }
-        all.extend(tests.into_iter().map(|test| Target { program: program.clone(), test }));
-    }
-    Ok(all)
 }
 
-/// Builds tests with coverage; the programs.
-fn build(session: &Session, what: Vec<&str>) -> Result<Vec<PathBuf>> {
-    let cmd = Cmd::new(session::cargo())
-        .args(["test", "--release", "--no-run", "--message-format", "json-render-diagnostics"])
-        .args(["--features", "basalt-fuzz/guided"])
-        .args(what)
-        .env("RUSTC_WORKSPACE_WRAPPER", session.root.join("xtask/rustc-for-fuzzing"))
-        .current_dir(&session.root);
-    let lines = program::run(session, cmd, Output::StdoutKept, COMPILE_DEADLINE)?;
-    Ok(lines.iter().filter_map(|line| built(line)).collect())
-}
-
-/// The program of a test, in a message of cargo's.
-fn built(line: &str) -> Option<PathBuf> {
-    let message: Value = serde_json::from_str(line).ok()?;
-    let is_test = message["profile"]["test"] == Value::Bool(true);
-    message["executable"].as_str().filter(|_| is_test).map(PathBuf::from)
-}
-
-/// The targets of a program.
-fn listed(program: &Path) -> Result<Vec<String>> {
-    let output = Cmd::new(program).args(["--list", "--format", "terse"]);
-    let output = output.deadline(QUICK_DEADLINE).run()?.stdout_text();
-    let tests = output.lines().filter_map(|line| line.strip_suffix(": test"));
-    let is_target = |test: &&str| test.rsplit("::").next().is_some_and(|it| it.starts_with(PREFIX));
-    Ok(tests.filter(is_target).map(str::to_owned).collect())
+/// Where a target's log, its inputs and those that it cannot take are.
+fn folder(session: &Session, target: &Target) -> PathBuf {
+    session.programs.join("../fuzz").join(target.name().replace("::", "."))
 }
 
 fn search(session: &Session, target: &Target, each: Duration) -> Result<Searched> {
-    let program = target.program.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    // Cargo puts a hash behind the name, which changes with the code.
-    let program = program.rsplit_once('-').map_or(program.as_str(), |(name, _)| name);
-    let name = format!("{program}::{}", target.test);
-    let folder = session.programs.join("../fuzz").join(name.replace("::", "."));
+    let (name, folder) = (target.name(), folder(session, target));
     fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
     let path = folder.join("log");
     let cmd = Cmd::new("/bin/sh")
@@ -205,21 +171,30 @@ fn search(session: &Session, target: &Target, each: Duration) -> Result<Searched
         .args(["--exact", &target.test, "--nocapture", "--test-threads", "1"])
         .env("BASALT_FUZZ_SECONDS", each.as_secs().to_string())
         .env("BASALT_FUZZ_FOLDER", &folder)
-        // Of the package that it is in, as `cargo test` does it.
         .current_dir(&session.root);
     let result = program::run(session, cmd, Output::Shown, each + SLACK);
     session.go_on()?;
     let text = fs::read(&path).with_context(|| format!("no log in `{}`", path.display()))?;
     let text = String::from_utf8_lossy(&text);
-    if let Err(error) = result {
-        let lines: Vec<&str> = text.lines().collect();
-        let end = lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n");
-        return Err(error).with_context(|| {
-            format!("{end}\n`{name}` cannot take an input, which lies in `{}`", folder.display())
-        });
-    }
-    let Found { inputs, reached } = log::read(&text).with_context(|| format!("`{name}`"))?;
-    Ok(Searched { target: name, seconds: each.as_secs(), inputs, reached })
+    result.with_context(|| told(target, &text))?;
+    let found = log::read(&text).with_context(|| format!("`{name}`"))?;
+    Ok(Searched { target: name, each, found })
+}
+
+/// What a search found that a target cannot take, and how to try it again. Pure.
+fn told(target: &Target, log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    let end = lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n");
+    let Target { package, test, .. } = target;
+    let Some(input) = log::bad_input(log) else {
+        return format!("{end}\n`{}` broke off and kept no input", target.name());
+    };
+    format!(
+        "{end}\n`{}` cannot take what lies in `{input}`\nhint: `BASALT_FUZZ_INPUT={input} cargo \
+         test --release --package {package} -- --exact {test}` tries it again; once it is taken, \
+         `cargo xtask fuzz --only {test} --keep` keeps it as a test\n",
+        target.name()
+    )
 }
 
 #[cfg(test)]
@@ -236,12 +211,18 @@ mod tests {
     }
 
     #[test]
-    fn a_program_with_tests_is_told_from_a_library() {
-        let test =
-            r#"{"reason":"compiler-artifact","profile":{"test":true},"executable":"/t/a-1"}"#;
-        assert_eq!(built(test), Some(PathBuf::from("/t/a-1")));
-        for other in [test.replace("true", "false").as_str(), "{}", "no message"] {
-            assert_eq!(built(other), None);
-        }
+    fn a_bad_input_is_told_with_the_command_that_tries_it_again() {
+        let target = Target {
+            program: "/t/a-1".into(),
+            package: "a".to_owned(),
+            test: "b::fuzz_c".to_owned(),
+        };
+        let log = "panicked\nartifact_prefix='/t/'; Test unit written to /t/crash-0\n";
+        let said = told(&target, log);
+        assert!(said.contains("panicked") && said.contains("`a::b::fuzz_c` cannot take"), "{said}");
+        let again =
+            "BASALT_FUZZ_INPUT=/t/crash-0 cargo test --release --package a -- --exact b::fuzz_c";
+        assert!(said.contains(again), "{said}");
+        assert!(told(&target, "killed").contains("kept no input"));
     }
 }

@@ -10,7 +10,7 @@ use crate::{MAX_BYTES, Target};
 /// How long to search, in seconds.
 const SECONDS: &str = "BASALT_FUZZ_SECONDS";
 /// Where inputs are kept from one search to the next, and those that make a target panic.
-const FOLDER: &str = "BASALT_FUZZ_FOLDER";
+pub(crate) const FOLDER: &str = "BASALT_FUZZ_FOLDER";
 
 static TARGET: OnceLock<Target> = OnceLock::new();
 
@@ -21,39 +21,28 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// A search that was asked for.
-pub(crate) struct Search {
-    seconds: String,
-    folder: PathBuf,
-}
-
-impl Search {
-    pub(crate) fn asked_for() -> Option<Self> {
-        let (seconds, folder) = (env::var(SECONDS).ok()?, env::var_os(FOLDER)?);
-        Some(Self { seconds, folder: folder.into() })
+/// Searches, and ends the process: libFuzzer does so by itself where it finds something.
+pub(crate) fn search_if_asked_for(seeds: &[Vec<u8>], target: Target) {
+    let (Ok(seconds), Some(folder)) = (env::var(SECONDS), env::var_os(FOLDER)) else { return };
+    let folder = PathBuf::from(folder);
+    TARGET.get_or_init(|| target);
+    let corpus = folder.join("corpus");
+    fs::create_dir_all(&corpus).unwrap_or_else(|error| panic!("{}: {error}", corpus.display()));
+    for (number, seed) in seeds.iter().enumerate() {
+        let path = corpus.join(format!("seed-{number}"));
+        fs::write(&path, seed).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
-
-    /// Searches, and ends the process: libFuzzer does so by itself where it finds something.
-    pub(crate) fn run(self, seeds: &[&[u8]], target: Target) -> ! {
-        TARGET.get_or_init(|| target);
-        let corpus = self.folder.join("corpus");
-        fs::create_dir_all(&corpus).unwrap_or_else(|error| panic!("{}: {error}", corpus.display()));
-        for (number, seed) in seeds.iter().enumerate() {
-            let path = corpus.join(format!("seed-{number}"));
-            fs::write(&path, seed).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        }
-        let arguments = [
-            "fuzz".to_owned(),
-            format!("-max_total_time={}", self.seconds),
-            format!("-max_len={MAX_BYTES}"),
-            "-timeout=10".to_owned(),
-            "-rss_limit_mb=2048".to_owned(),
-            "-print_final_stats=1".to_owned(),
-            format!("-artifact_prefix={}/", self.folder.display()),
-            corpus.display().to_string(),
-        ];
-        process::exit(drive(&arguments));
-    }
+    let arguments = [
+        "fuzz".to_owned(),
+        format!("-max_total_time={seconds}"),
+        format!("-max_len={MAX_BYTES}"),
+        "-timeout=10".to_owned(),
+        "-rss_limit_mb=2048".to_owned(),
+        "-print_final_stats=1".to_owned(),
+        format!("-artifact_prefix={}/", folder.display()),
+        corpus.display().to_string(),
+    ];
+    process::exit(drive(&arguments));
 }
 
 #[expect(unsafe_code, reason = "libFuzzer is C++")]

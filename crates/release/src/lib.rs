@@ -10,6 +10,9 @@ mod judge;
 mod key;
 mod manifest;
 
+#[cfg(test)]
+mod fuzz;
+
 pub use envelope::{EnvelopeError, MAX_BYTES, open, seal};
 pub use judge::{Host, Refused, Standing, Verdict, judge};
 pub use key::{KeyError, PublicKey, SecretKey};

@@ -45,7 +45,8 @@ impl Mark {
             uid: get("uid")?.parse().ok()?,
             name: get("name")?.parse().ok()?,
             owner,
-            hash: get("hash")?.to_owned(),
+            // We write no control character, and could not write this one again.
+            hash: get("hash").filter(|it| !it.contains(char::is_control))?.to_owned(),
         })
     }
 }

@@ -7,7 +7,9 @@ use anyhow::{Context, Result, bail};
 pub(super) struct Found {
     /// Inputs that were tried.
     pub(super) inputs: u64,
-    /// Places in the code that were reached.
+    /// Places in the code that were reached by what was known before.
+    pub(super) known: u64,
+    /// Places in the code that were reached in the end.
     pub(super) reached: u64,
 }
 
@@ -22,8 +24,15 @@ pub(super) fn read(text: &str) -> Result<Found> {
     }
     let inputs =
         number_after(text, "stat::number_of_executed_units:").context("nothing was tried")?;
-    let reached = text.lines().rev().find_map(|line| number_after(line, " cov:"));
-    Ok(Found { inputs, reached: reached.context("it reached nothing")? })
+    let places = |line| number_after(line, " cov:");
+    let reached = text.lines().rev().find_map(places).context("it reached nothing")?;
+    let known = text.lines().find(|line| line.contains("\tINITED")).and_then(places);
+    Ok(Found { inputs, known: known.unwrap_or(0), reached })
+}
+
+/// The file with the input that ended a search.
+pub(super) fn bad_input(text: &str) -> Option<&str> {
+    text.lines().find_map(|line| line.split_once("Test unit written to ")).map(|(_, path)| path)
 }
 
 fn number_after(text: &str, words: &str) -> Option<u64> {
@@ -47,7 +56,7 @@ mod tests {
 
     #[test]
     fn a_search_is_read_by_its_last_words() {
-        assert_eq!(read(LOG).unwrap(), Found { inputs: 99, reached: 77 });
+        assert_eq!(read(LOG).unwrap(), Found { inputs: 99, known: 40, reached: 77 });
     }
 
     #[test]
@@ -57,5 +66,13 @@ mod tests {
         assert!(read("test a::fuzz_b ... ok").is_err());
         let cut = LOG.replace("stat::number", "");
         assert_eq!(read(&cut).unwrap_err().to_string(), "nothing was tried");
+    }
+
+    #[test]
+    fn the_file_of_a_bad_input_is_found() {
+        let log = "==1== ERROR: libFuzzer: deadly signal\nartifact_prefix='/t/'; \
+            Test unit written to /t/crash-0a\nBase64: eA==\n";
+        assert_eq!(bad_input(log), Some("/t/crash-0a"));
+        assert_eq!(bad_input(LOG), None);
     }
 }

@@ -10,6 +10,7 @@ use crate::progress::shown;
 pub(super) enum Phase {
     Compile,
     Tests,
+    Fuzz,
     Image,
     Qemu,
 }
@@ -19,6 +20,7 @@ impl Phase {
         match self {
             Self::Compile => "compile",
             Self::Tests => "tests",
+            Self::Fuzz => "fuzz",
             Self::Image => "image",
             Self::Qemu => "QEMU",
         }
@@ -28,6 +30,7 @@ impl Phase {
     fn aim(self) -> Duration {
         let minutes = match self {
             Self::Compile | Self::Tests | Self::Qemu => 12,
+            Self::Fuzz => 5,
             Self::Image => 6,
         };
         Duration::from_secs(minutes * 60)
