@@ -13,7 +13,7 @@ use crate::lock::{self, Fetcher, Lock, LockPolicy};
 use crate::manifest::{Disk, FORM, Manifest};
 use crate::plan::{self, Places, Request, Target};
 use crate::progress::Progress;
-use crate::stage::commit::Stamp;
+use crate::stage::commit::{Export, Stamp};
 use crate::stage::compose::Inputs;
 use crate::stage::release::{Release, Trust};
 use crate::stage::{commit, disk, initramfs, tree};
@@ -168,14 +168,9 @@ impl Build<'_> {
             &step,
         )?;
         let output = places.out.join("repo");
-        commit::export(
-            &commit,
-            &self.definition.ostree_ref,
-            &key.keyring,
-            self.cache,
-            &output,
-            &step,
-        )?;
+        let ref_name = &self.definition.ostree_ref;
+        let to = Export { output: &output, ref_name, keyring: &key.keyring };
+        commit::export(&commit, self.cache, &to, &step)?;
         step.finish(&commit[..12]);
         Ok(commit)
     }

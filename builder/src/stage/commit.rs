@@ -58,19 +58,23 @@ pub fn make(
     Ok(commit)
 }
 
-/// Brings a commit from the cache into the repository at `output` and points `ref_name` at it, once
-/// all of it is there and its signature is good by a key in the file `keyring`.
+/// Where a commit goes from the cache.
+pub struct Export<'a> {
+    /// The repository.
+    pub output: &'a Path,
+    /// The ref that leads to it there.
+    pub ref_name: &'a str,
+    /// A file with the public half of the key that signed it.
+    pub keyring: &'a Path,
+}
+
+/// Brings a commit from the cache into the output's repository and points the ref at it, once all
+/// of it is there and its signature is good.
 ///
 /// # Errors
 /// Either repository cannot be used, there is no space, or the signature did not come along.
-pub fn export(
-    commit: &str,
-    ref_name: &str,
-    keyring: &Path,
-    cache: &CachePaths,
-    output: &Path,
-    step: &Step,
-) -> Result<()> {
+pub fn export(commit: &str, cache: &CachePaths, to: &Export, step: &Step) -> Result<()> {
+    let Export { output, ref_name, keyring } = *to;
     let source = Repo::open(&cache.repo())?;
     let target = Repo::open_or_create(output)?;
     target.pull_local(&source, commit)?;
