@@ -22,7 +22,7 @@ use crate::presence::Presence;
 use crate::store::{Store, hosts};
 use crate::tls::Tls;
 use crate::vault::Vault;
-use crate::{clock, patrol, routes, server};
+use crate::{backup, clock, patrol, restore, routes, server};
 
 /// How an endpoint is started.
 #[derive(Debug, Clone)]
@@ -47,6 +47,9 @@ pub struct Options {
 /// Another endpoint has the folder, the address is taken, or a file makes no sense.
 pub fn run(options: &Options) -> Result<()> {
     let _lock = options.data.lock()?;
+    restore::finish(&options.data)?;
+    backup::sweep(&options.data)?;
+    options.data.check_whole()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

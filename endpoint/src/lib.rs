@@ -22,6 +22,8 @@ pub mod routes;
 pub mod serve;
 
 pub mod backup;
+pub mod restore;
+
 pub mod daemon;
 pub mod patrol;
 pub mod server;
