@@ -22,7 +22,7 @@ use crate::presence::Presence;
 use crate::store::{Store, hosts};
 use crate::tls::Tls;
 use crate::vault::Vault;
-use crate::{backup, clock, patrol, restore, routes, server};
+use crate::{backup, clock, files_limit, patrol, restore, routes, server};
 
 /// How an endpoint is started.
 #[derive(Debug, Clone)]
@@ -46,6 +46,7 @@ pub struct Options {
 /// # Errors
 /// Another endpoint has the folder, the address is taken, or a file makes no sense.
 pub fn run(options: &Options) -> Result<()> {
+    files_limit::raise(options.max_connections);
     let _lock = options.data.lock()?;
     restore::finish(&options.data)?;
     backup::sweep(&options.data)?;

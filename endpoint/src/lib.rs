@@ -17,6 +17,7 @@ pub mod logs;
 pub mod metrics;
 pub mod presence;
 pub mod refusal;
+pub mod standing;
 
 pub mod routes;
 pub mod serve;
@@ -25,6 +26,7 @@ pub mod backup;
 pub mod restore;
 
 pub mod daemon;
+pub mod files_limit;
 pub mod patrol;
 pub mod server;
 pub mod tls;
