@@ -1,62 +1,71 @@
 //! A backup is one tar file for its owner only: a copy of the database, and the keys. Whoever has
-//! it is the endpoint.
+//! it is the endpoint. Nothing of the endpoint changes when one is made.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use basalt_durable::PRIVATE;
 
-use crate::ca;
 use crate::data::Data;
-use crate::store::Store;
+use crate::{ca, store};
 
-/// What a backup holds, and nothing else.
-fn parts(data: &Data) -> [PathBuf; 5] {
+/// How the folder of a copy begins, while a backup is made.
+const COPY: &str = ".backup-";
+
+/// What a backup holds, and nothing else; the database last.
+pub(crate) fn parts(data: &Data) -> [PathBuf; 5] {
     [
-        data.database(),
         data.ca_certificate(),
         data.ca_key(),
         data.secrets_key(),
         data.operator_token(),
+        data.database(),
     ]
-}
-
-/// Whether a restore may replace what is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Overwrite {
-    /// It may.
-    Yes,
-    /// It may not.
-    No,
 }
 
 /// Writes a backup to a new file, also while an endpoint runs in the folder.
 ///
 /// # Errors
-/// There is no endpoint's folder, the file is there already, or something cannot be read or written.
+/// There is no whole endpoint in the folder, the file is there already, another backup is being
+/// made, or something cannot be read or written.
 pub async fn backup(data: &Data, to: &Path) -> Result<()> {
     if !data.database().exists() {
         bail!("`{}` is no folder of an endpoint", data.folder().display());
     }
+    if data.restored().exists() {
+        bail!(
+            "a restore into `{}` was cut off\nhint: the endpoint finishes it when it starts",
+            data.folder().display()
+        );
+    }
     if to.exists() {
         bail!("`{}` is there already", to.display());
     }
+    let Some(_lock) = data.lock_for_backup()? else {
+        bail!("another backup of `{}` is being made", data.folder().display());
+    };
+    sweep_copies(data)?;
     let copy = tempfile::Builder::new()
-        .prefix(".backup-")
+        .prefix(COPY)
         .tempdir_in(data.folder())
         .context("cannot make a folder for the copy")?;
     let database = copy.path().join("endpoint.db");
-    let store = Store::open(&data.database()).await?;
-    store.copy_to(&database).await.context("cannot copy the database")?;
-    store.close().await;
+    store::copy(&data.database(), &database)
+        .await
+        .with_context(|| format!("cannot copy the database `{}`", data.database().display()))?;
+    let bytes = pack(data, &database)?;
+    write_new(to, &bytes).with_context(|| format!("cannot write `{}`", to.display()))
+}
+
+/// The tar file, with the copy `database` in the place of the database.
+fn pack(data: &Data, database: &Path) -> Result<Vec<u8>> {
     let (pem, key) = ca::read_pair(data)?;
     let mut bytes = tar::Builder::new(Vec::new());
     for part in parts(data) {
         let name = part.file_name().unwrap_or_default();
-        let from = if part == data.database() { &database } else { &part };
+        let from = if part == data.database() { database } else { &part };
         let content = match &part {
             // Both as they were at one moment, also while the CA has a successor.
             part if *part == data.ca_certificate() => pem.clone(),
@@ -69,80 +78,68 @@ pub async fn backup(data: &Data, to: &Path) -> Result<()> {
         header.set_cksum();
         bytes.append_data(&mut header, name, &content[..])?;
     }
-    write_new(to, &bytes.into_inner()?).with_context(|| format!("cannot write `{}`", to.display()))
+    Ok(bytes.into_inner()?)
 }
 
-/// Never readable by others, not for a moment.
+/// Whole or not at all, and never readable by others, not for a moment.
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    basalt_durable::sync_folder(folder.unwrap_or(Path::new(".")))
+    let folder = folder.unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path).map_err(|error| error.error)?;
+    basalt_durable::sync_folder(folder)
 }
 
-/// Puts a backup into the folder. The database comes last: a cut before it leaves a folder that
-/// is not taken for an endpoint's.
+/// Removes what backups that were cut off left in the folder, unless one is being made.
 ///
 /// # Errors
-/// An endpoint runs there, there is something already, or the file is no backup.
-pub fn restore(data: &Data, from: &Path, overwrite: Overwrite) -> Result<()> {
-    let name = from.display();
-    let file = File::open(from).with_context(|| format!("cannot open `{name}`"))?;
-    let mut found = read(data, file).with_context(|| format!("`{name}` is no backup"))?;
-    let _lock = data.lock()?;
-    let there = parts(data).into_iter().find(|part| part.exists());
-    if let (Some(there), Overwrite::No) = (there, overwrite) {
-        bail!(
-            "`{}` is there already\nhint: `--overwrite` replaces what the endpoint knows now",
-            there.display()
-        );
+/// It cannot be removed.
+pub fn sweep(data: &Data) -> Result<()> {
+    match data.lock_for_backup()? {
+        Some(_lock) => sweep_copies(data),
+        None => Ok(()),
     }
-    for leftover in ["endpoint.db", "endpoint.db-wal", "endpoint.db-shm", "ca.next.key"] {
-        basalt_durable::remove(&data.folder().join(leftover))?;
-    }
-    found.sort_by_key(|(path, _)| *path == data.database());
-    for (path, content) in found {
-        basalt_durable::write(&path, &content, PRIVATE)
-            .with_context(|| format!("cannot write `{}`", path.display()))?;
+}
+
+fn sweep_copies(data: &Data) -> Result<()> {
+    remove_folders(data, COPY)
+}
+
+/// Removes the folders in the endpoint's whose names begin so.
+pub(crate) fn remove_folders(data: &Data, prefix: &str) -> Result<()> {
+    let name = data.folder().display();
+    let entries = fs::read_dir(data.folder()).with_context(|| format!("cannot list `{name}`"))?;
+    for entry in entries {
+        let path = entry.with_context(|| format!("cannot list `{name}`"))?.path();
+        let is_one = path
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(prefix.as_bytes()));
+        if is_one && path.is_dir() {
+            fs::remove_dir_all(&path)
+                .with_context(|| format!("cannot remove `{}`", path.display()))?;
+            tracing::info!("removed `{}`, which was left by a cut", path.display());
+        }
     }
     Ok(())
 }
 
-/// Every part, each once; anything else is no backup.
-fn read(data: &Data, file: impl Read) -> Result<Vec<(PathBuf, Vec<u8>)>> {
-    // What `tar` says of a file that is none holds that file's content.
-    let no_tar = |_| anyhow!("it is no tar file, or cut off");
-    let parts = parts(data);
-    let mut found: Vec<(PathBuf, Vec<u8>)> = Vec::new();
-    for entry in tar::Archive::new(file).entries().map_err(no_tar)? {
-        let mut entry = entry.map_err(no_tar)?;
-        let name = entry.path()?.into_owned();
-        let part = parts.iter().find(|part| part.file_name() == Some(name.as_os_str()));
-        let part = part.with_context(|| format!("it holds `{}`", name.display()))?;
-        if found.iter().any(|(path, _)| path == part) {
-            bail!("it holds `{}` twice", name.display());
-        }
-        let mut content = Vec::new();
-        entry.read_to_end(&mut content)?;
-        found.push((part.clone(), content));
-    }
-    if found.len() != parts.len() {
-        bail!("something is missing in it");
-    }
-    Ok(found)
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::os::unix::fs::PermissionsExt;
+
+    use sqlx::sqlite::SqliteConnectOptions;
+    use sqlx::{ConnectOptions, Connection};
 
     use super::*;
     use crate::ca::{CA_LIFE, Ca};
     use crate::operator_token::OperatorToken;
+    use crate::store::Store;
     use crate::vault::Vault;
 
-    async fn endpoint() -> (tempfile::TempDir, Data, Store) {
+    /// A whole endpoint's folder.
+    pub(crate) async fn endpoint() -> (tempfile::TempDir, Data, Store) {
         let folder = tempfile::tempdir().unwrap();
         let data = Data::at(folder.path());
         let store = Store::open(&data.database()).await.unwrap();
@@ -153,67 +150,64 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_restored_is_the_same_endpoint() {
-        let (folder, data, store) = endpoint().await;
-        let file = folder.path().join("backup.tar");
-        backup(&data, &file).await.unwrap();
-        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(backup(&data, &file).await.is_err(), "a backup replaces no other");
-
-        let (_other_folder, other, other_store) = endpoint().await;
-        other_store.close().await;
-        let refused = restore(&other, &file, Overwrite::No).unwrap_err().to_string();
-        assert!(refused.contains("is there already"), "{refused}");
-        restore(&other, &file, Overwrite::Yes).unwrap();
-        let restored = Store::open(&other.database()).await.unwrap();
-        assert_eq!(restored.lineage, store.lineage);
-        for (one, other) in parts(&data).iter().zip(parts(&other)).skip(1) {
-            assert_eq!(fs::read(one).unwrap(), fs::read(other).unwrap());
-        }
-    }
-
-    #[tokio::test]
-    async fn half_a_backup_and_a_foreign_file_are_refused_and_change_nothing() {
+    async fn a_backup_is_for_its_owner_and_replaces_no_other() {
         let (folder, data, _store) = endpoint().await;
         let file = folder.path().join("backup.tar");
         backup(&data, &file).await.unwrap();
-        let bytes = fs::read(&file).unwrap();
-        let target = tempfile::tempdir().unwrap();
-        let target = Data::at(&target.path().join("new"));
-        for bad in [&bytes[..bytes.len() / 2], b"no tar", b""] {
-            fs::write(&file, bad).unwrap();
-            assert!(restore(&target, &file, Overwrite::No).is_err());
-            assert!(!target.database().exists());
-        }
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        let before = fs::read(&file).unwrap();
+        assert!(backup(&data, &file).await.is_err());
+        assert!(write_new(&file, b"another").is_err());
+        assert_eq!(fs::read(&file).unwrap(), before);
     }
 
-    #[test]
-    fn an_endpoint_that_runs_is_not_restored_over() {
-        let folder = tempfile::tempdir().unwrap();
-        let data = Data::at(folder.path());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let (_from, from, _store) = runtime.block_on(endpoint());
+    /// A backup of this release, made before one updates, must not bring the database to its form.
+    #[tokio::test]
+    async fn a_backup_changes_nothing_of_a_database_whichever_release_wrote_it() {
+        let (folder, data, store) = endpoint().await;
+        store.close().await;
+        for leftover in ["endpoint.db", "endpoint.db-wal", "endpoint.db-shm"] {
+            let _ = fs::remove_file(folder.path().join(leftover));
+        }
+        let options = SqliteConnectOptions::new().filename(data.database()).create_if_missing(true);
+        let mut other = options.connect().await.unwrap();
+        sqlx::query("CREATE TABLE of_another_release (a TEXT)").execute(&mut other).await.unwrap();
+        other.close().await.unwrap();
+        let before = fs::read(data.database()).unwrap();
         let file = folder.path().join("backup.tar");
-        runtime.block_on(backup(&from, &file)).unwrap();
-        let _lock = data.lock().unwrap();
-        let refused = restore(&data, &file, Overwrite::Yes).unwrap_err().to_string();
-        assert!(refused.contains("another endpoint runs"), "{refused}");
+        backup(&data, &file).await.unwrap();
+        assert!(fs::read(data.database()).unwrap() == before, "the database was changed");
+        let target = tempfile::tempdir().unwrap();
+        let target = Data::at(target.path());
+        crate::restore::restore(&target, &file, crate::restore::Overwrite::No).unwrap();
+        let options = SqliteConnectOptions::new().filename(target.database()).read_only(true);
+        let mut copy = options.connect().await.unwrap();
+        let tables: Vec<String> = sqlx::query_scalar("SELECT name FROM sqlite_schema")
+            .fetch_all(&mut copy)
+            .await
+            .unwrap();
+        assert_eq!(tables, ["of_another_release"]);
     }
 
-    #[test]
-    fn fuzz_backup() {
-        let data = Data::at(Path::new("/nonexistent"));
-        let mut bytes = tar::Builder::new(Vec::new());
-        for part in parts(&data) {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(4);
-            header.set_cksum();
-            bytes.append_data(&mut header, part.file_name().unwrap(), &b"some"[..]).unwrap();
-        }
-        let seed = bytes.into_inner().unwrap();
-        assert!(read(&data, &seed[..]).is_ok());
-        basalt_fuzz::run(&[&seed], |bytes| {
-            let _ = read(&Data::at(Path::new("/nonexistent")), bytes);
-        });
+    #[tokio::test]
+    async fn what_a_backup_that_was_killed_left_is_removed_but_not_one_that_is_being_made() {
+        let (folder, data, _store) = endpoint().await;
+        let left = folder.path().join(".backup-abc");
+        let leave = || {
+            fs::create_dir(&left).unwrap();
+            fs::write(left.join("endpoint.db"), "a copy").unwrap();
+        };
+        leave();
+        sweep(&data).unwrap();
+        assert!(!left.exists());
+        leave();
+        let lock = data.lock_for_backup().unwrap().unwrap();
+        sweep(&data).unwrap();
+        assert!(left.exists(), "somebody is at it");
+        let refused = backup(&data, &folder.path().join("b.tar")).await.unwrap_err().to_string();
+        assert!(refused.contains("another backup of"), "{refused}");
+        drop(lock);
+        backup(&data, &folder.path().join("b.tar")).await.unwrap();
+        assert!(!left.exists());
     }
 }

@@ -153,7 +153,7 @@ impl Ca {
         let current = self.current();
         let until = (now + life).min(current.until());
         let usage = ExtendedKeyUsagePurpose::ClientAuth;
-        let mut params = authority::leaf(&host.to_string(), now, until, usage);
+        let mut params = authority::leaf(&host.to_string(), now, until, usage)?;
         params.subject_alt_names = vec![SanType::URI(peer::uri(host).try_into()?)];
         let certificate = current.sign(&params, &request.0.public_key)?;
         Ok(HostCertificate { pem: certificate.pem(), until })
@@ -169,7 +169,7 @@ impl Ca {
         let key = KeyPair::generate()?;
         let until = (now + SERVER_LIFE).min(current.until());
         let usage = ExtendedKeyUsagePurpose::ServerAuth;
-        let mut params = authority::leaf("basalt-endpoint", now, until, usage);
+        let mut params = authority::leaf("basalt-endpoint", now, until, usage)?;
         params.subject_alt_names = CertificateParams::new(names)?.subject_alt_names;
         let certificate = current.sign(&params, &key).context("cannot sign")?;
         let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(|error| anyhow!(error))?;
@@ -200,5 +200,48 @@ impl SigningRequest {
     #[must_use]
     pub fn key_hash(&self) -> [u8; 32] {
         Sha256::digest(self.key()).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use tokio_rustls::rustls::pki_types::pem::PemObject;
+    use x509_parser::prelude::{FromDer, X509Certificate};
+
+    use super::*;
+
+    const NOW: Seconds = 1_800_000_000;
+    /// Bytes of a serial number.
+    const SERIAL: usize = 16;
+
+    fn serial(der: &CertificateDer<'_>) -> Vec<u8> {
+        let (_, certificate) = X509Certificate::from_der(der).unwrap();
+        certificate.raw_serial().to_vec()
+    }
+
+    #[test]
+    fn no_two_certificates_have_the_same_serial_number_also_of_one_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = Ca::open(&Data::at(folder.path()), CA_LIFE, NOW).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let request = CertificateParams::default().serialize_request(&key).unwrap();
+        let request = SigningRequest::parse(&request.pem().unwrap()).unwrap();
+        let host = HostId(uuid::Uuid::from_u128(1));
+        let of_host = |_| {
+            let certificate = ca.sign_host(host, &request, 900, NOW).unwrap();
+            CertificateDer::from_pem_slice(certificate.pem.as_bytes()).unwrap()
+        };
+        let mut all: Vec<CertificateDer> = (0..50).map(of_host).collect();
+        all.extend(ca.sign_server(&["a".to_owned()], NOW).unwrap().chain);
+        ca.keep(NOW + CA_LIFE - 10).unwrap();
+        all.extend(ca.sign_server(&["a".to_owned()], NOW).unwrap().chain);
+        // The CA is in both chains.
+        let certificates: BTreeSet<&[u8]> = all.iter().map(AsRef::as_ref).collect();
+        let serials: BTreeSet<Vec<u8>> = all.iter().map(serial).collect();
+        assert_eq!((certificates.len(), serials.len()), (55, 55));
+        // Positive, and of one length: what is in DER needs no byte before it.
+        assert!(serials.iter().all(|serial| serial.len() == SERIAL && serial[0] & 0x80 == 0));
     }
 }

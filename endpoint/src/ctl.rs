@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub async fn run(cli: Cli) -> Result<()> {
     let output = Output { is_json: cli.json };
     match cli.command {
-        Command::Login(login) => return login::login(&login).await,
+        Command::Login(login) => return login::login(&login, output).await,
         Command::Schema => {
             return output::print(basalt_workload_file::schema::text().as_bytes());
         }
@@ -45,14 +45,14 @@ pub async fn run(cli: Cli) -> Result<()> {
     let session = Session::load(login::Environment::read())?;
     match cli.command {
         Command::Token(command) => access::token(&session, output, command).await,
-        Command::Operator(command) => access::operator(&session, command).await,
+        Command::Operator(command) => access::operator(&session, output, command).await,
         Command::Secret(command) => access::secret(&session, output, command).await,
         Command::Hosts { command } => hosts::hosts(&session, output, command).await,
         Command::Apply(apply) => workloads::apply(&session, output, &apply).await,
-        Command::Delete { name } => workloads::delete(&session, &name).await,
+        Command::Delete { name } => workloads::delete(&session, output, &name).await,
         Command::Workloads => workloads::list(&session, output).await,
         Command::Describe { name } => workloads::describe(&session, output, &name).await,
-        Command::Logs { name, lines } => workloads::logs(&session, &name, lines).await,
+        Command::Logs { name, lines } => workloads::logs(&session, output, &name, lines).await,
         Command::Events { follow } => events::events(&session, output, follow).await,
         Command::Audit => events::audit(&session, output).await,
         Command::Login(_) | Command::Schema | Command::Completion(_) | Command::Man(_) => Ok(()),

@@ -22,7 +22,7 @@ use crate::presence::Presence;
 use crate::store::{Store, hosts};
 use crate::tls::Tls;
 use crate::vault::Vault;
-use crate::{clock, patrol, routes, server};
+use crate::{backup, clock, files_limit, patrol, restore, routes, server};
 
 /// How an endpoint is started.
 #[derive(Debug, Clone)]
@@ -46,7 +46,11 @@ pub struct Options {
 /// # Errors
 /// Another endpoint has the folder, the address is taken, or a file makes no sense.
 pub fn run(options: &Options) -> Result<()> {
+    files_limit::raise(options.max_connections);
     let _lock = options.data.lock()?;
+    restore::finish(&options.data)?;
+    backup::sweep(&options.data)?;
+    options.data.check_whole()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -15,7 +15,7 @@ pub struct Data {
     folder: PathBuf,
 }
 
-/// Holds the folder for this process.
+/// Holds the folder, or what is done in it, for this process.
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "the lock goes with the file")] File);
 
@@ -62,6 +62,12 @@ impl Data {
         self.folder.join("secrets.key")
     }
 
+    /// What a restore puts in place, once all of it is on the disk.
+    #[must_use]
+    pub fn restored(&self) -> PathBuf {
+        self.folder.join("restored")
+    }
+
     /// The operator's token.
     #[must_use]
     pub fn operator_token(&self) -> PathBuf {
@@ -91,14 +97,46 @@ impl Data {
             .mode(0o700)
             .create(&self.folder)
             .with_context(|| format!("cannot make the folder `{name}`"))?;
-        let path = self.folder.join("lock");
-        let file =
-            File::create(&path).with_context(|| format!("cannot open `{}`", path.display()))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Lock(file)),
-            Err(rustix::io::Errno::WOULDBLOCK) => bail!("another endpoint runs in `{name}`"),
-            Err(error) => Err(error).with_context(|| format!("cannot lock `{}`", path.display())),
+        let lock = take(&self.folder.join("lock"))?;
+        lock.with_context(|| format!("another endpoint runs in `{name}`"))
+    }
+
+    /// Takes the part of who makes a backup of the folder; none where another has it.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn lock_for_backup(&self) -> Result<Option<Lock>> {
+        take(&self.folder.join("backup.lock"))
+    }
+
+    /// Checks that the folder is a whole endpoint's, or nobody's yet. One that has keys of a CA and
+    /// no database is neither: its hosts would find another endpoint in the place of theirs.
+    ///
+    /// # Errors
+    /// It is neither.
+    pub fn check_whole(&self) -> Result<()> {
+        let keys = [self.ca_certificate(), self.ca_key(), self.ca_next_key()];
+        let Some(key) = keys.into_iter().find(|key| key.exists()) else { return Ok(()) };
+        if self.database().exists() {
+            return Ok(());
         }
+        bail!(
+            "`{}` is there, and its database `{}` is not\n\
+             hint: `basalt-endpoint restore FILE --overwrite` brings both back; a new endpoint \
+             begins in an empty folder",
+            key.display(),
+            self.database().display()
+        )
+    }
+}
+
+/// Locks the file `path`; none where another process has it.
+fn take(path: &Path) -> Result<Option<Lock>> {
+    let file = File::create(path).with_context(|| format!("cannot open `{}`", path.display()))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(Lock(file))),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot lock `{}`", path.display())),
     }
 }
 

@@ -17,12 +17,16 @@ pub mod logs;
 pub mod metrics;
 pub mod presence;
 pub mod refusal;
+pub mod standing;
 
 pub mod routes;
 pub mod serve;
 
 pub mod backup;
+pub mod restore;
+
 pub mod daemon;
+pub mod files_limit;
 pub mod patrol;
 pub mod server;
 pub mod tls;

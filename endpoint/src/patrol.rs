@@ -15,6 +15,7 @@ use crate::app::{App, Shared};
 use crate::ca::Turn;
 use crate::clock;
 use crate::store::events::{self, Happened};
+use crate::store::hosts::Seen;
 use crate::store::replan::{self, Cause};
 use crate::store::{hosts, workloads};
 use crate::tls::Tls;
@@ -50,7 +51,7 @@ async fn round(app: &App, tls: &Tls, now: Moment) -> Result<()> {
     let abandoned = if silent.is_empty() {
         BTreeSet::new()
     } else {
-        let all = workloads::all(&mut *app.store.read().await?).await?;
+        let all = workloads::replaceable(&mut *app.store.read().await?).await?;
         abandoned(app, &all, &silent, now.up)
     };
     if transitions.is_empty() && abandoned.is_empty() {
@@ -102,19 +103,25 @@ async fn write(app: &App) -> Result<()> {
     let mut write = app.store.write().await?;
     let moment = clock::moment();
     let (transitions, now) = (app.presence.transitions(moment), moment.date);
-    let all = workloads::all(&mut write).await?;
+    let all = workloads::replaceable(&mut write).await?;
     let abandoned = abandoned(app, &all, &app.presence.silent(), moment.up);
+    let mut is_reason = !abandoned.is_empty();
     for (id, state) in &transitions {
         let Some(host) = hosts::get(&mut write, *id).await?.filter(|host| !host.is_revoked) else {
             continue;
         };
         hosts::set_state(&mut write, *id, *state).await?;
+        let seen = Seen { state: *state, ..host.seen.clone() };
+        is_reason |= replan::is_reason(&host, &seen);
         let (kind, host) = (format!("host_{state}"), Some(&host.name));
         let happened = Happened { kind: &kind, host, workload: None, message: sentence(*state) };
         events::put(&mut write, happened, now).await?;
     }
-    let cause = Cause { abandoned, ..Cause::default() };
-    let replanned = replan::replan(&mut write, &cause, now).await?;
+    let mut replanned = Vec::new();
+    if is_reason {
+        let cause = Cause { abandoned, ..Cause::default() };
+        replanned = replan::replan(&mut write, &cause, now).await?;
+    }
     write.commit().await?;
     for (host, state) in transitions {
         app.presence.stored(host, state);

@@ -4,6 +4,9 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use basalt_api::fault::{self, Fault, FaultKind};
 
+/// Seconds after which to come again when the database was busy for as long as a request waits.
+const BUSY_S: u64 = 5;
+
 /// Why a request is not answered as asked.
 #[derive(Debug)]
 pub struct Refusal {
@@ -26,6 +29,10 @@ impl From<anyhow::Error> for Refusal {
         if let Some(fault) = error.downcast_ref::<Fault>() {
             return fault.clone().into();
         }
+        if error.chain().any(|cause| cause.downcast_ref().is_some_and(is_busy)) {
+            tracing::warn!("{}", basalt_explain::explain(&error));
+            return Self::come_again("the database is busy", BUSY_S);
+        }
         tracing::error!("{}", basalt_explain::explain(&error));
         FaultKind::Internal.with("").hint("the endpoint's log tells more").into()
     }
@@ -36,6 +43,25 @@ impl Refusal {
     #[must_use]
     pub fn come_again(detail: &str, after_s: u64) -> Self {
         Self { fault: FaultKind::Unavailable.with(detail), retry_after_s: Some(after_s) }
+    }
+
+    /// Whether a host's certificate is worth nothing, or no longer.
+    #[must_use]
+    pub fn is_of_certificate(&self) -> bool {
+        [FaultKind::Revoked, FaultKind::CertificateExpired].iter().any(|kind| self.fault.is(*kind))
+    }
+}
+
+/// Whether the database had no time, which passes. No connection was free, or somebody else writes
+/// (`SQLITE_BUSY`; an extended code has the plain one in its last byte).
+fn is_busy(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::PoolTimedOut => true,
+        sqlx::Error::Database(error) => {
+            let code = error.code().and_then(|code| code.parse::<u32>().ok());
+            code.is_some_and(|code| code & 0xff == 5)
+        }
+        _ => false,
     }
 }
 
@@ -52,5 +78,26 @@ impl IntoResponse for Refusal {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after_s));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(error: anyhow::Error, expected: (u16, Option<&str>)) {
+        let response = Refusal::from(error).into_response();
+        let retry_after = response.headers().get(header::RETRY_AFTER);
+        let retry_after = retry_after.map(|value| value.to_str().unwrap());
+        assert_eq!((response.status().as_u16(), retry_after), expected);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], fault::MEDIA_TYPE);
+    }
+
+    #[test]
+    fn a_database_that_is_busy_is_asked_again_and_one_that_is_broken_is_not() {
+        let busy = anyhow::Error::from(sqlx::Error::PoolTimedOut).context("cannot write");
+        check(busy, (503, Some("5")));
+        check(anyhow::Error::from(sqlx::Error::RowNotFound), (500, None));
+        check(FaultKind::NotFound.with("").into(), (404, None));
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
@@ -17,24 +17,28 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 
 use crate::app::Shared;
 use crate::ca::PeerCertificate;
 use crate::routes::Peer;
+use crate::standing::{IDLE_TIME, Standing};
 use crate::tls::Tls;
 
 /// Connections at once where nobody says otherwise; a host has one, or two for a moment.
 pub const MAX_CONNECTIONS: usize = 16_384;
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
-/// How long the head of a request may take, and how long a connection may ask nothing.
-const HEADER_TIME: Duration = Duration::from_secs(10);
+/// How long the other end may take nothing of what is sent to it.
+const WRITE_TIME: Duration = Duration::from_secs(20);
+/// How long what runs on a connection may take once nothing new may be asked on it; longer than
+/// anything that whoever is no host may wait for.
+const FINISH_TIME: Duration = Duration::from_secs(90);
 /// Bytes that a head may have.
 const MAX_HEAD: usize = 32 << 10;
-/// How long a connection without a certificate lives; what runs on it is finished.
-const STRANGERS_TIME: Duration = Duration::from_secs(600);
 /// How often HTTP/2 asks whether the other end is there, and how long it waits for an answer.
 const PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
 /// Requests at once on one connection.
@@ -94,6 +98,10 @@ struct Connection {
 impl Connection {
     async fn run(self, stream: TcpStream, tls: TlsAcceptor) {
         let _ = stream.set_nodelay(true);
+        let mut stream = TimeoutStream::new(stream);
+        // Whatever waits to be sent, a handshake too. What is waited for, others bound.
+        stream.set_write_timeout(Some(WRITE_TIME));
+        let stream = Box::pin(stream);
         let handshake = tokio::time::timeout(HANDSHAKE_TIME, tls.accept(stream)).await;
         let stream = match handshake {
             Ok(Ok(stream)) => stream,
@@ -118,15 +126,20 @@ impl Connection {
     where
         I: Read + Write + Unpin + Send + 'static,
     {
-        let has_asked = Arc::new(AtomicBool::new(false));
-        let (router, asked) = (self.router.clone(), Arc::clone(&has_asked));
+        let standing = Standing::new(Instant::now());
+        let (router, asked) = (self.router.clone(), standing.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
-            asked.store(true, Ordering::Relaxed);
+            let running = asked.ask();
             request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(asked.clone());
             // Ready at once: a router has no queue of its own.
-            router.clone().call(request.map(Body::new))
+            let answer = router.clone().call(request.map(Body::new));
+            async move {
+                let answer = answer.await;
+                drop(running);
+                answer
+            }
         });
-        let life = Life { app: Arc::clone(&self.app), peer, has_asked };
         if is_http2 {
             let mut http = http2::Builder::new(TokioExecutor::new());
             http.timer(TokioTimer::new())
@@ -138,51 +151,52 @@ impl Connection {
             tokio::select! {
                 // Cancel-safe: it is polled again below.
                 _ = connection.as_mut() => return,
-                () = life.ends() => (),
+                () = self.ends(&standing) => (),
             }
             connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
+            finish(self.address, connection).await;
         } else {
             let mut http = http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(MAX_HEAD);
+            http.timer(TokioTimer::new()).header_read_timeout(IDLE_TIME).max_buf_size(MAX_HEAD);
             let mut connection = pin!(http.serve_connection(io, service));
             tokio::select! {
                 // Cancel-safe: it is polled again below.
                 _ = connection.as_mut() => return,
-                () = life.ends() => (),
+                () = self.ends(&standing) => (),
             }
             connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
+            finish(self.address, connection).await;
         }
     }
-}
 
-/// How long a connection may take new requests.
-struct Life {
-    app: Shared,
-    peer: Peer,
-    has_asked: Arc<AtomicBool>,
-}
-
-impl Life {
-    /// Returns when it may no longer.
-    async fn ends(&self) {
+    /// Returns when the connection may take nothing new: its time is over, or the endpoint goes.
+    async fn ends(&self, standing: &Standing) {
         let mut stopping = self.app.stopping.subscribe();
-        let limit = async {
-            tokio::time::sleep(HEADER_TIME).await;
-            if !self.has_asked.load(Ordering::Relaxed) {
-                return;
-            }
-            if self.peer.certificate.is_some() {
-                std::future::pending::<()>().await;
-            }
-            tokio::time::sleep(STRANGERS_TIME).await;
-        };
         tokio::select! {
             // Cancel-safe: `changed` marks the value seen only when it completes.
             _ = stopping.wait_for(|stopping| *stopping) => (),
             // Cancel-safe: it keeps nothing.
-            () = limit => (),
+            () = standing.ends() => (),
         }
+    }
+}
+
+/// What runs is answered, or given up with the connection.
+async fn finish<E>(address: SocketAddr, connection: impl Future<Output = Result<(), E>>) {
+    if tokio::time::timeout(FINISH_TIME, connection).await.is_err() {
+        tracing::debug!(%address, "it took too long to end");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_never_ends_is_given_up() {
+        let begun = Instant::now();
+        let never = std::future::pending::<Result<(), ()>>();
+        finish(SocketAddr::from(([127, 0, 0, 1], 1)), never).await;
+        assert_eq!(begun.elapsed(), FINISH_TIME);
     }
 }

@@ -25,7 +25,7 @@ use serde::de::DeserializeOwned;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Sqlite, SqliteConnection, Transaction};
+use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, Transaction};
 use uuid::Uuid;
 
 /// Connections that read.
@@ -80,21 +80,24 @@ impl Store {
         self.read.begin().await.context("cannot read the database")
     }
 
-    /// Writes a copy of everything to a new file.
-    ///
-    /// # Errors
-    /// The file is there, or cannot be written.
-    pub async fn copy_to(&self, path: &Path) -> Result<()> {
-        let path = path.to_str().context("the path is no text")?;
-        sqlx::query("VACUUM INTO ?").bind(path).execute(&self.write).await?;
-        Ok(())
-    }
-
     /// Closes the file; nothing of the log is left beside it.
     pub async fn close(&self) {
         self.read.close().await;
         self.write.close().await;
     }
+}
+
+/// Writes a copy of the database `from`, as it is at one moment, to the new file `to`. Nothing of
+/// `from` changes, whichever release wrote it, and whoever works on it goes on.
+///
+/// # Errors
+/// There is no database, `to` is there, or cannot be written.
+pub async fn copy(from: &Path, to: &Path) -> Result<()> {
+    let to = to.to_str().context("the path is no text")?;
+    let options = SqliteConnectOptions::new().filename(from).read_only(true).busy_timeout(PATIENCE);
+    let mut connection = options.connect().await?;
+    sqlx::query("VACUUM INTO ?").bind(to).execute(&mut connection).await?;
+    Ok(connection.close().await?)
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {

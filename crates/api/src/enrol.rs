@@ -15,6 +15,8 @@ pub const ENROL_PATH: &str = "/v1/enrol";
 /// Where a host asks for a new certificate, with the old one or, once that has expired, with a
 /// signature by its key.
 pub const RENEW_PATH: &str = "/v1/hosts/self/certificate";
+/// Bytes that a request of either has at most. Anyone may send one.
+pub const MAX_BODY_BYTES: usize = 16 << 10;
 /// How a join string begins.
 const PREFIX: &str = "basalt1.";
 /// Characters of a join string that are read.

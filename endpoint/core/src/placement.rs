@@ -9,6 +9,7 @@
 //! only what it was given up for may run elsewhere.
 
 mod room;
+mod same;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -19,6 +20,8 @@ use basalt_api::workload::{Placement, WorkloadSpec};
 
 use crate::needs::Needs;
 use room::Room;
+
+pub use same::is_same_reason;
 
 /// Hosts that a reason names.
 const NAMED: usize = 8;

@@ -1,12 +1,22 @@
 //! An operator decides whose set counts on a host that follows another history.
+//!
+//! What the host says that it runs is only what it says: nothing of it is taken over that the
+//! endpoint would not have issued, or that another host has.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use basalt_api::id::{HostId, Name, WorkloadUid};
-use basalt_api::set::HostSet;
+use basalt_api::set::{Assigned, HostSet};
+use basalt_api::validate;
+use basalt_api::workload::Kind;
 
+use crate::Seconds;
 use crate::checkin::Mark;
 use crate::generation::Workload;
+
+/// A secret's version is not above the clock for long, see [`crate::generation::next_version`]; a
+/// clock may have been ahead by so much.
+const MAX_AHEAD_S: Seconds = 366 * 24 * 3600;
 
 /// A workload as the database knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +25,8 @@ pub struct Stored {
     pub workload: Workload,
     /// Its host.
     pub host: Option<HostId>,
+    /// Another host that has it, as far as is known: it follows the database, or says so.
+    pub runs_on: Option<Name>,
 }
 
 /// What a takeover of a host's set changes.
@@ -27,10 +39,50 @@ pub struct Takeover {
     pub parked: Vec<WorkloadUid>,
 }
 
-/// Another workload has the name of one that the host runs.
+/// Why a host's set is not taken over.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the host runs `{0}`, and here another workload has that name")]
-pub struct NameClash(pub Name);
+pub enum Refused {
+    /// Another workload has the name of one that the host runs.
+    #[error("the host runs `{0}`, and here another workload has that name")]
+    NameClash(Name),
+    /// One of it is there more than once.
+    #[error("`{0}` is there twice, by its name or its id")]
+    Twice(Name),
+    /// Another host has it.
+    #[error("`{name}` is the workload of host `{host}`, which has it")]
+    Elsewhere {
+        /// Which one.
+        name: Name,
+        /// Whose.
+        host: Name,
+    },
+    /// Names do not change.
+    #[error("what it calls `{now}` is called `{before}` here")]
+    Renamed {
+        /// As the database has it.
+        before: Name,
+        /// As the host has it.
+        now: Name,
+    },
+    /// Kinds do not change.
+    #[error("`{name}` is a {now} there and a {before} here")]
+    OtherKind {
+        /// Which one.
+        name: Name,
+        /// As the database has it.
+        before: Kind,
+        /// As the host has it.
+        now: Kind,
+    },
+    /// The endpoint would not have issued it.
+    #[error("`{name}` is none that the endpoint can have issued: {mistakes}")]
+    Mistaken {
+        /// Which one.
+        name: Name,
+        /// What is wrong with it.
+        mistakes: String,
+    },
+}
 
 /// The generation after a resync: above both histories.
 #[must_use]
@@ -39,40 +91,100 @@ pub fn generation(known: u64, reported: &Mark) -> u64 {
 }
 
 /// What it takes for the host to keep what it runs. A workload that the database has on another
-/// host comes to this one, because it runs here.
+/// host comes to this one, because it runs here and, as far as is known, not there.
 ///
 /// # Errors
-/// The host's set has a name that another workload has here.
-pub fn take_over(host: HostId, set: &HostSet, stored: &[Stored]) -> Result<Takeover, NameClash> {
-    let by_name: BTreeMap<&Name, WorkloadUid> =
-        stored.iter().map(|stored| (&stored.workload.spec.name, stored.workload.uid)).collect();
-    let mut takeover = Takeover::default();
-    for assigned in &set.workloads {
-        let name = &assigned.spec.name;
-        if by_name.get(name).is_some_and(|uid| *uid != assigned.uid) {
-            return Err(NameClash(name.clone()));
-        }
-        takeover.put.push(Workload {
-            uid: assigned.uid,
-            spec: assigned.spec.clone(),
-            pins: assigned.secret_versions.clone(),
-        });
+/// Everything for which the set is not taken over.
+pub fn take_over(
+    host: HostId,
+    set: &HostSet,
+    stored: &[Stored],
+    now: Seconds,
+) -> Result<Takeover, Vec<Refused>> {
+    let refused = refusals(set, stored, now);
+    if !refused.is_empty() {
+        return Err(refused);
     }
+    let claimed = |assigned: &Assigned| Workload {
+        uid: assigned.uid,
+        spec: assigned.spec.clone(),
+        pins: assigned.secret_versions.clone(),
+    };
     let kept: BTreeSet<WorkloadUid> = set.workloads.iter().map(|assigned| assigned.uid).collect();
     let is_missing =
         |stored: &&Stored| stored.host == Some(host) && !kept.contains(&stored.workload.uid);
-    takeover.parked = stored.iter().filter(is_missing).map(|stored| stored.workload.uid).collect();
-    Ok(takeover)
+    Ok(Takeover {
+        put: set.workloads.iter().map(claimed).collect(),
+        parked: stored.iter().filter(is_missing).map(|stored| stored.workload.uid).collect(),
+    })
+}
+
+fn refusals(set: &HostSet, stored: &[Stored], now: Seconds) -> Vec<Refused> {
+    let (mut uids, mut names) = (BTreeSet::new(), BTreeSet::new());
+    let mut refused = Vec::new();
+    for assigned in &set.workloads {
+        let name = &assigned.spec.name;
+        if !uids.insert(assigned.uid) | !names.insert(name) {
+            refused.push(Refused::Twice(name.clone()));
+        }
+        let known = stored.iter().find(|stored| stored.workload.uid == assigned.uid);
+        let named = stored.iter().find(|stored| stored.workload.spec.name == *name);
+        if named.is_some_and(|named| named.workload.uid != assigned.uid) {
+            refused.push(Refused::NameClash(name.clone()));
+        }
+        refused.extend(known.and_then(|known| contradiction(known, assigned)));
+        let is_issued = known.is_some_and(|known| known.workload.spec == assigned.spec);
+        refused.extend(mistakes(assigned, is_issued, now));
+    }
+    refused
+}
+
+/// What it says against what is known of the same workload.
+fn contradiction(known: &Stored, assigned: &Assigned) -> Option<Refused> {
+    let (before, spec) = (&known.workload.spec, &assigned.spec);
+    let name = spec.name.clone();
+    if let Some(host) = known.runs_on.clone() {
+        return Some(Refused::Elsewhere { name, host });
+    }
+    if before.name != name {
+        return Some(Refused::Renamed { before: before.name.clone(), now: name });
+    }
+    let kinds = (before.kind, spec.kind);
+    (kinds.0 != kinds.1).then_some(Refused::OtherKind { name, before: kinds.0, now: kinds.1 })
+}
+
+/// What is wrong with it. A spec that is in the database was right when it was applied.
+fn mistakes(assigned: &Assigned, is_issued: bool, now: Seconds) -> Option<Refused> {
+    let mut mistakes: Vec<String> = if is_issued {
+        Vec::new()
+    } else {
+        validate::mistakes(&assigned.spec).iter().map(ToString::to_string).collect()
+    };
+    let latest = u64::try_from(now.saturating_add(MAX_AHEAD_S)).unwrap_or(0);
+    let secrets = assigned.spec.secrets();
+    for (secret, version) in &assigned.secret_versions {
+        if !secrets.contains(&secret) {
+            mistakes.push(format!("it has a version of secret `{secret}`, which it does not use"));
+        }
+        if *version > latest {
+            mistakes.push(format!("version {version} of secret `{secret}` is of no time near"));
+        }
+    }
+    let name = assigned.spec.name.clone();
+    (!mistakes.is_empty()).then(|| Refused::Mistaken { name, mistakes: mistakes.join("; ") })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
     use uuid::Uuid;
 
     use super::*;
     use crate::generation;
 
+    const NOW: Seconds = 1_800_000_000;
     const HOST: HostId = HostId(Uuid::from_u128(1));
 
     fn workload(uid: u128, name: &str, version: u64) -> Workload {
@@ -84,7 +196,8 @@ mod tests {
     }
 
     fn stored(uid: u128, name: &str, host: Option<HostId>) -> Stored {
-        Stored { workload: Workload { pins: BTreeMap::new(), ..workload(uid, name, 1) }, host }
+        let workload = Workload { pins: BTreeMap::new(), ..workload(uid, name, 1) };
+        Stored { workload, host, runs_on: None }
     }
 
     #[test]
@@ -92,16 +205,69 @@ mod tests {
         let set = generation::set(&[workload(1, "a", 3)], &BTreeMap::new());
         let other = Some(HostId(Uuid::from_u128(2)));
         let known = [stored(1, "a", other), stored(2, "b", Some(HOST)), stored(3, "c", other)];
-        let takeover = take_over(HOST, &set, &known).unwrap();
+        let takeover = take_over(HOST, &set, &known, NOW).unwrap();
         assert_eq!(takeover.put, [workload(1, "a", 3)]);
         assert_eq!(takeover.parked, [WorkloadUid(Uuid::from_u128(2))]);
     }
 
+    /// Why a set with `a`, changed so, is not taken over where the database has this.
+    fn check(change: impl FnOnce(&mut HostSet), known: &[Stored], expected: &[&str]) {
+        let found: Vec<String> = match take_over(HOST, &changed(change), known, NOW) {
+            Ok(_) => Vec::new(),
+            Err(refused) => refused.iter().map(ToString::to_string).collect(),
+        };
+        assert_eq!(found, expected);
+    }
+
     #[test]
-    fn two_workloads_of_one_name_are_not_made_one() {
-        let set = generation::set(&[workload(1, "a", 1)], &BTreeMap::new());
-        let clash = take_over(HOST, &set, &[stored(9, "a", None)]).unwrap_err();
-        assert_eq!(clash, NameClash("a".parse().unwrap()));
+    fn what_a_host_claims_is_taken_over_only_where_the_endpoint_can_have_issued_it() {
+        let a = || stored(1, "a", None);
+        check(|_| (), &[], &[]);
+        check(|_| (), &[a()], &[]);
+        let clash = "the host runs `a`, and here another workload has that name";
+        check(|_| (), &[stored(9, "a", None)], &[clash]);
+        let twice = |set: &mut HostSet| set.workloads.push(set.workloads[0].clone());
+        check(twice, &[], &["`a` is there twice, by its name or its id"]);
+        let elsewhere = Stored { runs_on: Some("b".parse().unwrap()), ..a() };
+        check(|_| (), &[elsewhere], &["`a` is the workload of host `b`, which has it"]);
+        let rename = |set: &mut HostSet| set.workloads[0].spec.name = "z".parse().unwrap();
+        check(rename, &[a()], &["what it calls `z` is called `a` here"]);
+        let mut other_kind = a();
+        other_kind.workload.spec.kind = Kind::Vm;
+        check(|_| (), &[other_kind], &["`a` is a container there and a vm here"]);
+        let no_image = |set: &mut HostSet| {
+            set.workloads[0].spec.container.as_mut().unwrap().image = "-x".to_owned();
+        };
+        let none = "`a` is none that the endpoint can have issued: container.image: this is no \
+                    image";
+        let found = take_over(HOST, &changed(no_image), &[], NOW).unwrap_err();
+        assert!(found[0].to_string().starts_with(none), "{found:?}");
+        // What the database has itself is not judged anew.
+        let mut known = a();
+        known.workload.spec.container.as_mut().unwrap().image = "-x".to_owned();
+        check(no_image, &[known], &[]);
+    }
+
+    #[test]
+    fn versions_of_secrets_are_those_that_it_uses_and_of_no_time_to_come() {
+        let of_another = |set: &mut HostSet| {
+            set.workloads[0].secret_versions.insert("root".parse().unwrap(), 1);
+        };
+        let none = "`a` is none that the endpoint can have issued: ";
+        let expected = format!("{none}it has a version of secret `root`, which it does not use");
+        check(of_another, &[], &[&expected]);
+        let late = |set: &mut HostSet| {
+            set.workloads[0].secret_versions.insert("db-password".parse().unwrap(), u64::MAX);
+        };
+        let expected =
+            format!("{none}version {} of secret `db-password` is of no time near", u64::MAX);
+        check(late, &[stored(1, "a", None)], &[&expected]);
+    }
+
+    fn changed(change: impl FnOnce(&mut HostSet)) -> HostSet {
+        let mut set = generation::set(&[workload(1, "a", 1)], &BTreeMap::new());
+        change(&mut set);
+        set
     }
 
     proptest! {
@@ -111,7 +277,7 @@ mod tests {
             let workloads: Vec<Workload> =
                 uids.iter().map(|(uid, version)| workload(*uid, &format!("w{uid}"), *version)).collect();
             let set = generation::set(&workloads, &BTreeMap::new());
-            let takeover = take_over(HOST, &set, &[]).unwrap();
+            let takeover = take_over(HOST, &set, &[], NOW).unwrap();
             let lowest = uids.values().min().copied().unwrap_or(0);
             let secrets = BTreeMap::from([("db-password".parse().unwrap(), known.min(lowest))]);
             prop_assert_eq!(generation::set(&takeover.put, &secrets), set);

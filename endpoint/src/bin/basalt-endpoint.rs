@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
-use basalt_endpoint::backup::{self, Overwrite};
+use basalt_endpoint::backup;
 use basalt_endpoint::daemon::{self, Options};
 use basalt_endpoint::data::Data;
 use basalt_endpoint::duration;
 use basalt_endpoint::names::EndpointUrl;
+use basalt_endpoint::restore::{self, Overwrite};
 use basalt_endpoint::server::MAX_CONNECTIONS;
 use clap::{Parser, Subcommand};
 use rustix::fs::Mode;
@@ -38,7 +39,7 @@ struct Cli {
     /// How long a CA is good; it has a successor before the last third of that begins
     #[arg(long, value_name = "SPAN", value_parser = duration::parse, default_value = "7320d")]
     ca_life: i64,
-    /// How many connections may be up at once; the system's limit of open files must allow them
+    /// How many connections may be up at once; the system's hard limit of open files must allow them
     #[arg(long, value_name = "N", default_value_t = MAX_CONNECTIONS)]
     max_connections: usize,
     /// What to log, as `info,basalt_endpoint=debug`
@@ -107,7 +108,7 @@ fn run(cli: Cli) -> Result<()> {
         }
         Some(Command::Restore { file, overwrite }) => {
             let overwrite = if overwrite { Overwrite::Yes } else { Overwrite::No };
-            backup::restore(&data, &file, overwrite)?;
+            restore::restore(&data, &file, overwrite)?;
             eprintln!("restored `{}`; the operator's token is that of the backup", file.display());
             Ok(())
         }

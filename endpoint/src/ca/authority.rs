@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use basalt_endpoint_core::Seconds;
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SerialNumber,
 };
 use sha2::{Digest, Sha256};
 use tokio_rustls::rustls::pki_types::CertificateDer;
@@ -16,6 +16,8 @@ use crate::chance;
 
 /// A host's clock may be behind by so much and still take a new certificate.
 const BACK_DATED: Seconds = 24 * 3600;
+/// Bytes of a serial number; RFC 5280 (4.1.2.2) allows 20.
+const SERIAL: usize = 16;
 
 /// rcgen's type for times comes from a crate that nothing else here needs; this one makes it.
 macro_rules! time {
@@ -118,6 +120,7 @@ impl Authority {
     pub(super) fn succeed(&self, key: &KeyPair, life: Seconds, now: Seconds) -> Result<Successor> {
         let mut params = own(life, now)?;
         let own = params.self_signed(key)?.der().clone();
+        params.serial_number = Some(serial()?);
         params.not_after = time!(self.until());
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.use_authority_key_identifier_extension = true;
@@ -153,6 +156,7 @@ pub(super) fn fits(der: &CertificateDer<'_>, key: &KeyPair) -> bool {
 /// What a new CA says of itself.
 pub(super) fn own(life: Seconds, now: Seconds) -> Result<CertificateParams> {
     let mut params = CertificateParams::default();
+    params.serial_number = Some(serial()?);
     params.distinguished_name = DistinguishedName::new();
     // Two CAs are two names, so that both can be trusted at once.
     let name = format!("Basalt CA {}", hex::encode(chance::bytes::<4>()?));
@@ -170,8 +174,9 @@ pub(super) fn leaf(
     now: Seconds,
     until: Seconds,
     usage: ExtendedKeyUsagePurpose,
-) -> CertificateParams {
+) -> Result<CertificateParams> {
     let mut params = CertificateParams::default();
+    params.serial_number = Some(serial()?);
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::ExplicitNoCa;
@@ -179,5 +184,13 @@ pub(super) fn leaf(
     params.extended_key_usages = vec![usage];
     params.use_authority_key_identifier_extension = true;
     (params.not_before, params.not_after) = (time!(now - BACK_DATED), time!(until));
-    params
+    Ok(params)
+}
+
+/// A random serial number: no two certificates have the same, also of one key, which rcgen would
+/// make it from. The first bits make it positive and always as long, as RFC 5280 wants it.
+fn serial() -> Result<SerialNumber> {
+    let mut bytes = chance::bytes::<SERIAL>().context("there is no randomness")?;
+    bytes[0] = bytes[0] & 0x7f | 0x40;
+    Ok(SerialNumber::from_slice(&bytes))
 }

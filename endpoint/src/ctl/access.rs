@@ -1,7 +1,7 @@
 //! Tokens and secrets.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -13,11 +13,25 @@ use basalt_api::secret::{MAX_VALUE, SecretInfo, SecretValue, Secrets};
 use basalt_durable::PRIVATE;
 use basalt_table::{labels, table, time};
 use hyper::Method;
+use serde::Serialize;
+use uuid::Uuid;
 
 use super::PATIENCE;
 use super::args::{Operator, Secret, Token};
 use super::login::Session;
-use super::output::Output;
+use super::output::{Done, Named, Output};
+
+/// A token for enrolment.
+#[derive(Debug, Serialize)]
+struct TokenOf {
+    id: Uuid,
+}
+
+/// Where the operator's token is.
+#[derive(Debug, Serialize)]
+struct TokenFile<'a> {
+    token_file: &'a Path,
+}
 
 pub(super) async fn token(session: &Session, output: Output, command: Token) -> Result<()> {
     let client = &session.client;
@@ -47,8 +61,8 @@ pub(super) async fn token(session: &Session, output: Output, command: Token) -> 
         Token::Revoke { id } => {
             let path = format!("{TOKENS_PATH}/{id}");
             client.call(Method::DELETE, &path, None, PATIENCE).await?.good()?;
-            eprintln!("revoked token `{id}`");
-            Ok(())
+            let done = Done::new("revoked", TokenOf { id });
+            output.tell(&done, &format!("revoked token `{id}`"))
         }
     }
 }
@@ -65,14 +79,13 @@ fn token_row(token: &TokenInfo) -> [String; 6] {
     ]
 }
 
-pub(super) async fn operator(session: &Session, command: Operator) -> Result<()> {
+pub(super) async fn operator(session: &Session, output: Output, command: Operator) -> Result<()> {
     let Operator::Rotate = command;
     let path = &session.token_file;
     // The old token is worth nothing once the new one comes: there must be a place for it.
-    let is_writable = fs::metadata(path).is_ok_and(|file| !file.permissions().readonly());
-    if !is_writable {
-        bail!("`{}` cannot be written", path.display());
-    }
+    try_to_write_beside(path).with_context(|| {
+        format!("`{}` cannot be written, so the old token stays", path.display())
+    })?;
     let new: OperatorToken = session.client.send(Method::POST, ROTATE_PATH, &(), PATIENCE).await?;
     basalt_durable::write(path, new.token.as_bytes(), PRIVATE).with_context(|| {
         format!(
@@ -81,8 +94,18 @@ pub(super) async fn operator(session: &Session, command: Operator) -> Result<()>
             path.display()
         )
     })?;
-    eprintln!("the new token is in `{}`", path.display());
-    Ok(())
+    let done = Done::new("rotated", TokenFile { token_file: path });
+    output.tell(&done, &format!("the new token is in `{}`", path.display()))
+}
+
+/// Does all that replacing the file takes but the last step.
+fn try_to_write_beside(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut file =
+        tempfile::Builder::new().prefix(".new-").tempfile_in(folder.unwrap_or(Path::new(".")))?;
+    // As long as a token: a full disk has no room for it.
+    file.write_all(&[b'x'; 64])?;
+    file.as_file().sync_all()
 }
 
 pub(super) async fn secret(session: &Session, output: Output, command: Secret) -> Result<()> {
@@ -110,8 +133,8 @@ pub(super) async fn secret(session: &Session, output: Output, command: Secret) -
         Secret::Rm { name } => {
             let path = format!("{SECRETS_PATH}/{name}");
             client.call(Method::DELETE, &path, None, PATIENCE).await?.good()?;
-            eprintln!("removed secret `{name}`");
-            Ok(())
+            let done = Done::new("removed", Named { name: &name });
+            output.tell(&done, &format!("removed secret `{name}`"))
         }
     }
 }

@@ -10,7 +10,7 @@ use hyper::Method;
 use super::PATIENCE;
 use super::args::Hosts;
 use super::login::Session;
-use super::output::Output;
+use super::output::{Done, Named, Output};
 
 pub(super) async fn hosts(session: &Session, output: Output, command: Option<Hosts>) -> Result<()> {
     let client = &session.client;
@@ -30,8 +30,8 @@ pub(super) async fn hosts(session: &Session, output: Output, command: Option<Hos
         Some(Hosts::Remove { host, force }) => {
             let path = path(&host, if force { "?force=true" } else { "" });
             client.call(Method::DELETE, &path, None, PATIENCE).await?.good()?;
-            eprintln!("removed host `{host}`");
-            Ok(())
+            let done = Done::new("removed", Named { name: &host });
+            output.tell(&done, &format!("removed host `{host}`"))
         }
         Some(Hosts::Cordon { host }) => change(session, output, &path(&host, "/cordon"), &()).await,
         Some(Hosts::Uncordon { host }) => {

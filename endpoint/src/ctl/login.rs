@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::PATIENCE;
 use super::args::Login;
+use super::output::{Done, Output};
 use crate::client::Client;
 use crate::names::EndpointUrl;
 
@@ -32,6 +33,14 @@ pub(super) struct Environment {
 struct Saved {
     url: String,
     ca_fingerprint: String,
+}
+
+/// The endpoint that `login` found.
+#[derive(Debug, Serialize)]
+struct Endpoint {
+    url: String,
+    /// How many it has.
+    hosts: usize,
 }
 
 /// An operator at an endpoint.
@@ -77,7 +86,7 @@ impl Session {
 }
 
 /// Tries the token and saves what is needed.
-pub(super) async fn login(login: &Login) -> Result<()> {
+pub(super) async fn login(login: &Login, output: Output) -> Result<()> {
     let token = read_token(&login.token_file)?;
     let trust = Trust::Fingerprint(login.ca_fingerprint);
     let client = Client::new(login.url.clone(), &trust, None)?.with_token(&token)?;
@@ -86,8 +95,9 @@ pub(super) async fn login(login: &Login) -> Result<()> {
         Environment::read().folder.context("neither `XDG_CONFIG_HOME` nor `HOME` is set")?;
     save(&folder, login, &token)
         .with_context(|| format!("cannot write to `{}`", folder.display()))?;
-    eprintln!("logged in to `{}`; hosts there: {}", login.url, hosts.hosts.len());
-    Ok(())
+    let hosts = hosts.hosts.len();
+    let done = Done::new("logged_in", Endpoint { url: login.url.to_string(), hosts });
+    output.tell(&done, &format!("logged in to `{}`; hosts there: {hosts}", login.url))
 }
 
 fn save(folder: &Path, login: &Login, token: &str) -> Result<()> {

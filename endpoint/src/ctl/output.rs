@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use anyhow::{Context, Result};
+use basalt_api::id::Name;
 use serde::Serialize;
 
 /// How to print.
@@ -25,6 +26,37 @@ impl Output {
         };
         print(text.as_bytes())
     }
+
+    /// Tells what was done: as JSON, or a person in a sentence, which is no data.
+    pub(super) fn tell<T: Serialize>(self, done: &Done<T>, for_people: &str) -> Result<()> {
+        if self.is_json {
+            return self.show(done, |_| String::new());
+        }
+        eprintln!("{for_people}");
+        Ok(())
+    }
+}
+
+/// What a command has done that the endpoint has nothing to say of.
+#[derive(Debug, Serialize)]
+pub(super) struct Done<T: Serialize> {
+    /// What, in a word: `deleted`.
+    did: &'static str,
+    /// To what.
+    #[serde(flatten)]
+    what: T,
+}
+
+impl<T: Serialize> Done<T> {
+    pub(super) fn new(did: &'static str, what: T) -> Self {
+        Self { did, what }
+    }
+}
+
+/// What has a name.
+#[derive(Debug, Serialize)]
+pub(super) struct Named<'a> {
+    pub(super) name: &'a Name,
 }
 
 /// Prints bytes.

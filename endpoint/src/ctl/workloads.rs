@@ -13,11 +13,12 @@ use basalt_api::operator::{
 };
 use basalt_table::{facts, labels, shortened, table, time};
 use hyper::Method;
+use serde::Serialize;
 
 use super::PATIENCE;
 use super::args::Apply;
 use super::login::Session;
-use super::output::{Output, print};
+use super::output::{Done, Named, Output, print};
 use super::wait;
 
 /// How long a host may take to send a log, and then some.
@@ -72,11 +73,10 @@ fn read(path: &Path) -> Result<(String, String)> {
     Ok((name, text))
 }
 
-pub(super) async fn delete(session: &Session, name: &Name) -> Result<()> {
+pub(super) async fn delete(session: &Session, output: Output, name: &Name) -> Result<()> {
     let path = format!("{WORKLOADS_PATH}/{name}");
     session.client.call(Method::DELETE, &path, None, PATIENCE).await?.good()?;
-    eprintln!("deleted workload `{name}`");
-    Ok(())
+    output.tell(&Done::new("deleted", Named { name }), &format!("deleted workload `{name}`"))
 }
 
 pub(super) async fn list(session: &Session, output: Output) -> Result<()> {
@@ -148,8 +148,20 @@ fn description(detail: &WorkloadDetail) -> String {
     format!("{text}\nspec\n{spec}")
 }
 
-pub(super) async fn logs(session: &Session, name: &Name, lines: u32) -> Result<()> {
+/// The end of a log.
+#[derive(Debug, Serialize)]
+struct Log<'a> {
+    name: &'a Name,
+    /// What is no text in it is replaced.
+    text: String,
+}
+
+pub(super) async fn logs(session: &Session, output: Output, name: &Name, lines: u32) -> Result<()> {
     let path = format!("{WORKLOADS_PATH}/{name}/logs?lines={lines}");
     let reply = session.client.call(Method::GET, &path, None, LOG_TIME).await?.good()?;
-    print(&reply.body)
+    if !output.is_json {
+        return print(&reply.body);
+    }
+    let text = String::from_utf8_lossy(&reply.body).into_owned();
+    output.show(&Log { name, text }, |log| log.text.clone())
 }

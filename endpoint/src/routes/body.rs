@@ -15,6 +15,10 @@ use crate::refusal::{Answer, Refusal};
 /// How long a body may take.
 const BODY_TIME: Duration = Duration::from_secs(30);
 
+/// Bytes that the body of this request may have, where that is fewer than any other's.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BodyLimit(pub(super) usize);
+
 /// The bytes of a body.
 #[derive(Debug)]
 pub struct Bytes(pub Vec<u8>);
@@ -35,7 +39,8 @@ impl<S: Sync> FromRequest<S> for Bytes {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _: &S) -> Answer<Self> {
-        let body = Limited::new(request.into_body(), MAX_REQUEST_BYTES);
+        let limit = request.extensions().get().map_or(MAX_REQUEST_BYTES, |BodyLimit(limit)| *limit);
+        let body = Limited::new(request.into_body(), limit);
         let Ok(read) = tokio::time::timeout(BODY_TIME, body.collect()).await else {
             let detail = format!("the body took over {} s", BODY_TIME.as_secs());
             return Err(FaultKind::Slow.with(detail).into());
@@ -43,7 +48,7 @@ impl<S: Sync> FromRequest<S> for Bytes {
         match read {
             Ok(whole) => Ok(Self(whole.to_bytes().to_vec())),
             Err(error) if error.is::<LengthLimitError>() => {
-                let detail = format!("a body has at most {MAX_REQUEST_BYTES} bytes");
+                let detail = format!("a body has at most {limit} bytes here");
                 Err(FaultKind::TooLarge.with(detail).into())
             }
             Err(_) => Err(FaultKind::Malformed.with("the body was cut off").into()),

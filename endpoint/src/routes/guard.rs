@@ -9,14 +9,18 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use basalt_api::enrol::MAX_BODY_BYTES;
 use basalt_api::fault::{Fault, FaultKind};
 use basalt_api::id::HostId;
+use tokio::time::Instant;
 
 use super::Who;
+use super::body::BodyLimit;
 use crate::app::Shared;
 use crate::ca::PeerCertificate;
 use crate::clock;
 use crate::refusal::{Answer, Refusal};
+use crate::standing::Standing;
 use crate::store::audit::{self, Asked};
 use crate::store::hosts;
 
@@ -65,9 +69,18 @@ impl Guard {
         let peer = request.extensions().get::<Peer>().copied();
         let peer = peer.ok_or_else(|| FaultKind::Internal.with("the connection has no address"))?;
         match self.who {
-            Who::Anyone => Ok(next.run(request).await),
+            Who::Anyone => {
+                request.extensions_mut().insert(BodyLimit(MAX_BODY_BYTES));
+                Ok(next.run(request).await)
+            }
             Who::Host => {
-                let caller = self.host(peer.certificate).await?;
+                let standing = request.extensions().get::<Standing>().cloned();
+                let caller = self.host(peer.certificate).await.inspect_err(|refusal| {
+                    if refusal.is_of_certificate() {
+                        standing.iter().for_each(Standing::refuse);
+                    }
+                })?;
+                standing.iter().for_each(|standing| standing.admit(Instant::now()));
                 request.extensions_mut().insert(caller);
                 Ok(next.run(request).await)
             }
@@ -133,13 +146,21 @@ impl Guard {
         let app = Arc::clone(&self.app);
         let work = async move {
             let response = next.run(request).await;
-            let mut write = app.store.write().await?;
-            audit::end(&mut write, entry, response.status().as_u16()).await?;
-            write.commit().await?;
+            // What was done is answered as done: nobody shall do it twice for an entry's end.
+            if let Err(error) = end(&app, entry, response.status().as_u16()).await {
+                let why = basalt_explain::explain(&error);
+                tracing::error!("an entry of the audit log has no end: {why}");
+            }
             Ok(response)
         };
         Ok(crate::app::to_the_end(work).await?)
     }
+}
+
+async fn end(app: &Shared, entry: i64, status: u16) -> anyhow::Result<()> {
+    let mut write = app.store.write().await?;
+    audit::end(&mut write, entry, status).await?;
+    Ok(write.commit().await?)
 }
 
 fn expired() -> Fault {

@@ -62,7 +62,11 @@ pub(crate) async fn apply(
         }
         applied.push((uid, change));
     }
-    let replanned = replan::replan(&mut write, &cause, now).await?;
+    let is_news = applied.iter().any(|(_, change)| *change != Change::Unchanged);
+    let mut replanned = Vec::new();
+    if is_news {
+        replanned = replan::replan(&mut write, &cause, now).await?;
+    }
     let scene = Scene::read(&mut write).await?;
     let answer = |(uid, change): &(WorkloadUid, Change)| {
         let stored = scene.workloads.iter().find(|stored| stored.uid() == *uid)?;

@@ -181,7 +181,7 @@ impl Judged {
         for status in &self.difference.put {
             self.tell_workload(db, status, now).await?;
         }
-        if placement_view(&self.host.seen) == placement_view(&self.seen) {
+        if !replan::is_reason(&self.host, &self.seen) {
             return Ok(Vec::new());
         }
         replan::replan(db, &Cause::default(), now).await
@@ -225,13 +225,4 @@ impl Judged {
         let happened = Happened { kind: "workload_state", host, workload, message: &message };
         events::put(db, happened, now).await
     }
-}
-
-/// What of a host placement looks at.
-fn placement_view(seen: &Seen) -> impl PartialEq + '_ {
-    let facts = seen.facts.as_ref().map(|facts| {
-        let capacity = &facts.capacity;
-        (capacity.cpus, capacity.memory_mib, &capacity.devices, &facts.labels)
-    });
-    (seen.state, &seen.features, facts, seen.local)
 }

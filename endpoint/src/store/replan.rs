@@ -12,7 +12,7 @@ use basalt_endpoint_core::generation::{self, Generation, Workload};
 use basalt_endpoint_core::placement::{self, Closed, Decision, Place, Wanted};
 
 use super::events::{self, Happened};
-use super::hosts::Host;
+use super::hosts::{Host, Seen};
 use super::workloads::Stored;
 use super::{Db, hosts, secrets, sets, to_json, workloads};
 
@@ -35,8 +35,11 @@ pub async fn replan(db: &mut Db, cause: &Cause, now: Seconds) -> Result<Vec<Host
     let decisions = decide(&hosts, &workloads, cause);
     for stored in &mut workloads {
         let Some(decision) = decisions.get(&stored.uid()) else { continue };
+        if is_as_stored(stored, decision) {
+            continue;
+        }
+        workloads::set_place(db, stored.uid(), decision).await?;
         if is_news(stored, decision) {
-            workloads::set_place(db, stored.uid(), decision).await?;
             tell(db, stored, decision, &hosts, now).await?;
         }
         stored.host = decision.as_ref().ok().copied();
@@ -56,6 +59,14 @@ fn decide(hosts: &[Host], workloads: &[Stored], cause: &Cause) -> BTreeMap<Workl
         })
         .collect();
     placement::place(&hosts, &wanted)
+}
+
+/// Whether it makes a difference to placement that a host, which was as it is stored, has this to
+/// say now.
+#[must_use]
+pub fn is_reason(stored: &Host, seen: &Seen) -> bool {
+    let after = Host { seen: seen.clone(), ..stored.clone() };
+    !host_to_place_on(&after).is_same_to_placement(&host_to_place_on(stored))
 }
 
 fn host_to_place_on(host: &Host) -> placement::Host {
@@ -89,10 +100,21 @@ fn place_of(stored: &Stored, cause: &Cause) -> Place {
     }
 }
 
+fn is_as_stored(stored: &Stored, decision: &Decision) -> bool {
+    match decision {
+        Ok(host) => stored.host == Some(*host),
+        Err(reason) => stored.host.is_none() && stored.reason.as_ref() == Some(reason),
+    }
+}
+
+/// Whether operators are told. What changed but for a number in its reason can be looked up.
 fn is_news(stored: &Stored, decision: &Decision) -> bool {
     match decision {
-        Ok(host) => stored.host != Some(*host),
-        Err(reason) => stored.host.is_some() || stored.reason.as_ref() != Some(reason),
+        Ok(_) => true,
+        Err(reason) => {
+            let before = stored.reason.as_ref().filter(|_| stored.host.is_none());
+            before.is_none_or(|before| !placement::is_same_reason(before, reason))
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Carries out what an operator decided for a frozen host.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use basalt_api::fault::FaultKind;
 use basalt_api::id::HostId;
@@ -64,15 +66,36 @@ async fn take_over(db: &mut Db, host: &Host, now: Seconds) -> Result<()> {
         return Err(FaultKind::Conflict.with(detail).hint(hint).into());
     };
     let set: HostSet = from_json(set)?;
-    let all = workloads::all(db).await?;
-    let stored: Vec<Stored> = all
-        .into_iter()
-        .map(|stored| Stored { workload: stored.workload, host: stored.host })
-        .collect();
-    let takeover = resync::take_over(host.id, &set, &stored).map_err(|clash| {
-        FaultKind::Conflict.with(clash.to_string()).hint("delete it here, or use `--from-endpoint`")
+    let stored = stored(db, host).await?;
+    let takeover = resync::take_over(host.id, &set, &stored, now).map_err(|refused| {
+        let refused: Vec<String> = refused.iter().map(ToString::to_string).collect();
+        FaultKind::Conflict
+            .with(format!("what host `{}` says that it runs: {}", host.name, refused.join("; ")))
+            .hint("delete here what stands in its way, or use `--from-endpoint`")
     })?;
     carry_out(db, host, takeover, now).await
+}
+
+/// All workloads, with the other host that has each: a host that follows the database has what
+/// that says, and a frozen one what it has sent.
+async fn stored(db: &mut Db, host: &Host) -> Result<Vec<Stored>> {
+    let (mut followers, mut senders) = (BTreeMap::new(), BTreeMap::new());
+    for other in hosts::all(db).await?.into_iter().filter(|other| other.id != host.id) {
+        if let Some(set) = &other.reported_set {
+            let set: HostSet = from_json(set)?;
+            let uids = set.workloads.into_iter().map(|assigned| assigned.uid);
+            senders.extend(uids.map(|uid| (uid, other.name.clone())));
+        }
+        if other.seen.state == HostState::Present {
+            followers.insert(other.id, other.name);
+        }
+    }
+    let known = |stored: workloads::Stored| {
+        let follower = stored.host.and_then(|host| followers.get(&host));
+        let runs_on = follower.or_else(|| senders.get(&stored.uid())).cloned();
+        Stored { workload: stored.workload, host: stored.host, runs_on }
+    };
+    Ok(workloads::all(db).await?.into_iter().map(known).collect())
 }
 
 async fn carry_out(db: &mut Db, host: &Host, takeover: Takeover, now: Seconds) -> Result<()> {

@@ -76,6 +76,20 @@ pub async fn all(db: &mut Db) -> Result<Vec<Stored>> {
     rows.into_iter().map(Row::stored).collect()
 }
 
+/// The workloads on a host that another shall run when theirs is silent for long.
+///
+/// # Errors
+/// The database is broken.
+pub async fn replaceable(db: &mut Db) -> Result<Vec<Stored>> {
+    // Most have no such policy, and patrols ask each second while a host is lost.
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT * FROM workloads WHERE host IS NOT NULL AND instr(spec, '\"replace_after\"')",
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter().map(Row::stored).collect()
+}
+
 /// A workload by name.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use basalt_api::report::{Trouble, WorkloadState, WorkloadStatus};
 use serde_json::Value;
 
-use crate::endpoint::{Ended, Endpoint};
+use crate::endpoint::{Ended, Endpoint, container};
 use crate::host::TestHost;
 
 const WEB: &str = "name = \"web\"\nkind = \"container\"\n[container]\nimage = \"x\"\n";
@@ -172,6 +172,33 @@ async fn events_tell_the_story_in_its_order() {
             "workload_deleted"
         ]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reason_that_changed_but_for_a_number_is_shown_and_is_no_news() {
+    let endpoint = Endpoint::start();
+    let _host = TestHost::ready(&endpoint, "a").await;
+    let sized = |name: &str, memory_mib: u64| {
+        let mut spec = container(name);
+        spec["resources"] = serde_json::json!({ "memory_mib": memory_mib });
+        spec
+    };
+    endpoint.apply_spec(sized("large", 5000)).await;
+    let reason = async || {
+        let shown = endpoint.get("/v1/workloads/large").await;
+        shown["workload"]["reason"].as_str().unwrap().to_owned()
+    };
+    assert!(reason().await.contains("4096 MiB of memory are free"), "{}", reason().await);
+    endpoint.apply_spec(sized("small", 96)).await;
+    assert!(reason().await.contains("4000 MiB of memory are free"), "{}", reason().await);
+    assert_eq!(endpoint.ctl(&["hosts", "cordon", "a"]).await.code, 0);
+    let events = endpoint.get("/v1/events").await;
+    let of_large = events["events"].as_array().unwrap().iter().filter(|event| {
+        (&event["kind"], &event["workload"]) == (&"workload_unplaced".into(), &"large".into())
+    });
+    let told: Vec<&str> = of_large.map(|event| event["message"].as_str().unwrap()).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].contains("4096 MiB") && told[1].contains("it is cordoned"), "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -82,6 +82,11 @@ impl Endpoint {
         fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.running.as_ref().unwrap().id()
+    }
+
     pub(crate) fn kill(&mut self) {
         self.running.take().unwrap().kill();
     }

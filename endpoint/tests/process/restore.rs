@@ -95,6 +95,29 @@ async fn an_operator_keeps_what_the_host_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_host_takes_nothing_from_another_by_what_it_says() {
+    let (endpoint, mut host) = older().await;
+    let mut other = TestHost::ready(&endpoint, "b").await;
+    let mut spec = crate::endpoint::container("theirs");
+    spec["placement"] = serde_json::json!({ "host": "b" });
+    endpoint.apply_spec(spec).await;
+    other.settle(&endpoint).await;
+    let mut set = host.set.clone().unwrap();
+    set.workloads.extend(other.set.clone().unwrap().workloads);
+    host.set = Some(set);
+    host.check_in(&endpoint).await;
+    host.sends_set = true;
+    let _ =
+        tokio::time::timeout(std::time::Duration::from_secs(2), host.try_check_in(&endpoint)).await;
+    let refused = endpoint.ctl(&["hosts", "resync", "a", "--keep-host"]).await;
+    assert_eq!(refused.code, 1);
+    let why = "`theirs` is the workload of host `b`, which has it";
+    assert!(refused.stderr.contains(why), "{}", refused.stderr);
+    assert_eq!(endpoint.get("/v1/hosts/a").await["host"]["state"], "ahead");
+    assert_eq!(endpoint.get("/v1/workloads/theirs").await["workload"]["host"], "b");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_operator_gives_the_host_what_the_endpoint_knows() {
     let (endpoint, mut host) = older().await;
     let frozen_at = host.observed;

@@ -2,12 +2,23 @@
 
 use std::time::{Duration, Instant};
 
-use hyper::Method;
+use basalt_api::checkin::CHECKIN_PATH;
+use basalt_api::enrol::{ENROL_PATH, MAX_BODY_BYTES, RENEW_PATH};
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::client::conn::http2;
+use hyper::{Method, Request};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::json;
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use crate::endpoint::{DEADLINE, Endpoint, wait_until};
+use crate::endpoint::{DEADLINE, Endpoint, container, wait_until};
+use crate::host::TestHost;
 
 type Line = TlsStream<TcpStream>;
 
@@ -118,4 +129,124 @@ async fn one_connection_too_many_is_ended_and_the_others_go_on() {
         }
     })
     .await;
+}
+
+/// How many connections are up, besides the one that asks.
+async fn others(endpoint: &Endpoint) -> u64 {
+    let reply = endpoint.operator().call(Method::GET, "/metrics", None, DEADLINE).await.unwrap();
+    let text = String::from_utf8(reply.body).unwrap();
+    let mut lines = text.lines();
+    let found = lines.find_map(|line| line.strip_prefix("basalt_connections ")).unwrap();
+    found.parse::<u64>().unwrap() - 1
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_read_what_it_asked_for_is_let_go_and_harms_nobody() {
+    let endpoint = Endpoint::start();
+    let begun = Instant::now();
+    let mut line = line(&endpoint).await;
+    // Far more than the buffers of a connection hold, so that the endpoint has to wait.
+    let ask = b"GET /v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1000);
+    let (from, mut to) = tokio::io::split(&mut line);
+    let asks = async {
+        let _ = to.write_all(&ask).await;
+        std::future::pending::<()>().await;
+    };
+    let is_let_go = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(others(&endpoint).await, 1, "it waits that the other end reads");
+        wait_until("it is let go", async || match others(&endpoint).await {
+            0 => Ok(()),
+            others => Err(format!("{others} connections")),
+        })
+        .await;
+    };
+    tokio::select! {
+        () = asks => (),
+        () = is_let_go => (),
+    }
+    drop(from);
+    let took = begun.elapsed();
+    assert!((Duration::from_secs(18)..Duration::from_secs(40)).contains(&took), "{took:?}");
+    works(&endpoint).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_that_asks_nothing_more_is_let_go_by_http_2_too() {
+    let endpoint = Endpoint::start();
+    let stream = endpoint.client().https().session(&["h2"]).await.unwrap();
+    let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+    let (mut sender, connection) = handshake.await.unwrap();
+    let connection = tokio::spawn(connection);
+    let request = Request::get(format!("{}/healthz", endpoint.url()));
+    let reply = sender.send_request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap();
+    assert_eq!(reply.status(), 200);
+    let begun = Instant::now();
+    // Its client answers pings, and asks nothing.
+    let _ = tokio::time::timeout(DEADLINE, connection).await.unwrap();
+    let took = begun.elapsed();
+    assert!((Duration::from_secs(8)..Duration::from_secs(25)).contains(&took), "{took:?}");
+    drop(sender);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_hosts_connection_ends_with_the_first_refusal() {
+    let endpoint = Endpoint::start();
+    let host = TestHost::ready(&endpoint, "a").await;
+    let mut line = host.client(&endpoint).https().session(&[]).await.unwrap();
+    let body = serde_json::to_string(&host.request()).unwrap();
+    let check_in = format!(
+        "POST {CHECKIN_PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    assert_eq!(endpoint.ctl(&["hosts", "remove", "a", "--force"]).await.code, 0);
+    let begun = Instant::now();
+    line.write_all(check_in.as_bytes()).await.unwrap();
+    let answer = answer(&mut line).await;
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_anyone_may_send_is_a_small_one() {
+    let endpoint = Endpoint::start();
+    for path in [ENROL_PATH, RENEW_PATH] {
+        for (bytes, expected) in [(MAX_BODY_BYTES, 400), (MAX_BODY_BYTES + 1, 413)] {
+            let body = Some(vec![b' '; bytes]);
+            let reply = endpoint.client().call(Method::POST, path, body, DEADLINE).await.unwrap();
+            assert_eq!(reply.status, expected, "{path}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_files_may_be_open_as_the_system_allows() {
+    let hard = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: Some(256), maximum: hard }).unwrap();
+    let endpoint = Endpoint::start();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", endpoint.pid())).unwrap();
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let mut numbers = files.split_whitespace().skip(3);
+    let (soft, hard) = (numbers.next().unwrap(), numbers.next().unwrap());
+    assert!(soft == hard && soft != "256", "{files}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_somebody_else_writes_to_the_database_all_are_told_to_come_again() {
+    let endpoint = Endpoint::start();
+    let options = SqliteConnectOptions::new().filename(endpoint.data().database());
+    let mut other = options.connect().await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let body = serde_json::to_vec(&json!({ "workloads": [container("web")] })).unwrap();
+    let operator = endpoint.operator();
+    let ask = || operator.call(Method::POST, "/v1/workloads", Some(body.clone()), DEADLINE);
+    // One waits for the database, one for the connection that the first one has.
+    let (first, second) = tokio::join!(ask(), ask());
+    for reply in [first.unwrap(), second.unwrap()] {
+        let text = String::from_utf8_lossy(&reply.body).into_owned();
+        assert_eq!((reply.status.as_u16(), reply.retry_after_s), (503, Some(5)), "{text}");
+    }
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    assert_eq!(ask().await.unwrap().status, 200);
 }
