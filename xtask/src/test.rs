@@ -12,7 +12,6 @@ use anyhow::{Context, Result, bail};
 use basalt_cmd::Cmd;
 use clap::Args;
 
-use crate::fuzz::{self, Time};
 use crate::image::{self, Image};
 use crate::program::{self, Output};
 use crate::session::{self, Session};
@@ -23,9 +22,6 @@ use timing::{Phase, Timing};
 /// Compiling everything from nothing on two cores takes a quarter of this.
 const COMPILE_DEADLINE: Duration = Duration::from_secs(3600);
 const TEST_DEADLINE: Duration = Duration::from_secs(2700);
-/// All fuzz targets together, beside what it takes to build them; `cargo xtask fuzz` gives each a
-/// minute.
-const FUZZ_TIME: Duration = Duration::from_secs(150);
 const QUICK_DEADLINE: Duration = Duration::from_secs(300);
 
 /// Tells tests which image was built for them.
@@ -90,7 +86,6 @@ fn phases(session: &Session, report: &mut Report) -> Result<()> {
     let closing = report.during(Phase::Tests, || nextest(session))?;
     report.closings.extend(closing.clone());
     closing::all_ran(&closing)?;
-    report.during(Phase::Fuzz, || fuzz::run(session, Time::Together(FUZZ_TIME)))?;
     let image = report.during(Phase::Image, || image::build(session))?;
     let closing = report.during(Phase::Tests, || build_tests(session, &image))?;
     report.closings.extend(closing.clone());

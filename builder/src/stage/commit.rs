@@ -120,8 +120,10 @@ mod tests {
         };
         let commit = repo.commit(&tree, &request(None)).unwrap();
         let step = Progress::Silent.step("commit");
-        let export =
-            |key: &ReleaseKey| super::export(&commit, "base", &key.keyring, &cache, &output, &step);
+        let export = |key: &ReleaseKey| {
+            let to = Export { output: &output, ref_name: "base", keyring: &key.keyring };
+            super::export(&commit, &cache, &to, &step)
+        };
         let head = || Repo::open(&output).unwrap().resolve("base").unwrap();
 
         let unsigned = format!("{:#}", export(&ours).unwrap_err());

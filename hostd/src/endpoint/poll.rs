@@ -33,7 +33,8 @@ use crate::identity::Enrolled;
 const FIRST_WAIT_S: u64 = 60;
 /// The longest wait that is believed.
 const MAX_WAIT_S: u64 = 600;
-/// Time between the sending of two polls: what happens meanwhile is told together.
+/// Time between the sending of two polls with news, so that what happens meanwhile is told together;
+/// and after a poll that waited for news and was answered with none.
 const PACE: Duration = Duration::from_secs(1);
 
 struct Poll {
@@ -42,8 +43,10 @@ struct Poll {
     key: KeyPair,
     session: u64,
     lines: Lines,
-    /// When the last poll was sent.
-    sent: Option<Instant>,
+    /// From when on news may be told.
+    may_tell: Option<Instant>,
+    /// From when on anything may be asked.
+    may_ask: Option<Instant>,
     reported: Reported,
     facts: Option<basalt_api::capacity::HostFacts>,
     wait_s: u64,
@@ -88,7 +91,8 @@ pub(super) async fn for_ever(ground: Ground, enrolled: Enrolled) -> Result<()> {
         key,
         session,
         lines: Lines::default(),
-        sent: None,
+        may_tell: None,
+        may_ask: None,
         reported,
         facts,
         wait_s: FIRST_WAIT_S,
@@ -134,25 +138,38 @@ impl Poll {
         let _ = self.ground.picture.wait_for(|picture| picture.is_known).await;
     }
 
+    /// A poll waits at the endpoint nearly always: a new set comes at once, whatever was told a
+    /// moment before.
     async fn once(&mut self) -> Result<(), Vain> {
-        if let Some(sent) = self.sent {
-            tokio::time::sleep_until(sent + PACE).await;
+        until(self.may_ask.take()).await;
+        if self.has_news() {
+            until(self.may_tell).await;
         }
-        self.sent = Some(Instant::now());
         let news = self.reported.news(&self.ground.picture.borrow_and_update().statuses);
         let facts = self.ground.facts.borrow_and_update().clone();
         let sent = clock::uptime();
         let request = self.request(&news, &facts);
-        let asked = request.observed_generation;
+        let (asked, waits) = (request.observed_generation, !carries_news(&request));
+        let next = Instant::now() + PACE;
+        if !waits {
+            self.may_tell = Some(next);
+        }
         match self.ask(&request).await? {
             Ended::News => Ok(()),
             Ended::Answered(answer) => {
                 self.reported.heard(news);
                 self.facts = Some(facts);
-                self.take(*answer, asked, sent).await;
+                let brought = self.take(*answer, asked, sent).await;
+                self.may_ask = (waits && !brought).then_some(next);
                 Ok(())
             }
         }
+    }
+
+    /// Whether there is something that the endpoint does not know.
+    fn has_news(&self) -> bool {
+        let is_new = self.facts.as_ref() != Some(&*self.ground.facts.borrow());
+        is_new || !self.reported.news(&self.ground.picture.borrow().statuses).is_empty()
     }
 
     fn request(&mut self, news: &News, facts: &basalt_api::capacity::HostFacts) -> CheckinRequest {
@@ -195,8 +212,9 @@ impl Poll {
         let ended = tokio::select! {
             // Cancel-safe: the poll goes on by itself.
             ended = poll.ended() => ended,
-            // Cancel-safe: a change that was not awaited is still one.
-            () = news(&mut self.ground, &self.reported), if !carries_news(request) => {
+            // Cancel-safe: a change that was not awaited is still one, and one that was is looked at
+            // again before the next poll.
+            () = news(&mut self.ground, &self.reported, self.may_tell), if !carries_news(request) => {
                 self.lines.leave(poll);
                 return Ok(Ended::News);
             }
@@ -219,8 +237,10 @@ impl Poll {
             .map_err(|error| Vain::away(explain(&error.into())))
     }
 
-    /// Takes the answer to a poll that was sent at `sent`.
-    async fn take(&mut self, answer: CheckinAnswer, asked: u64, sent: Duration) {
+    /// Takes the answer to a poll that was sent at `sent`. Returns whether it brought something that
+    /// the next one will not bring again.
+    async fn take(&mut self, answer: CheckinAnswer, asked: u64, sent: Duration) -> bool {
+        let mut brought = false;
         self.wait_s = answer.wait_s.min(MAX_WAIT_S);
         self.compare_clocks(answer.server_time);
         let mut standing = Standing::Connected;
@@ -231,6 +251,7 @@ impl Poll {
                 move |ledger: &mut _| books::take_set(ledger, lineage, generation, &hash, set);
             match self.ground.books.change_or_begin_anew(take).await {
                 Ok(is_new) => {
+                    brought = is_new;
                     if is_new {
                         tracing::info!(generation, before = asked, "a new set");
                     }
@@ -257,14 +278,15 @@ impl Poll {
                 Action::ReportAll => self.reported.forget(),
                 Action::ReportSet => {
                     self.wants_set.ask();
-                    if !self.has_sent_set {
-                        // Somebody waits for it.
-                        self.sent = None;
-                    }
+                    // Somebody waits for it.
+                    brought |= !self.has_sent_set;
                 }
                 Action::RenewCertificate => self.renew().await,
                 Action::Frozen => standing = Standing::Frozen(FROZEN.to_owned()),
-                Action::SendLogs { ticket, uid, lines } => self.send_logs(ticket, uid, lines),
+                Action::SendLogs { ticket, uid, lines } => {
+                    self.send_logs(ticket, uid, lines);
+                    brought = true;
+                }
                 Action::Unknown => (),
             }
         }
@@ -274,6 +296,7 @@ impl Poll {
             // It would be offered again at once.
             pause(self.refusals.saturating_add(2), None).await;
         }
+        brought
     }
 
     fn compare_clocks(&self, server_time: i64) {
@@ -364,8 +387,19 @@ fn carries_news(request: &CheckinRequest) -> bool {
     changes || request.is_full || request.facts.is_some()
 }
 
-/// Waits until the endpoint does not know something that it should.
-async fn news(ground: &mut Ground, reported: &Reported) {
+/// Waits until the endpoint does not know something that it should and may be told.
+async fn news(ground: &mut Ground, reported: &Reported, may_tell: Option<Instant>) {
+    changed(ground, reported).await;
+    until(may_tell).await;
+}
+
+async fn until(moment: Option<Instant>) {
+    if let Some(moment) = moment {
+        tokio::time::sleep_until(moment).await;
+    }
+}
+
+async fn changed(ground: &mut Ground, reported: &Reported) {
     loop {
         tokio::select! {
             // Cancel-safe, both: a change that was not awaited is still one.

@@ -10,7 +10,6 @@ use crate::progress::shown;
 pub(super) enum Phase {
     Compile,
     Tests,
-    Fuzz,
     Image,
     Qemu,
 }
@@ -20,7 +19,6 @@ impl Phase {
         match self {
             Self::Compile => "compile",
             Self::Tests => "tests",
-            Self::Fuzz => "fuzz",
             Self::Image => "image",
             Self::Qemu => "QEMU",
         }
@@ -30,7 +28,6 @@ impl Phase {
     fn aim(self) -> Duration {
         let minutes = match self {
             Self::Compile | Self::Tests | Self::Qemu => 12,
-            Self::Fuzz => 5,
             Self::Image => 6,
         };
         Duration::from_secs(minutes * 60)

@@ -212,9 +212,13 @@ async fn a_poll_with_news_runs_to_its_answer_while_more_goes_on_changing() {
         assert!(host.polls.try_recv().is_err(), "the first was not answered yet");
     }
     first.answer(|_| ());
-    let mut polls = 0;
+    let (mut polls, mut left) = (0, Vec::new());
     let next = loop {
         let asked = host.asked().await;
+        if !carries_news(&asked.request) {
+            left.push(asked);
+            continue;
+        }
         polls += 1;
         if begun.elapsed() > Duration::from_secs(6) {
             break asked;
@@ -223,9 +227,10 @@ async fn a_poll_with_news_runs_to_its_answer_while_more_goes_on_changing() {
         asked.answer(|_| ());
         host.flips(if polls % 2 == 0 { "failed" } else { "preparing" });
     };
-    // 3.5 s, one poll a second, and all over one connection.
+    // 3.5 s, and news once a second.
     assert!((3..=5).contains(&polls), "{polls}");
-    assert_eq!(next.line, 0);
+    assert!(left.len() <= polls, "{} waited in vain", left.len());
+    assert!(usize::try_from(next.line).unwrap() <= 2 * polls, "{}", next.line);
     assert!(host.heard.borrow().is_some());
 }
 
@@ -249,6 +254,36 @@ async fn a_poll_without_news_makes_room_for_one_with_news_and_its_connection_ser
     }
     let numbers = lines.iter().flat_map(|(idle, news)| [*idle, *news]);
     assert_eq!(numbers.max(), Some(1), "two connections serve: {lines:?}");
+}
+
+#[tokio::test]
+async fn what_was_told_a_moment_ago_keeps_no_set_waiting() {
+    let mut host = Host::new().await;
+    let begun = Instant::now();
+    let first = host.asked().await;
+    assert!(carries_news(&first.request));
+    first.answer(|_| ());
+    let next = host.asked().await;
+    assert!(!carries_news(&next.request) && begun.elapsed() < PACE / 2, "it waits for a set");
+    let hash = HostSet::default().hash();
+    next.answer(|answer| {
+        (answer.generation, answer.set_hash) = (7, hash);
+        answer.set = Some(HostSet::default());
+    });
+    host.asked().await;
+    assert!(begun.elapsed() < PACE / 2, "and for the one after it");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_answers_at_once_with_nothing_is_not_asked_again_and_again() {
+    let mut host = Host::new().await;
+    let begun = Instant::now();
+    let mut polls = 0;
+    while begun.elapsed() < PACE * 3 {
+        host.asked().await.answer(|answer| answer.actions = vec![Action::Frozen]);
+        polls += 1;
+    }
+    assert!((3..=6).contains(&polls), "{polls}");
 }
 
 #[tokio::test]
