@@ -22,9 +22,9 @@ struct Ground {
 
 impl Ground {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let source = Repo::open_or_create(&dir.path().join("repo")).unwrap();
-        key::create("release", dir.path()).unwrap();
+        let dir = tempfile::tempdir().expect("a folder");
+        let source = Repo::open_or_create(&dir.path().join("repo")).expect("a repository");
+        key::create("release", dir.path()).expect("a key");
         Self { dir, source }
     }
 
@@ -35,14 +35,14 @@ impl Ground {
     /// As a build leaves it, with a program of this content; signed by the key of this name.
     fn build(&self, version: &str, program: &[u8], key: Option<&str>) -> String {
         let tree = self.path("tree");
-        fs::create_dir_all(tree.join("usr/lib/modules/6.12")).unwrap();
+        fs::create_dir_all(tree.join("usr/lib/modules/6.12")).expect("a folder");
         let release = format!("IMAGE_ID=base\nIMAGE_VERSION={version}\n");
-        fs::write(tree.join("usr/lib/os-release"), release).unwrap();
+        fs::write(tree.join("usr/lib/os-release"), release).expect("a file");
         for name in ["vmlinuz", "initramfs.img"] {
-            fs::write(tree.join("usr/lib/modules/6.12").join(name), vec![7; 5000]).unwrap();
+            fs::write(tree.join("usr/lib/modules/6.12").join(name), vec![7; 5000]).expect("a file");
         }
-        fs::write(tree.join("usr/hostd"), program).unwrap();
-        let key = key.map(|name| key::load(&self.path(name)).unwrap());
+        fs::write(tree.join("usr/hostd"), program).expect("a file");
+        let key = key.map(|name| key::load(&self.path(name)).expect("a key"));
         let request = CommitRequest {
             ref_name: REF,
             time: 1,
@@ -50,7 +50,7 @@ impl Ground {
             build_id: None,
             key: key.as_ref().map(|key| &key.signing),
         };
-        self.source.commit(&tree, &request).unwrap()
+        self.source.commit(&tree, &request).expect("a commit")
     }
 
     fn options(&self) -> Options {
@@ -61,23 +61,23 @@ impl Ground {
             sign_key: self.path("release.key"),
             deltas: 3,
             valid: SignedDuration::from_hours(24),
-            now: Timestamp::from_second(1_000).unwrap(),
+            now: Timestamp::from_second(1_000).expect("a time"),
         }
     }
 
     fn publish(&self) -> Published {
-        publish::publish(&self.options(), Progress::Silent).unwrap()
+        publish::publish(&self.options(), Progress::Silent).expect("it is published")
     }
 
     fn refused(&self, options: &Options) -> String {
-        format!("{:#}", publish::publish(options, Progress::Silent).unwrap_err())
+        format!("{:#}", publish::publish(options, Progress::Silent).expect_err("it is refused"))
     }
 
     /// What a host believes that knows the public half of the key.
     fn offered(&self, file: &Path) -> Manifest {
-        let secret = fs::read(self.path("release.manifest.key")).unwrap();
-        let key = SecretKey::parse(&secret).unwrap().public();
-        open(&fs::read(file).unwrap(), &[key]).unwrap()
+        let secret = fs::read(self.path("release.manifest.key")).expect("a key");
+        let key = SecretKey::parse(&secret).expect("a key").public();
+        open(&fs::read(file).expect("a file"), &[key]).expect("its key signed it")
     }
 }
 

@@ -78,11 +78,14 @@ impl std::fmt::Display for Searched {
 /// Searches, and says how much was tried.
 ///
 /// # Errors
-/// As [`run`].
+/// An input was found that a target cannot take, or nothing was searched.
 pub(crate) fn task(session: &Session, args: &FuzzArgs) -> Result<()> {
     let each = Time::Each(Duration::from_secs(args.seconds));
     let time = args.together.map_or(each, |it| Time::Together(Duration::from_secs(it)));
+    session.progress.heading("fuzz targets, with coverage");
+    let began = Instant::now();
     let mut targets = build::targets(session)?;
+    eprintln!("compiled in {}", shown(began.elapsed()));
     if let Some(only) = &args.only {
         targets.retain(|target| target.name().contains(only));
         anyhow::ensure!(!targets.is_empty(), "no target has `{only}` in its name");
@@ -92,18 +95,6 @@ pub(crate) fn task(session: &Session, args: &FuzzArgs) -> Result<()> {
         keep::all(session, &targets)?;
     }
     Ok(())
-}
-
-/// Builds and searches with every target.
-///
-/// # Errors
-/// An input was found that a target cannot take, or nothing was searched.
-pub(crate) fn run(session: &Session, time: Time) -> Result<()> {
-    session.progress.heading("fuzz targets, with coverage");
-    let began = Instant::now();
-    let targets = build::targets(session)?;
-    eprintln!("compiled in {}", shown(began.elapsed()));
-    search_all(session, &targets, time)
 }
 
 fn search_all(session: &Session, targets: &[Target], time: Time) -> Result<()> {
