@@ -37,7 +37,7 @@ impl Repo {
     /// One of the commits is not here, or there is no space.
     pub fn make_delta(&self, from: &str, to: &str) -> Result<u64, DeployError> {
         let folder = self.delta_folder(from, to)?;
-        // libostree writes the superblock last.
+        // Without its superblock a delta is none, for whoever pulls too.
         if !folder.join("superblock").exists() {
             let params = VariantDict::new(None);
             params.insert("min-fallback-size", NO_FALLBACK);
