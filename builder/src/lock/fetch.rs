@@ -1,5 +1,7 @@
 //! Brings the locked packages into the cache: from the cache, the mirror, or the snapshot mirror.
 
+mod resolve;
+
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -9,6 +11,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::DefaultConnector;
 
 use super::{Archive, Lock, LockedPackage};
 use crate::cache::Cache;
@@ -73,12 +77,12 @@ impl<'a> Fetcher<'a> {
             .timeout_connect(Some(patience))
             .timeout_per_read(Some(patience))
             .timeout_recv_response(Some(patience))
-            // A connection for each worker: a new one asks for the mirror's address anew, and not
-            // every name server answers at once.
             .max_idle_connections_per_host(WORKERS)
             .user_agent(concat!("basalt/", env!("CARGO_PKG_VERSION")))
             .build();
-        Self { debian, agent: config.into(), patience }
+        let resolver = resolve::Remembering::new(DefaultResolver::default());
+        let agent = ureq::Agent::with_parts(config, DefaultConnector::default(), resolver);
+        Self { debian, agent, patience }
     }
 
     /// Makes every package of `lock` lie in the cache with the right hash.
