@@ -7,9 +7,14 @@ use basalt_builder::cli::{self, Cli};
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("BASALT_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let filter = std::env::var("BASALT_LOG").unwrap_or_else(|_| "warn".to_owned());
+    match basalt_log::Filter::parse(&filter) {
+        Ok(filter) => basalt_log::begin(filter),
+        Err(error) => {
+            eprintln!("error: `BASALT_LOG={filter}`: {error}\nhint: {}", basalt_log::HINT);
+            return ExitCode::from(1);
+        }
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(said) => return basalt_manual::exit(&said),

@@ -1,20 +1,19 @@
 //! `hostd` itself: starts, tells systemd, runs rounds until it is asked to stop.
 
 use std::fs::{self, File};
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use basalt_api::status::{Boot, HostStatus, State};
+use basalt_log::Filter;
 use hostd_core::health;
 use rustix::fs::{FlockOperation, flock};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tracing_subscriber::EnvFilter;
 
 use crate::books::Books;
 use crate::clock;
@@ -59,10 +58,9 @@ pub fn run(paths: &Paths, credentials: Option<&Path>) -> Result<()> {
 
 fn begin_logging(loaded: &Loaded) {
     // Checked when the configuration was read.
-    let filter = EnvFilter::new(&loaded.config.log);
-    let log = tracing_subscriber::fmt().with_env_filter(filter).without_time().with_target(false);
-    // journald has the time, and a journal is no terminal.
-    log.with_ansi(false).with_writer(io::stderr).init();
+    if let Ok(filter) = Filter::parse(&loaded.config.log) {
+        basalt_log::begin(filter);
+    }
     for layer in &loaded.bad {
         tracing::error!(layer = layer.name, "configuration left out: {}", layer.message);
     }

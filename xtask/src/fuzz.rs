@@ -75,17 +75,14 @@ impl std::fmt::Display for Searched {
     }
 }
 
-/// Searches, and says how much was tried.
+/// Searches as was asked for, and says how much was tried.
 ///
 /// # Errors
 /// An input was found that a target cannot take, or nothing was searched.
 pub(crate) fn task(session: &Session, args: &FuzzArgs) -> Result<()> {
     let each = Time::Each(Duration::from_secs(args.seconds));
     let time = args.together.map_or(each, |it| Time::Together(Duration::from_secs(it)));
-    session.progress.heading("fuzz targets, with coverage");
-    let began = Instant::now();
-    let mut targets = build::targets(session)?;
-    eprintln!("compiled in {}", shown(began.elapsed()));
+    let mut targets = compiled(session)?;
     if let Some(only) = &args.only {
         targets.retain(|target| target.name().contains(only));
         anyhow::ensure!(!targets.is_empty(), "no target has `{only}` in its name");
@@ -95,6 +92,22 @@ pub(crate) fn task(session: &Session, args: &FuzzArgs) -> Result<()> {
         keep::all(session, &targets)?;
     }
     Ok(())
+}
+
+/// Searches with every target.
+///
+/// # Errors
+/// As of [`task`].
+pub(crate) fn search(session: &Session, time: Time) -> Result<()> {
+    search_all(session, &compiled(session)?, time)
+}
+
+fn compiled(session: &Session) -> Result<Vec<Target>> {
+    session.progress.heading("fuzz targets, with coverage");
+    let began = Instant::now();
+    let targets = build::targets(session)?;
+    eprintln!("compiled in {}", shown(began.elapsed()));
+    Ok(targets)
 }
 
 fn search_all(session: &Session, targets: &[Target], time: Time) -> Result<()> {
@@ -107,7 +120,7 @@ fn search_all(session: &Session, targets: &[Target], time: Time) -> Result<()> {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some(target) = next() {
-                    let result = search(session, target, each);
+                    let result = search_one(session, target, each);
                     if let Ok(searched) = &result {
                         eprintln!("{searched}");
                     }
@@ -151,7 +164,7 @@ fn folder(session: &Session, target: &Target) -> PathBuf {
     session.programs.join("../fuzz").join(target.name().replace("::", "."))
 }
 
-fn search(session: &Session, target: &Target, each: Duration) -> Result<Searched> {
+fn search_one(session: &Session, target: &Target, each: Duration) -> Result<Searched> {
     let (name, folder) = (target.name(), folder(session, target));
     fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
     let path = folder.join("log");

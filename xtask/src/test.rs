@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use basalt_cmd::Cmd;
 use clap::Args;
 
+use crate::fuzz;
 use crate::image::{self, Image};
 use crate::program::{self, Output};
 use crate::session::{self, Session};
@@ -22,6 +23,8 @@ use timing::{Phase, Timing};
 /// Compiling everything from nothing on two cores takes a quarter of this.
 const COMPILE_DEADLINE: Duration = Duration::from_secs(3600);
 const TEST_DEADLINE: Duration = Duration::from_secs(2700);
+/// What all fuzz targets together search, beside what they take to compile.
+const SEARCH: Duration = Duration::from_secs(90);
 const QUICK_DEADLINE: Duration = Duration::from_secs(300);
 
 /// Tells tests which image was built for them.
@@ -92,7 +95,8 @@ fn phases(session: &Session, report: &mut Report) -> Result<()> {
     closing::all_ran(&closing)?;
     let closing = report.during(Phase::Qemu, || qemu_tests(session, &image))?;
     report.closings.extend(closing.clone());
-    closing::all_ran(&closing)
+    closing::all_ran(&closing)?;
+    report.during(Phase::Fuzz, || fuzz::search(session, fuzz::Time::Together(SEARCH)))
 }
 
 fn compile(session: &Session) -> Result<()> {

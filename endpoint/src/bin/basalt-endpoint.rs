@@ -1,11 +1,10 @@
 //! `basalt-endpoint`, which tells hosts what to run.
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result};
 use basalt_endpoint::backup;
 use basalt_endpoint::daemon::{self, Options};
 use basalt_endpoint::data::Data;
@@ -13,9 +12,9 @@ use basalt_endpoint::duration;
 use basalt_endpoint::names::EndpointUrl;
 use basalt_endpoint::restore::{self, Overwrite};
 use basalt_endpoint::server::MAX_CONNECTIONS;
+use basalt_log::Filter;
 use clap::{Parser, Subcommand};
 use rustix::fs::Mode;
-use tracing_subscriber::EnvFilter;
 
 /// Tells Basalt hosts what to run. Without a command, it runs until it is asked to stop
 #[derive(Debug, Parser)]
@@ -116,10 +115,8 @@ fn run(cli: Cli) -> Result<()> {
 }
 
 fn begin_logging(filter: &str) -> Result<()> {
-    // The error says its cause by itself.
-    let filter =
-        EnvFilter::try_new(filter).map_err(|error| anyhow!("`--log {filter}`: {error}"))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).without_time().with_target(false);
-    log.with_ansi(false).with_writer(io::stderr).init();
+    let filter = Filter::parse(filter)
+        .with_context(|| format!("`--log {filter}`\nhint: {}", basalt_log::HINT))?;
+    basalt_log::begin(filter);
     Ok(())
 }

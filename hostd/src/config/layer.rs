@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use basalt_api::virt::Accel;
 use basalt_document::{DocumentError, Mistake, Source, parse_toml};
+use basalt_log::Filter;
 use hostd_core::policy::Policy;
 use serde::Deserialize;
 use toml::Spanned;
-use tracing_subscriber::EnvFilter;
 
 use super::{Config, Machines};
 use crate::registries;
@@ -135,10 +135,9 @@ impl Layer {
     fn mistakes(&self, source: Source<'_>) -> Vec<Mistake> {
         let mut found = Vec::new();
         if let Some(log) = &self.log
-            && let Err(error) = EnvFilter::builder().parse(log.get_ref())
+            && let Err(error) = Filter::parse(log.get_ref())
         {
-            let hint = "use `error`, `warn`, `info`, `debug` or `trace`, or one for each part";
-            found.push(source.mistake(log.span(), &format!("no log filter: {error}"), hint));
+            found.push(source.mistake(log.span(), &error.to_string(), basalt_log::HINT));
         }
         found.extend(out_of(source, self.round_interval_s.as_ref(), &ROUND_S));
         found.extend(out_of(source, self.gate.deadline_s.as_ref(), &DEADLINE_S));

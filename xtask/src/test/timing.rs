@@ -12,6 +12,7 @@ pub(super) enum Phase {
     Tests,
     Image,
     Qemu,
+    Fuzz,
 }
 
 impl Phase {
@@ -21,6 +22,7 @@ impl Phase {
             Self::Tests => "tests",
             Self::Image => "image",
             Self::Qemu => "QEMU",
+            Self::Fuzz => "fuzz",
         }
     }
 
@@ -29,6 +31,7 @@ impl Phase {
         let minutes = match self {
             Self::Compile | Self::Tests | Self::Qemu => 12,
             Self::Image => 6,
+            Self::Fuzz => 6,
         };
         Duration::from_secs(minutes * 60)
     }
