@@ -46,6 +46,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "hostd-core",
         ],
     ),
+    (
+        "hostd-os",
+        &[
+            "basalt-cmd",
+            "basalt-deploy",
+            "basalt-durable",
+            "basalt-explain",
+            "basalt-release",
+            "basalt-sysroot",
+        ],
+    ),
     ("basalt-https", &[]),
     (
         "hostd-virt",

@@ -23,6 +23,12 @@ pub enum DeployError {
         #[source]
         source: io::Error,
     },
+    /// Somebody else changes the sysroot.
+    #[error(
+        "`{}` is being changed by another update\nhint: wait for it; `hostctl os status` shows it",
+        .0.display()
+    )]
+    Busy(std::path::PathBuf),
     /// A path that libostree can only take as UTF-8 is not.
     #[error("`{0}` is not valid UTF-8")]
     Path(String),

@@ -9,6 +9,7 @@ use ostree::gio::{self, Cancellable};
 use crate::DeployError;
 use crate::error::Doing;
 use crate::repo::Repo;
+use crate::slots::target;
 
 const NEVER: Option<&Cancellable> = None;
 /// The name libostree keeps Basalt's deployments and `/var` under.
@@ -16,8 +17,8 @@ pub const OS_NAME: &str = "basalt";
 
 /// A root file system that holds an OSTree repository and deployments.
 pub struct HostSysroot {
-    inner: ostree::Sysroot,
-    path: PathBuf,
+    pub(crate) inner: ostree::Sysroot,
+    pub(crate) path: PathBuf,
 }
 
 /// A commit that was deployed into a slot.
@@ -64,23 +65,10 @@ impl HostSysroot {
     /// # Errors
     /// The commit is not whole, or the disk is full.
     pub fn deploy(&self, commit: &str, refspec: &str, slot: Slot) -> Result<Deployed, DeployError> {
-        let doing = || format!("deploy {commit} into slot {slot}");
-        let origin = self.inner.origin_new_from_refspec(refspec);
-        let merge = self.inner.merge_deployment(Some(OS_NAME));
-        let deployment = self
-            .inner
-            .deploy_tree(Some(OS_NAME), commit, Some(&origin), merge.as_ref(), &[], NEVER)
-            .doing(doing)?;
-        // What frees space comes later, when the new slot is known to boot.
-        let flags = ostree::SysrootSimpleWriteDeploymentFlags::NO_CLEAN
-            | ostree::SysrootSimpleWriteDeploymentFlags::RETAIN;
-        self.inner
-            .simple_write_deployment(Some(OS_NAME), &deployment, merge.as_ref(), flags, NEVER)
-            .doing(doing)?;
-        let relative = self.inner.deployment_dirpath(&deployment).to_string();
-        let link = relative.strip_prefix("ostree/").unwrap_or(&relative);
-        self.point(slot, Path::new(link))?;
-        Ok(Deployed { dir: self.path.join(&relative), link: PathBuf::from(link) })
+        let deployment = self.deploy_beside(commit, refspec)?;
+        self.point(slot, &deployment)?;
+        let link = PathBuf::from(target(&deployment));
+        Ok(Deployed { dir: self.path.join("ostree").join(&link), link })
     }
 
     /// Takes the immutable flag off every deployment, so that a work folder can be deleted.
@@ -94,24 +82,6 @@ impl HostSysroot {
                 .doing(|| "make a deployment deletable".to_owned())?;
         }
         Ok(())
-    }
-
-    /// Points `slot`'s link at `target` (relative to the `ostree` folder), atomically.
-    fn point(&self, slot: Slot, target: &Path) -> Result<(), DeployError> {
-        let ostree = self.path.join("ostree");
-        let link = ostree.join(slot.link_name());
-        let temporary = ostree.join(format!("{}.new", slot.link_name()));
-        let doing = || format!("link slot {slot} to `{}`", target.display());
-        match std::fs::remove_file(&temporary) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).doing(doing);
-            }
-            _ => (),
-        }
-        std::os::unix::fs::symlink(target, &temporary).doing(doing)?;
-        std::fs::rename(&temporary, &link).doing(doing)?;
-        let folder = std::fs::File::open(&ostree).doing(doing)?;
-        rustix::fs::fsync(&folder).doing(doing)
     }
 
     /// Boot entries are Basalt's own affair, and a running host sees `/sysroot` read-only.

@@ -9,13 +9,16 @@ mod damage;
 mod error;
 mod host;
 mod inspect;
+mod pull;
 mod repo;
 mod signature;
+mod slots;
 
 pub use commit::{CommitInfo, CommitRequest};
 pub use damage::Damage;
 pub use error::DeployError;
 pub use host::{Deployed, HostSysroot, OS_NAME};
 pub use inspect::Sizes;
+pub use pull::{Remote, Transfer};
 pub use repo::{Checkout, Repo};
 pub use signature::SigningKey;

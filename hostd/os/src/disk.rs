@@ -1,0 +1,95 @@
+//! The host's disk: what is found there, and the steps carried out on it.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use basalt_deploy::HostSysroot;
+use basalt_sysroot::slot::Slot;
+use basalt_sysroot::update::{Deployment, Found, Step, Volume};
+
+use crate::choice;
+use crate::esp::Esp;
+use crate::release::Incoming;
+
+/// Where a host has its disk.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    /// What has `/ostree`: `/` on a running host.
+    pub(crate) sysroot: PathBuf,
+    /// Where the ESP is mounted.
+    pub(crate) esp: PathBuf,
+    /// Where the firmware's variables are.
+    pub(crate) variables: PathBuf,
+}
+
+/// The disk, which nobody else changes as long as this lives.
+pub(crate) struct Disk {
+    pub(crate) sysroot: HostSysroot,
+    pub(crate) esp: Esp,
+    variables: PathBuf,
+    /// What the last [`Step::Deploy`] made.
+    made: Option<Deployment>,
+}
+
+impl Disk {
+    /// Opens it. Call it before there is a second thread.
+    pub(crate) fn open(places: &Places) -> Result<Self> {
+        Ok(Self {
+            sysroot: HostSysroot::open(&places.sysroot)?,
+            esp: Esp::at(&places.esp),
+            variables: places.variables.clone(),
+            made: None,
+        })
+    }
+
+    /// Looks at all of it. Boot files are read to their ends.
+    pub(crate) fn found(&self) -> Result<Found> {
+        let entries = self.esp.entries()?;
+        let names: Vec<_> = entries.iter().map(|entry| entry.name).collect();
+        let running = choice::running(&self.variables, &names).context(
+            "the loader does not say which boot entry of Basalt's this boot came from\n\
+             hint: only a host that systemd-boot booted from its own disk is updated",
+        )?;
+        Ok(Found {
+            running,
+            entries,
+            files: self.esp.files()?,
+            links: [self.sysroot.link(Slot::A)?, self.sysroot.link(Slot::B)?],
+            deployments: self.sysroot.deployments()?,
+        })
+    }
+
+    /// Carries out one step. `incoming` is what a step of an installation is about.
+    pub(crate) fn carry_out(&mut self, step: &Step, incoming: Option<&Incoming>) -> Result<()> {
+        match step {
+            Step::DropEntry(name) => self.esp.drop_entry(*name)?,
+            Step::Deploy { commit } => {
+                let refspec = &incoming.context("nothing says where the commit is from")?.refspec;
+                self.made = Some(self.sysroot.deploy_beside(commit, refspec)?);
+            }
+            Step::Link(slot) => {
+                let made = self.made.as_ref().context("nothing was deployed for the link")?;
+                self.sysroot.point(*slot, made)?;
+            }
+            Step::WriteFile(place) => {
+                let incoming = incoming.context("no release has this boot file")?;
+                let content = match *place {
+                    place if place == incoming.release.linux => &incoming.linux,
+                    place if place == incoming.release.initrd => &incoming.initrd,
+                    other => bail!("no release has the boot file `{other}`"),
+                };
+                self.esp.write_file(*place, content)?;
+            }
+            Step::Sync(Volume::Esp) => self.esp.sync()?,
+            Step::Sync(Volume::Root) => self.sysroot.sync()?,
+            Step::ClearChoice => {
+                let doing = || format!("cannot clear the choice in `{}`", self.variables.display());
+                choice::clear(&self.variables).with_context(doing)?;
+            }
+            Step::WriteEntry(name, entry) => self.esp.write_entry(*name, entry)?,
+            Step::DropFile(place) => self.esp.drop_file(*place)?,
+            Step::CleanDeployments => self.sysroot.clean()?,
+        }
+        Ok(())
+    }
+}

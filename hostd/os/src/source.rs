@@ -1,0 +1,93 @@
+//! Where releases come from: the archive's signed manifests.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use basalt_release::{MAX_BYTES, Manifest, PublicKey, open};
+
+/// The whole of asking for a manifest.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The keys that this host trusts; they come with the image that runs.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    /// For manifests.
+    pub(crate) manifests: Vec<PublicKey>,
+    /// Files with those for commits.
+    pub(crate) commits: Vec<PathBuf>,
+}
+
+impl Keys {
+    /// Reads the folder: `*.pem` for manifests, `*.asc` for commits.
+    ///
+    /// # Errors
+    /// A file cannot be read, or one of the two kinds is missing.
+    pub(crate) fn read(folder: &Path) -> Result<Self> {
+        let mut keys = Self { manifests: Vec::new(), commits: Vec::new() };
+        let doing = || format!("cannot read the trusted keys in `{}`", folder.display());
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.with_context(doing)?.path();
+            match path.extension().and_then(|extension| extension.to_str()) {
+                Some("asc") => keys.commits.push(path),
+                Some("pem") => {
+                    let text = fs::read(&path).with_context(doing)?;
+                    let key = PublicKey::parse(&text)
+                        .with_context(|| format!("cannot read the key `{}`", path.display()))?;
+                    keys.manifests.push(key);
+                }
+                _ => (),
+            }
+        }
+        if keys.manifests.is_empty() || keys.commits.is_empty() {
+            bail!(
+                "the image that runs trusts no key of releases: there is none in `{}`\n\
+                 hint: build it with `--sign-key`, and install that one",
+                folder.display()
+            );
+        }
+        keys.commits.sort();
+        Ok(keys)
+    }
+}
+
+/// The manifest of an image's release: the one of now, or the one of this version.
+///
+/// # Errors
+/// The archive cannot be reached, has none, or no trusted key signed it.
+pub(crate) fn manifest(
+    url: &str,
+    image: &str,
+    version: Option<&str>,
+    keys: &Keys,
+) -> Result<Manifest> {
+    let url = url.trim_end_matches('/');
+    let address = match version {
+        None => format!("{url}/releases/{image}.json"),
+        Some(version) if is_plain(version) => format!("{url}/releases/{image}/{version}.json"),
+        Some(version) => bail!("`{version}` is not the name of a version"),
+    };
+    let bytes = get(&address).with_context(|| format!("cannot get `{address}`"))?;
+    open(&bytes, &keys.manifests).with_context(|| format!("`{address}`"))
+}
+
+/// What a version may be that becomes part of an address.
+fn is_plain(version: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.+~".contains(&byte);
+    !version.is_empty() && !version.starts_with('.') && version.bytes().all(plain)
+}
+
+fn get(address: &str) -> Result<Vec<u8>> {
+    // An archive on a disk, as on a USB stick.
+    if let Some(path) = address.strip_prefix("file://") {
+        if fs::metadata(path)?.len() > MAX_BYTES as u64 {
+            bail!("it has more than {MAX_BYTES} bytes");
+        }
+        return Ok(fs::read(path)?);
+    }
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().timeout_global(Some(DEADLINE)).build().into();
+    let mut response = agent.get(address).call()?;
+    Ok(response.body_mut().with_config().limit(MAX_BYTES as u64).read_to_vec()?)
+}
