@@ -18,12 +18,15 @@ pub struct Image {
     pub version: String,
     /// The checksum of its OSTree commit.
     pub commit: String,
+    /// The hash of what it was built from.
+    pub build_id: String,
 }
 
 #[derive(Deserialize)]
 struct Manifest {
     version: String,
     commit: String,
+    build_id: String,
     disk: Disk,
 }
 
@@ -47,8 +50,8 @@ impl Image {
         let path = folder.join("manifest.json");
         let text = fs::read_to_string(&path)
             .with_context(|| format!("cannot read `{}`", path.display()))?;
-        let Manifest { version, commit, disk } = serde_json::from_str(&text)
+        let Manifest { version, commit, build_id, disk } = serde_json::from_str(&text)
             .with_context(|| format!("cannot understand `{}`", path.display()))?;
-        Ok(Self { disk: folder.join(disk.file), version, commit })
+        Ok(Self { disk: folder.join(disk.file), version, commit, build_id })
     }
 }

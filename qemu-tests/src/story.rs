@@ -10,7 +10,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use basalt_site::{Place, Site};
-use basalt_vm::Machine;
+use basalt_vm::console::last_lines;
+use basalt_vm::{Machine, Vm};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::host::Host;
@@ -18,6 +19,8 @@ use crate::image::{Image, VARIABLE};
 
 /// Machines that run at a time: each keeps a processor busy.
 const AT_A_TIME: usize = 2;
+/// Lines of the console that a step which failed shows.
+const TAIL: usize = 30;
 
 /// One machine and what it goes through.
 pub struct Story {
@@ -96,6 +99,17 @@ fn tell(stories: &[&'static Story], image: &Image, logs: &Path) -> Vec<Outcome> 
     outcomes.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What failed, and what the console showed last; a wait for the console says so by itself.
+fn told(error: &anyhow::Error, vm: &Vm) -> String {
+    let mut text = format!("{error:#}");
+    let log = vm.console_file().display().to_string();
+    if !text.contains(&log) {
+        let tail = last_lines(&vm.console(), TAIL);
+        text.push_str(&format!("\nthe console, all of it in `{log}`, ended with\n{tail}"));
+    }
+    text
+}
+
 impl Story {
     fn tell(&self, image: &Image, folder: &Path) -> Vec<Outcome> {
         let mut host = self.start(image, folder).map_err(|error| format!("{error:#}"));
@@ -103,7 +117,7 @@ impl Story {
         for (name, step) in self.steps {
             let began = Instant::now();
             let outcome = match &mut host {
-                Ok(host) => step(host).map_err(|error| format!("{error:#}")),
+                Ok(host) => step(host).map_err(|error| told(&error, &host.vm)),
                 Err(reason) => Err(reason.clone()),
             };
             let seconds = began.elapsed().as_secs();

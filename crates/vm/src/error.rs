@@ -105,6 +105,11 @@ impl VmError {
     }
 }
 
+/// The words for a machine that no longer says anything.
+pub(crate) fn silent(limit: Duration) -> String {
+    format!("silent for {} s", limit.as_secs())
+}
+
 /// The words for a limit that was reached.
 pub(crate) fn passed(limit: Duration) -> String {
     format!("{} s passed", limit.as_secs())

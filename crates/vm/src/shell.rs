@@ -7,12 +7,15 @@ mod framing;
 
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::console::ConsoleLog;
 use crate::deadline::Deadline;
-use crate::error::passed;
-use crate::{VmError, socket};
+use crate::error::{passed, silent};
+use crate::{Patience, VmError, socket};
+
+/// Between two looks at whether the console still moves.
+const LOOK: Duration = Duration::from_secs(1);
 
 pub use framing::Answer;
 pub(crate) use framing::credentials;
@@ -49,7 +52,8 @@ impl Shell {
         self.received.clear();
         self.send(&framing::request(command, number), command)?;
         let what = format!("answer to `{command}`");
-        self.until(&deadline, &what, |received| match framing::answer(received, number) {
+        // A command may be at work for long without a word.
+        self.until(&deadline, time, &what, |received| match framing::answer(received, number) {
             Some(answer) => Some(Ok(answer)),
             None => {
                 framing::boot(received).map(|_| Err("the shell started anew before it".to_owned()))
@@ -96,9 +100,18 @@ impl Shell {
         if self.boot.is_none() { self.wait_next_boot(deadline) } else { Ok(()) }
     }
 
+    /// A boot that says nothing for long is waited for no longer, whatever is left.
     fn wait_next_boot(&mut self, deadline: &Deadline) -> Result<(), VmError> {
+        self.wait_next_boot_within(deadline, Patience::BOOT.silence)
+    }
+
+    fn wait_next_boot_within(
+        &mut self,
+        deadline: &Deadline,
+        silence: Duration,
+    ) -> Result<(), VmError> {
         let last = self.boot.clone();
-        let boot = self.until(deadline, "root shell in the guest", |received| {
+        let boot = self.until(deadline, silence, "root shell in the guest", |received| {
             framing::boot(received).filter(|boot| Some(*boot) != last.as_deref()).map(str::to_owned)
         })?;
         tracing::debug!(%boot, "the shell is up");
@@ -106,23 +119,36 @@ impl Shell {
         Ok(())
     }
 
-    /// Reads until `find` finds something in all that came since the last command.
+    /// Reads until `find` finds something in all that came since the last command. Gives up, too,
+    /// once neither the shell nor the console has said anything for `silence`.
     fn until<T>(
         &mut self,
         deadline: &Deadline,
+        silence: Duration,
         what: &str,
         find: impl Fn(&str) -> Option<T>,
     ) -> Result<T, VmError> {
+        let (mut said, mut moved) = (self.said(), Instant::now());
         loop {
             if let Some(found) = find(&String::from_utf8_lossy(&self.received)) {
                 return Ok(found);
             }
             let Some(left) = deadline.left() else {
-                return Err(self.waited(what, self.what_came(deadline.given)));
+                return Err(self.waited(what, self.what_came(passed(deadline.given))));
             };
-            socket::receive(&mut self.stream, left, &mut self.received)
+            socket::receive(&mut self.stream, left.min(LOOK), &mut self.received)
                 .map_err(|error| self.lost(what, &error))?;
+            if self.said() != said {
+                (said, moved) = (self.said(), Instant::now());
+            } else if moved.elapsed() >= silence {
+                return Err(self.waited(what, self.what_came(silent(silence))));
+            }
         }
+    }
+
+    /// How much the shell and the console have said.
+    fn said(&self) -> (usize, u64) {
+        (self.received.len(), self.log.length())
     }
 
     fn send(&mut self, text: &str, command: &str) -> Result<(), VmError> {
@@ -130,10 +156,10 @@ impl Shell {
         self.stream.write_all(text.as_bytes()).map_err(|error| self.lost(command, &error))
     }
 
-    fn what_came(&self, given: Duration) -> String {
+    fn what_came(&self, why: String) -> String {
         let came = crate::console::plain(&String::from_utf8_lossy(&self.received));
         let came = crate::console::last_lines(&came, 5);
-        if came.is_empty() { passed(given) } else { format!("{}, it said `{came}`", passed(given)) }
+        if came.is_empty() { why } else { format!("{why}, it said `{came}`") }
     }
 
     fn lost(&self, what: &str, error: &io::Error) -> VmError {

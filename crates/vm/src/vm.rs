@@ -7,7 +7,7 @@ use basalt_cmd::Running;
 
 use crate::console::ConsoleLog;
 use crate::deadline::Deadline;
-use crate::error::passed;
+use crate::error::{passed, silent};
 use crate::{Processor, Qmp, Shell, VmError};
 
 /// Between two looks at the console.
@@ -86,7 +86,7 @@ impl Vm {
             } else if overall.left().is_none() {
                 passed(patience.overall)
             } else if moved.elapsed() >= patience.silence {
-                format!("silent for {} s", patience.silence.as_secs())
+                silent(patience.silence)
             } else {
                 continue;
             };

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use qemu_tests::host::{Host, machine};
+use qemu_tests::image::Image;
 use qemu_tests::story::{Start, Story};
 
 pub(crate) const STORY: Story = Story {
@@ -20,18 +21,21 @@ pub(crate) const STORY: Story = Story {
         ("a_host_toml_on_the_esp_is_taken_and_wiped", host_toml_is_taken),
         ("a_counted_entry_is_blessed_and_loses_its_counter", good_update),
         ("a_broken_hostd_spends_its_tries_and_the_other_slot_comes_back", bad_update),
+        ("a_trial_without_a_root_reboots_into_the_other_slot", no_root_on_trial),
+        ("a_host_without_a_root_says_why_and_tries_again", no_root),
     ],
 };
 
 fn ready(host: &mut Host) -> Result<()> {
     host.ok("hostctl gate --deadline 200")?;
-    let (version, commit) = (host.image.version.clone(), host.image.commit.clone());
+    let Image { version, commit, build_id, .. } = host.image.clone();
     for (key, expected) in [
         ("state", "ready"),
         ("boot", "blessed"),
         ("slot", "a"),
         ("version", &version),
         ("commit", &commit),
+        ("build_id", &build_id),
     ] {
         host.expect_status(key, expected)?;
     }
@@ -81,7 +85,12 @@ END
     host.reboot()?;
     ensure!(host.ok("cat /var/lib/kept /etc/kept /etc/machine-id")? == format!("kept\nkept\n{id}"));
     host.ok("hostctl gate --deadline 200")?;
-    no_unit_fails(host)
+    no_unit_fails(host)?;
+    // A panic must end, or a host on trial would wait for a hand.
+    ensure!(host.ok("cat /proc/sys/kernel/panic")? == "10");
+    ensure!(host.ok("journalctl --list-boots -o json | grep -o boot_id | wc -l")? == "2");
+    host.ok("systemctl is-active systemd-timesyncd")?;
+    Ok(())
 }
 
 /// It was put there before the last reboot.
@@ -148,4 +157,31 @@ fn bad_update(host: &mut Host) -> Result<()> {
     let entries = host.ok("ls /efi/loader/entries")?;
     ensure!(entries == "basalt-2-b.conf\nbasalt-3-a+0-2.conf", "{entries}");
     Ok(())
+}
+
+/// An entry for slot a, whose link is gone: the initramfs finds nothing to boot.
+fn no_root_on_trial(host: &mut Host) -> Result<()> {
+    host.ok("set -e; mount -o remount,rw /sysroot; rm /sysroot/ostree/root.a
+         cd /efi/loader/entries
+         sed 's/^version .*/version 4/' basalt-3-a+0-2.conf >new
+         sync; mv new basalt-4-a+1.conf; sync")?;
+    host.reboot()?;
+    host.console_says(&[
+        "basalt: the boot failed; units that failed: ostree-prepare-root.service",
+        "this release is on trial: rebooting, for basalt-2-b.conf can still boot",
+        "slot b blessed, hostd is ready",
+    ])?;
+    let entries = host.ok("ls /efi/loader/entries")?;
+    ensure!(entries.ends_with("basalt-4-a+0-1.conf"), "{entries}");
+    Ok(())
+}
+
+/// The last: nothing comes back from this one.
+fn no_root(host: &mut Host) -> Result<()> {
+    host.ok("mount -o remount,rw /sysroot; rm /sysroot/ostree/root.b; sync
+         systemctl --no-block reboot")?;
+    let stays = "staying here: this boot is not on trial, a reboot would lead to the same";
+    let again = "basalt: trying again in 30 seconds";
+    host.console_says(&["units that failed: ostree-prepare-root.service", stays, again])?;
+    host.console_says(&["units that failed: ostree-prepare-root.service", stays, again])
 }

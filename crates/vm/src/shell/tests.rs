@@ -98,3 +98,45 @@ fn a_guest_that_starts_anew_ends_the_wait() {
     shell.wait_for_reboot(TIME).unwrap();
     assert_eq!(shell.boot_id(), Some("b2"));
 }
+
+/// What a wait of so many seconds for a shell that never comes ends with.
+fn never_up(seconds: u64, silence: Duration, console: &std::path::Path) -> String {
+    let (ours, _theirs) = UnixStream::pair().unwrap();
+    let mut shell = Shell::new(ours, ConsoleLog::new(console.to_owned()));
+    let deadline = Deadline::after(Duration::from_secs(seconds));
+    shell.wait_next_boot_within(&deadline, silence).unwrap_err().to_string()
+}
+
+#[test]
+fn a_boot_that_says_nothing_is_given_up_before_its_time_with_what_the_console_had() {
+    let dir = tempfile::tempdir().unwrap();
+    let console = dir.path().join("console");
+    std::fs::write(&console, "one\nthe kernel panics\n").unwrap();
+    let error = never_up(600, Duration::from_millis(1500), &console);
+    assert!(
+        error.contains("root shell in the guest") && error.contains("silent for 1 s"),
+        "{error}"
+    );
+    assert!(error.contains("the kernel panics"), "{error}");
+    assert!(error.contains(&console.display().to_string()), "{error}");
+}
+
+#[test]
+fn a_boot_that_goes_on_has_all_of_its_time_and_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let console = dir.path().join("console");
+    std::fs::write(&console, "").unwrap();
+    let ended = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                let mut file = std::fs::File::options().append(true).open(&console).unwrap();
+                file.write_all(b"on and on\n").unwrap();
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        });
+        let error = never_up(4, Duration::from_millis(2500), &console);
+        ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(error.contains("4 s passed"), "{error}");
+    });
+}
