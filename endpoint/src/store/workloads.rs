@@ -1,5 +1,7 @@
 //! Workloads that operators applied.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
 use basalt_api::fault::FaultKind;
 use basalt_api::id::{HostId, Name, WorkloadUid};
@@ -74,6 +76,32 @@ pub async fn all(db: &mut Db) -> Result<Vec<Stored>> {
     let rows: Vec<Row> =
         sqlx::query_as("SELECT * FROM workloads ORDER BY name").fetch_all(db).await?;
     rows.into_iter().map(Row::stored).collect()
+}
+
+/// Workloads after one, or from the first one on, by name.
+///
+/// # Errors
+/// The database is broken.
+pub async fn page(db: &mut Db, after: Option<&Name>, limit: u32) -> Result<Vec<Stored>> {
+    let rows: Vec<Row> =
+        sqlx::query_as("SELECT * FROM workloads WHERE name > ? ORDER BY name LIMIT ?")
+            .bind(after.map_or("", Name::as_str))
+            .bind(limit)
+            .fetch_all(db)
+            .await?;
+    rows.into_iter().map(Row::stored).collect()
+}
+
+/// How many workloads each host has that has any.
+///
+/// # Errors
+/// The database is broken.
+pub async fn counts(db: &mut Db) -> Result<BTreeMap<HostId, u32>> {
+    let rows: Vec<(String, u32)> =
+        sqlx::query_as("SELECT host, count(*) FROM workloads WHERE host IS NOT NULL GROUP BY host")
+            .fetch_all(db)
+            .await?;
+    rows.into_iter().map(|(host, count)| Ok((host.parse()?, count))).collect()
 }
 
 /// The workloads on a host that another shall run when theirs is silent for long.
