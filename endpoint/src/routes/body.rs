@@ -1,5 +1,6 @@
 //! What comes with a request: read within a limit and a time, refused as a fault.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -8,6 +9,7 @@ use axum::http::request::Parts;
 use basalt_api::checkin::MAX_REQUEST_BYTES;
 use basalt_api::fault::{Fault, FaultKind};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use schemars::{JsonSchema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
 use crate::refusal::{Answer, Refusal};
@@ -132,14 +134,28 @@ fn unknown_field<T: DeserializeOwned>(path: &str, bytes: &[u8]) -> Fault {
     }
 }
 
-impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for QueryOf<T> {
+impl<S: Sync, T: DeserializeOwned + JsonSchema> FromRequestParts<S> for QueryOf<T> {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Answer<Self> {
         let query = Query::<T>::try_from_uri(&parts.uri);
         let query = query.map_err(|error| FaultKind::Malformed.with(error.body_text()))?;
-        Ok(Self(query.0))
+        let keys = Query::<BTreeMap<String, String>>::try_from_uri(&parts.uri);
+        let keys = keys.map_err(|error| FaultKind::Malformed.with(error.body_text()))?;
+        unknown_key::<T>(keys.0.keys()).map_or(Ok(Self(query.0)), |fault| Err(fault.into()))
     }
+}
+
+/// Only operators' routes have queries: a key that is not known was meant.
+fn unknown_key<'a, T: JsonSchema>(keys: impl IntoIterator<Item = &'a String>) -> Option<Fault> {
+    let schema = SchemaGenerator::default().into_root_schema_for::<T>();
+    let known = schema.get("properties").and_then(serde_json::Value::as_object);
+    let known: Vec<&String> = known.into_iter().flat_map(serde_json::Map::keys).collect();
+    let unknown = keys.into_iter().find(|key| !known.contains(key))?;
+    let shown: String = unknown.chars().take(MAX_SHOWN).collect();
+    let known: Vec<String> = known.iter().map(|key| format!("`{key}`")).collect();
+    let detail = format!("what follows the `?` has a key that is not known here: `{shown}`");
+    Some(FaultKind::Malformed.with(detail).hint(format!("known are {}", known.join(", "))))
 }
 
 impl<S: Sync + Send, T: DeserializeOwned + Send> FromRequestParts<S> for In<T> {

@@ -77,6 +77,12 @@ async fn a_field_that_is_not_known_is_refused_and_not_left_out() {
     let expected = ("`set_hsh`, at line 1, column 20", "did you mean `set_hash`?");
     refused(&endpoint, resync, body, expected).await;
     assert_eq!(endpoint.get("/v1/workloads").await["workloads"], serde_json::json!([]));
+    let query = "/v1/hosts/a?forc=true";
+    let reply = endpoint.operator().call(Method::DELETE, query, None, DEADLINE).await.unwrap();
+    let fault: Fault = serde_json::from_slice(&reply.body).unwrap();
+    let detail = "what follows the `?` has a key that is not known here: `forc`";
+    assert_eq!((reply.status.as_u16(), fault.detail.as_str()), (400, detail));
+    assert_eq!(fault.hint.unwrap(), "known are `force`");
     // What hosts send is read leniently: releases may differ.
     let host = TestHost::enrol(&endpoint, "a").await;
     let mut body = serde_json::to_value(host.request()).unwrap();
