@@ -9,6 +9,10 @@ use serde::Serialize;
 /// several times as many.
 const MAX_BYTES: usize = 1 << 20;
 
+/// Bytes of rows that it takes: a page is full before, although the last row before a page is full
+/// may have as many as a request.
+pub(super) const BYTES: u32 = 4 << 20;
+
 fn limit(query: &PageQuery) -> u32 {
     query.limit.unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE)
 }

@@ -35,7 +35,8 @@ pub(crate) async fn list(
     QueryOf(query): QueryOf<PageQuery>,
 ) -> Answer<Json<Workloads>> {
     let mut read = app.store.read().await?;
-    let found = workloads::page(&mut read, query.after.as_ref(), page::rows(&query)).await?;
+    let found = workloads::page(&mut read, query.after.as_ref(), page::rows(&query), page::BYTES);
+    let found = found.await?;
     let scene = WorkloadScene::read(&mut read, &found).await?;
     drop(read);
     let summaries = found.iter().map(|stored| scene.workload(stored));
