@@ -2,10 +2,13 @@
 
 mod access;
 pub mod args;
+mod ask;
 mod events;
 mod hosts;
 mod login;
 mod output;
+mod pages;
+mod resync;
 mod wait;
 mod workloads;
 

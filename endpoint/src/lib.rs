@@ -28,6 +28,7 @@ pub mod restore;
 pub mod daemon;
 pub mod files_limit;
 pub mod patrol;
+pub mod places;
 pub mod server;
 pub mod tls;
 

@@ -13,6 +13,8 @@ use axum::handler::Handler;
 use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, on};
+use basalt_api::checkin::MAX_REQUEST_BYTES;
+use basalt_api::enrol::MAX_BODY_BYTES;
 use basalt_api::fault::FaultKind;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use std::sync::Arc;
@@ -20,7 +22,7 @@ use std::sync::Arc;
 use crate::app::Shared;
 use crate::refusal::Refusal;
 
-pub use body::{Bytes, In, JsonBody, QueryOf};
+pub use body::{Bytes, In, JsonBody, QueryOf, StrictBody};
 pub use guard::{HostCaller, Peer};
 pub use table::table;
 
@@ -62,6 +64,8 @@ pub struct Route {
     pub query: Option<fn(&mut SchemaGenerator) -> Schema>,
     /// What comes back.
     pub gives: Body,
+    /// Bytes that its body may have.
+    pub max_body: usize,
     handler: MethodRouter<Shared>,
 }
 
@@ -80,6 +84,10 @@ impl Route {
             takes: Body::Nothing,
             query: None,
             gives: Body::Nothing,
+            max_body: match who {
+                Who::Anyone => MAX_BODY_BYTES,
+                Who::Host | Who::Operator => MAX_REQUEST_BYTES,
+            },
             handler: on(filter, handler),
         }
     }
@@ -96,6 +104,11 @@ impl Route {
 
     fn takes_other(mut self, media_type: &'static str) -> Self {
         self.takes = Body::Other(media_type);
+        self
+    }
+
+    fn up_to(mut self, bytes: usize) -> Self {
+        self.max_body = bytes;
         self
     }
 
@@ -123,6 +136,7 @@ pub fn router(app: &Shared) -> Router {
             app: Arc::clone(app),
             who: route.who,
             path: route.path,
+            max_body: route.max_body,
             is_write: route.method != Method::GET,
         };
         let guarded = route.handler.route_layer(from_fn_with_state(Arc::new(guard), guard::guard));

@@ -15,7 +15,6 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_io_timeout::TimeoutStream;
@@ -24,6 +23,7 @@ use tower_service::Service;
 
 use crate::app::Shared;
 use crate::ca::PeerCertificate;
+use crate::places::{Place, Places};
 use crate::routes::Peer;
 use crate::standing::{IDLE_TIME, Standing};
 use crate::tls::Tls;
@@ -41,8 +41,9 @@ const FINISH_TIME: Duration = Duration::from_secs(90);
 const MAX_HEAD: usize = 32 << 10;
 /// How often HTTP/2 asks whether the other end is there, and how long it waits for an answer.
 const PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
-/// Requests at once on one connection.
-const MAX_STREAMS: u32 = 32;
+/// Requests at once on one connection: of a host, and of whoever is none as far as is known. Each
+/// may hold a body in memory.
+const MAX_STREAMS: (u32, u32) = (32, 8);
 /// How long connections may take to end when the endpoint ends.
 const GOODBYE_TIME: Duration = Duration::from_secs(10);
 /// How long to wait after a connection could not be accepted, as with no file descriptor left.
@@ -52,7 +53,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// [`GOODBYE_TIME`] is over.
 pub async fn serve(app: Shared, listener: TcpListener, tls: Arc<Tls>, router: Router) {
     let mut stopping = app.stopping.subscribe();
-    let room = Arc::new(Semaphore::new(app.max_connections));
+    let places = Places::new(app.max_connections);
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -71,16 +72,15 @@ pub async fn serve(app: Shared, listener: TcpListener, tls: Arc<Tls>, router: Ro
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
-            tracing::warn!(%address, "too many connections");
-            continue;
+        let place = match places.take(address.ip()) {
+            Ok(place) => place,
+            Err(full) => {
+                tracing::warn!(%address, "{full}");
+                continue;
+            }
         };
         let connection = Connection { app: Arc::clone(&app), router: router.clone(), address };
-        let tls = tls.acceptor();
-        connections.spawn(async move {
-            connection.run(stream, tls).await;
-            drop(place);
-        });
+        connections.spawn(connection.run(stream, tls.acceptor(), place));
     }
     drop(listener);
     let all = async { while connections.join_next().await.is_some() {} };
@@ -96,7 +96,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run(self, stream: TcpStream, tls: TlsAcceptor) {
+    async fn run(self, stream: TcpStream, tls: TlsAcceptor, mut place: Place) {
         let _ = stream.set_nodelay(true);
         let mut stream = TimeoutStream::new(stream);
         // Whatever waits to be sent, a handshake too. What is waited for, others bound.
@@ -112,12 +112,18 @@ impl Connection {
                 return;
             }
         };
-        self.app.metrics.connections.fetch_add(1, Ordering::Relaxed);
         let (_, session) = stream.get_ref();
         let is_http2 = session.alpn_protocol() == Some(b"h2");
         let certificate = session.peer_certificates().and_then(|chain| chain.first());
         let certificate = certificate.and_then(|der| PeerCertificate::read(der));
         let peer = Peer { address: self.address, certificate };
+        if let Some(certificate) = &peer.certificate
+            && let Err(full) = place.hand_to(certificate.host)
+        {
+            tracing::warn!(address = %self.address, host = %certificate.host, "{full}");
+            return;
+        }
+        self.app.metrics.connections.fetch_add(1, Ordering::Relaxed);
         self.speak(TokioIo::new(stream), is_http2, peer).await;
         self.app.metrics.connections.fetch_sub(1, Ordering::Relaxed);
     }
@@ -128,6 +134,10 @@ impl Connection {
     {
         let standing = Standing::new(Instant::now());
         let (router, asked) = (self.router.clone(), standing.clone());
+        let max_streams = match peer.certificate {
+            Some(_) => MAX_STREAMS.0,
+            None => MAX_STREAMS.1,
+        };
         let service = service_fn(move |mut request: Request<Incoming>| {
             let running = asked.ask();
             request.extensions_mut().insert(peer);
@@ -145,7 +155,7 @@ impl Connection {
             http.timer(TokioTimer::new())
                 .keep_alive_interval(PING.0)
                 .keep_alive_timeout(PING.1)
-                .max_concurrent_streams(MAX_STREAMS)
+                .max_concurrent_streams(max_streams)
                 .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX));
             let mut connection = pin!(http.serve_connection(io, service));
             tokio::select! {

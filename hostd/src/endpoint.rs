@@ -9,6 +9,7 @@ mod logs;
 mod once;
 mod poll;
 mod renew;
+mod set;
 mod values;
 
 use std::path::PathBuf;

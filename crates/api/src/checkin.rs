@@ -14,11 +14,13 @@ use crate::set::HostSet;
 
 /// The path.
 pub const CHECKIN_PATH: &str = "/v1/hosts/self/checkin";
+/// Where a frozen host sends the set of its ledger that the endpoint asked for.
+pub const SET_PATH: &str = "/v1/hosts/self/set";
 /// Where a host sends the end of a log that the endpoint asked for, as text.
 pub const LOGS_PATH: &str = "/v1/hosts/self/logs/{ticket}";
 /// The version of the protocol that this release speaks.
 pub const PROTOCOL: u32 = 1;
-/// Bytes that a request may have.
+/// Bytes that a request may have, but for the one that carries a set.
 pub const MAX_REQUEST_BYTES: usize = 1 << 20;
 /// Bytes that an answer may have.
 pub const MAX_ANSWER_BYTES: usize = 4 << 20;
@@ -68,9 +70,23 @@ pub struct CheckinRequest {
     /// What the host is, where that is new to the endpoint.
     #[serde(default)]
     pub facts: Option<HostFacts>,
-    /// The set in its ledger, once the endpoint asked for it by [`Action::ReportSet`].
+    /// The set in its ledger, once the endpoint asked for it by [`Action::ReportSet`] and has no
+    /// [`SET_PATH`], as the release before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set: Option<HostSet>,
+}
+
+/// The set in a host's ledger, with where in which history it is from: as in its check-ins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReportedSet {
+    /// The history.
+    pub lineage: Lineage,
+    /// The generation.
+    pub generation: u64,
+    /// The set's hash, as it came with the set.
+    pub set_hash: String,
+    /// The set.
+    pub set: HostSet,
 }
 
 /// What the endpoint answers.
@@ -104,7 +120,7 @@ pub enum Action {
     ReportAll,
     /// No set is sent until an operator decides: the host is ahead of the endpoint's database.
     Frozen,
-    /// Send the set of the ledger in the next check-in, so that an operator may decide to keep it.
+    /// Send the set of the ledger to [`SET_PATH`], so that an operator may decide to keep it.
     ReportSet,
     /// Send the end of a workload's log to [`logs_path`].
     SendLogs {

@@ -1,7 +1,7 @@
 //! What crosses a wire or lands on a disk: types, paths, limits and rules. No I/O.
 //!
-//! On the wire unknown fields are ignored, so that one release of skew works both ways. In reading
-//! order:
+//! On the wire unknown fields are ignored, so that one release of skew works both ways; but for what
+//! an operator asks of an endpoint, which meant each of them. In reading order:
 
 pub mod canonical;
 pub mod capacity;

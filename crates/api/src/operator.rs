@@ -4,13 +4,16 @@
 
 mod events;
 mod hosts;
+mod pages;
 mod tokens;
 mod workloads;
 
 pub use events::{AuditEntry, AuditLog, Event, Events, EventsQuery};
 pub use hosts::{
-    HostDetail, HostState, HostSummary, Hosts, Keep, RESERVED_HOST_NAME, RemoveQuery, Resync,
+    Claim, Claims, HostDetail, HostState, HostSummary, Hosts, Keep, RESERVED_HOST_NAME,
+    RemoveQuery, Resync,
 };
+pub use pages::{MAX_PAGE, PageQuery};
 pub use tokens::{OperatorToken, TokenCreate, TokenCreated, TokenInfo, Tokens};
 pub use workloads::{
     Applied, Apply, ApplyAnswer, Change, LogsQuery, WorkloadDetail, WorkloadSummary, Workloads,

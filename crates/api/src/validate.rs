@@ -100,7 +100,7 @@ impl Found {
             self.add(path, &format!("more than {MAX_LABELS} labels"), "");
         }
         for (key, value) in labels {
-            if !is_label(key, 1) || !is_label(value, 0) {
+            if !is_label(key, value) {
                 let hint = "letters, digits, `.`, `_`, `-`, `/`, at most 128 characters";
                 self.add(format!("{path}.{key}"), "this is no label", hint);
             }
@@ -137,11 +137,16 @@ impl Found {
 /// Whether these can be labels of a host or workload.
 #[must_use]
 pub fn are_labels(labels: &BTreeMap<String, String>) -> bool {
-    labels.len() <= MAX_LABELS
-        && labels.iter().all(|(key, value)| is_label(key, 1) && is_label(value, 0))
+    labels.len() <= MAX_LABELS && labels.iter().all(|(key, value)| is_label(key, value))
 }
 
-fn is_label(text: &str, at_least: usize) -> bool {
+/// Whether this can be one label.
+#[must_use]
+pub fn is_label(key: &str, value: &str) -> bool {
+    is_word(key, 1) && is_word(value, 0)
+}
+
+fn is_word(text: &str, at_least: usize) -> bool {
     let is_good = |c: u8| c.is_ascii_alphanumeric() || b"._-/".contains(&c);
     (at_least..=128).contains(&text.len()) && text.bytes().all(is_good)
 }

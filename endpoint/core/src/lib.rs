@@ -3,7 +3,9 @@
 
 pub mod token;
 
+mod bounds;
 pub mod checkin;
+pub mod facts;
 pub mod generation;
 pub mod pace;
 pub mod presence;

@@ -9,6 +9,8 @@ use basalt_api::report::{Source, WorkloadStatus};
 use basalt_api::set::HostSet;
 use basalt_api::workload::{Cpus, Kind, Resources};
 
+use crate::bounds::cut;
+
 /// Workloads that one host may report.
 pub const MAX_STATUSES: usize = 4096;
 /// Bytes of a reason that are kept: a person reads it.
@@ -95,15 +97,8 @@ fn bounded(status: &WorkloadStatus) -> WorkloadStatus {
     status.addresses.truncate(count);
     status.addresses.retain(|address| address.len() <= bytes);
     cut(&mut status.hash, MAX_HASH);
+    cut(&mut status.wanted, MAX_HASH);
     status
-}
-
-/// Cuts a text to so many bytes, between two characters.
-fn cut(text: &mut String, bytes: usize) {
-    if text.len() > bytes {
-        let end = (0..=bytes).rev().find(|at| text.is_char_boundary(*at));
-        text.truncate(end.unwrap_or(0));
-    }
 }
 
 /// What the host's own local workloads take: what it says is taken, less what the endpoint
@@ -233,13 +228,26 @@ mod tests {
 
     #[test]
     fn a_host_cannot_fill_the_database() {
-        let many = (0..MAX_STATUSES as u128 + 5).map(|number| WorkloadStatus {
+        // As long as a host can make them, each check-in with others than the one before.
+        let long = |number: u128| WorkloadStatus {
             uid: WorkloadUid(Uuid::from_u128(number)),
+            name: "n".repeat(basalt_api::id::MAX_NAME).parse().unwrap(),
+            reason: Some("\u{1}".repeat(10 << 10)),
+            addresses: vec!["\u{1}".repeat(64); 99],
+            hash: "\u{1}".repeat(1 << 10),
+            wanted: "\u{1}".repeat(1 << 10),
             ..status("l0r")
-        });
-        let found =
-            difference(&Statuses::new(), &set(&[]), &request(many.collect(), vec![], false));
-        assert_eq!((found.put.len(), found.refused.len()), (MAX_STATUSES, 5));
+        };
+        let (mut known, mut refused) = (Statuses::new(), 0);
+        for round in 0..6 {
+            let said = (round * 1000..(round + 1) * 1000).map(long).collect();
+            let difference = difference(&known, &set(&[]), &request(said, vec![], false));
+            known.extend(keyed(difference.put));
+            refused += difference.refused.len();
+        }
+        assert_eq!((known.len(), refused), (MAX_STATUSES, 6000 - MAX_STATUSES));
+        let bytes: usize = known.values().map(|it| serde_json::to_vec(it).unwrap().len()).sum();
+        assert!(bytes <= MAX_STATUSES * (24 << 10), "{bytes} bytes");
     }
 
     proptest! {

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use basalt_api::id::{HostId, Name, WorkloadUid};
+use basalt_api::operator::Change;
 use basalt_api::set::{Assigned, HostSet};
 use basalt_api::validate;
 use basalt_api::workload::Kind;
@@ -37,6 +38,23 @@ pub struct Takeover {
     /// They were to be on this host, which does not have them: deleted or moved after the backup.
     /// Nobody runs them until they are applied again.
     pub parked: Vec<WorkloadUid>,
+}
+
+/// A workload that a host's set claims, against what the database knows of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Which one.
+    pub uid: WorkloadUid,
+    /// Its name.
+    pub name: Name,
+    /// What it is.
+    pub kind: Kind,
+    /// Whether the database knows it, and knows it so.
+    pub change: Change,
+    /// The host that the database has it on, where that is another one.
+    pub moves_from: Option<HostId>,
+    /// The secrets whose values the host gets for it.
+    pub secrets: Vec<Name>,
 }
 
 /// Why a host's set is not taken over.
@@ -117,6 +135,28 @@ pub fn take_over(
         put: set.workloads.iter().map(claimed).collect(),
         parked: stored.iter().filter(is_missing).map(|stored| stored.workload.uid).collect(),
     })
+}
+
+/// What somebody decides about who keeps a host's set: each workload of it.
+#[must_use]
+pub fn claims(host: HostId, set: &HostSet, stored: &[Stored]) -> Vec<Claim> {
+    let claim = |assigned: &Assigned| {
+        let known = stored.iter().find(|stored| stored.workload.uid == assigned.uid);
+        let change = match known {
+            None => Change::Created,
+            Some(known) if known.workload.spec == assigned.spec => Change::Unchanged,
+            Some(_) => Change::Changed,
+        };
+        Claim {
+            uid: assigned.uid,
+            name: assigned.spec.name.clone(),
+            kind: assigned.spec.kind,
+            change,
+            moves_from: known.and_then(|known| known.host).filter(|from| *from != host),
+            secrets: assigned.spec.secrets().into_iter().cloned().collect(),
+        }
+    };
+    set.workloads.iter().map(claim).collect()
 }
 
 fn refusals(set: &HostSet, stored: &[Stored], now: Seconds) -> Vec<Refused> {
@@ -262,6 +302,23 @@ mod tests {
         let expected =
             format!("{none}version {} of secret `db-password` is of no time near", u64::MAX);
         check(late, &[stored(1, "a", None)], &[&expected]);
+    }
+
+    #[test]
+    fn a_claim_says_what_is_new_what_is_other_and_what_moves() {
+        let other = HostId(Uuid::from_u128(2));
+        let named = [workload(1, "a", 1), workload(2, "b", 1), workload(3, "c", 1)];
+        let set = generation::set(&named, &BTreeMap::new());
+        let mut changed = stored(2, "b", Some(HOST));
+        changed.workload.spec.priority = 7;
+        let known = [changed, stored(3, "c", Some(other))];
+        let claims = claims(HOST, &set, &known);
+        let told: Vec<_> = claims.iter().map(|it| (it.name.as_str(), it.change)).collect();
+        let expected = [("a", Change::Created), ("b", Change::Changed), ("c", Change::Unchanged)];
+        assert_eq!(told, expected);
+        let moves: Vec<_> = claims.iter().map(|claim| claim.moves_from).collect();
+        assert_eq!(moves, [None, None, Some(other)]);
+        assert_eq!(claims[0].secrets, ["db-password".parse().unwrap()]);
     }
 
     fn changed(change: impl FnOnce(&mut HostSet)) -> HostSet {

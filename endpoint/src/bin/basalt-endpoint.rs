@@ -39,6 +39,9 @@ struct Cli {
     #[arg(long, value_name = "SPAN", value_parser = duration::parse, default_value = "7320d")]
     ca_life: i64,
     /// How many connections may be up at once; the system's hard limit of open files must allow them
+    ///
+    /// One address has at most a quarter of them until a certificate says whose they are; a host has
+    /// at most 32.
     #[arg(long, value_name = "N", default_value_t = MAX_CONNECTIONS)]
     max_connections: usize,
     /// What to log, as `info,basalt_endpoint=debug`

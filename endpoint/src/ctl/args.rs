@@ -188,9 +188,13 @@ pub enum Hosts {
     Resync {
         /// Its name
         host: Name,
-        /// What the host runs goes on, and the endpoint takes it over
+        /// What the host runs goes on, and the endpoint takes it over; it is shown first, for it is
+        /// only what the host says
         #[arg(long, group = "keep")]
         keep_host: bool,
+        /// Keep what the host runs without asking
+        #[arg(long, conflicts_with = "from_endpoint")]
+        yes: bool,
         /// The host gets what the endpoint's database says
         #[arg(long, group = "keep")]
         from_endpoint: bool,
@@ -236,5 +240,6 @@ mod tests {
         };
         assert!(parse(&["--keep-host"]) && parse(&["--from-endpoint"]));
         assert!(!parse(&[]) && !parse(&["--keep-host", "--from-endpoint"]));
+        assert!(parse(&["--keep-host", "--yes"]) && !parse(&["--from-endpoint", "--yes"]));
     }
 }

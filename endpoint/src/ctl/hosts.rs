@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use basalt_api::id::Name;
-use basalt_api::operator::{HOSTS_PATH, HostDetail, HostSummary, Hosts as Listed, Keep, Resync};
+use basalt_api::operator::{HOSTS_PATH, HostDetail, HostSummary};
 use basalt_api::report::WorkloadStatus;
 use basalt_table::{facts, labels, shortened, table, time};
 use hyper::Method;
@@ -11,13 +11,15 @@ use super::PATIENCE;
 use super::args::Hosts;
 use super::login::Session;
 use super::output::{Done, Named, Output};
+use super::pages;
+use super::resync::{self, Asks};
 
 pub(super) async fn hosts(session: &Session, output: Output, command: Option<Hosts>) -> Result<()> {
     let client = &session.client;
     let path = |host: &Name, rest: &str| format!("{HOSTS_PATH}/{host}{rest}");
     match command {
         None => {
-            let hosts: Listed = client.get(HOSTS_PATH, PATIENCE).await?;
+            let hosts = pages::hosts(client).await?;
             output.show(&hosts, |hosts| {
                 let rows: Vec<_> = hosts.hosts.iter().map(row).collect();
                 table(["name", "state", "workloads", "cpus", "memory", "os", "labels"], &rows)
@@ -37,14 +39,15 @@ pub(super) async fn hosts(session: &Session, output: Output, command: Option<Hos
         Some(Hosts::Uncordon { host }) => {
             change(session, output, &path(&host, "/uncordon"), &()).await
         }
-        Some(Hosts::Resync { host, keep_host, .. }) => {
-            let keep = if keep_host { Keep::Host } else { Keep::Endpoint };
-            change(session, output, &path(&host, "/resync"), &Resync { keep }).await
+        Some(Hosts::Resync { host, keep_host: true, yes, .. }) => {
+            let asks = if yes { Asks::Nothing } else { Asks::First };
+            resync::keep_host(session, output, &host, asks).await
         }
+        Some(Hosts::Resync { host, .. }) => resync::from_endpoint(session, output, &host).await,
     }
 }
 
-async fn change<B: serde::Serialize>(
+pub(super) async fn change<B: serde::Serialize>(
     session: &Session,
     output: Output,
     path: &str,

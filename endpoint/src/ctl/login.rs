@@ -6,15 +6,14 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
-use basalt_api::operator::{HOSTS_PATH, Hosts};
 use basalt_document::parse_toml;
 use basalt_durable::PRIVATE;
 use basalt_https::{Fingerprint, Trust};
 use serde::{Deserialize, Serialize};
 
-use super::PATIENCE;
 use super::args::Login;
 use super::output::{Done, Output};
+use super::pages;
 use crate::client::Client;
 use crate::names::EndpointUrl;
 
@@ -90,7 +89,7 @@ pub(super) async fn login(login: &Login, output: Output) -> Result<()> {
     let token = read_token(&login.token_file)?;
     let trust = Trust::Fingerprint(login.ca_fingerprint);
     let client = Client::new(login.url.clone(), &trust, None)?.with_token(&token)?;
-    let hosts: Hosts = client.get(HOSTS_PATH, PATIENCE).await?;
+    let hosts = pages::hosts(&client).await?;
     let folder =
         Environment::read().folder.context("neither `XDG_CONFIG_HOME` nor `HOME` is set")?;
     save(&folder, login, &token)

@@ -9,7 +9,6 @@ use anyhow::{Context, Result};
 use basalt_api::id::Name;
 use basalt_api::operator::{
     Applied, Apply as Asked, ApplyAnswer, Change, WORKLOADS_PATH, WorkloadDetail, WorkloadSummary,
-    Workloads,
 };
 use basalt_table::{facts, labels, shortened, table, time};
 use hyper::Method;
@@ -19,6 +18,7 @@ use super::PATIENCE;
 use super::args::Apply;
 use super::login::Session;
 use super::output::{Done, Named, Output, print};
+use super::pages;
 use super::wait;
 
 /// How long a host may take to send a log, and then some.
@@ -80,7 +80,7 @@ pub(super) async fn delete(session: &Session, output: Output, name: &Name) -> Re
 }
 
 pub(super) async fn list(session: &Session, output: Output) -> Result<()> {
-    let workloads: Workloads = session.client.get(WORKLOADS_PATH, PATIENCE).await?;
+    let workloads = pages::workloads(&session.client).await?;
     output.show(&workloads, |workloads| {
         let rows: Vec<_> = workloads.workloads.iter().map(row).collect();
         table(["name", "kind", "host", "state", "restarts", "reason"], &rows)

@@ -9,7 +9,6 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use basalt_api::enrol::MAX_BODY_BYTES;
 use basalt_api::fault::{Fault, FaultKind};
 use basalt_api::id::HostId;
 use tokio::time::Instant;
@@ -47,6 +46,7 @@ pub(super) struct Guard {
     pub(super) app: Shared,
     pub(super) who: Who,
     pub(super) path: &'static str,
+    pub(super) max_body: usize,
     pub(super) is_write: bool,
 }
 
@@ -68,11 +68,9 @@ impl Guard {
     async fn pass(&self, mut request: Request, next: Next) -> Answer<Response> {
         let peer = request.extensions().get::<Peer>().copied();
         let peer = peer.ok_or_else(|| FaultKind::Internal.with("the connection has no address"))?;
+        request.extensions_mut().insert(BodyLimit(self.max_body));
         match self.who {
-            Who::Anyone => {
-                request.extensions_mut().insert(BodyLimit(MAX_BODY_BYTES));
-                Ok(next.run(request).await)
-            }
+            Who::Anyone => Ok(next.run(request).await),
             Who::Host => {
                 let standing = request.extensions().get::<Standing>().cloned();
                 let caller = self.host(peer.certificate).await.inspect_err(|refusal| {

@@ -25,7 +25,7 @@ pub fn document() -> Value {
         "info": {
             "title": "Basalt endpoint",
             "version": "1",
-            "description": "What hosts and operators ask of a Basalt endpoint. Unknown fields are ignored.",
+            "description": "What hosts and operators ask of a Basalt endpoint. A field that is not known is ignored in what hosts send, and refused in what operators send.",
         },
         "paths": paths,
         "components": {

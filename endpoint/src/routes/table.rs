@@ -2,22 +2,24 @@
 
 use axum::http::Method;
 use basalt_api::checkin::{
-    CHECKIN_PATH, CheckinAnswer, CheckinRequest, LOGS_PATH as HOST_LOGS_PATH,
+    CHECKIN_PATH, CheckinAnswer, CheckinRequest, LOGS_PATH as HOST_LOGS_PATH, MAX_ANSWER_BYTES,
+    ReportedSet, SET_PATH,
 };
 use basalt_api::enrol::{ENROL_PATH, EnrolAnswer, EnrolRequest, RENEW_PATH, RenewRequest};
 use basalt_api::operator::{
-    AUDIT_PATH, Apply, ApplyAnswer, AuditLog, CORDON_PATH, EVENTS_PATH, Events, EventsQuery,
-    HEALTH_PATH, HOST_PATH, HOSTS_PATH, HostDetail, HostSummary, Hosts, LOGS_PATH, LogsQuery,
-    METRICS_PATH, OPENAPI_PATH, OperatorToken, RESYNC_PATH, ROTATE_PATH, RemoveQuery, Resync,
-    SECRET_PATH, SECRETS_PATH, TOKEN_PATH, TOKENS_PATH, TokenCreate, TokenCreated, Tokens,
-    UNCORDON_PATH, WORKLOAD_PATH, WORKLOADS_PATH, WorkloadDetail, Workloads,
+    AUDIT_PATH, Apply, ApplyAnswer, AuditLog, CORDON_PATH, Claims, EVENTS_PATH, Events,
+    EventsQuery, HEALTH_PATH, HOST_PATH, HOSTS_PATH, HostDetail, HostSummary, Hosts, LOGS_PATH,
+    LogsQuery, METRICS_PATH, OPENAPI_PATH, OperatorToken, PageQuery, RESYNC_PATH, ROTATE_PATH,
+    RemoveQuery, Resync, SECRET_PATH, SECRETS_PATH, TOKEN_PATH, TOKENS_PATH, TokenCreate,
+    TokenCreated, Tokens, UNCORDON_PATH, WORKLOAD_PATH, WORKLOADS_PATH, WorkloadDetail, Workloads,
 };
 use basalt_api::secret::{SECRET_PATH as HOST_SECRET_PATH, SecretInfo, SecretValue, Secrets};
 
 use super::Route;
 use super::Who::{Anyone, Host, Operator};
 use crate::serve::{
-    about, check_in, enrol, events, host_secrets, hosts, logs, renew, secrets, tokens, workloads,
+    about, check_in, enrol, events, host_secrets, hosts, logs, renew, reported_set, secrets,
+    tokens, workloads,
 };
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -47,6 +49,10 @@ fn for_hosts() -> Vec<Route> {
             .summary("Say how the host is and hear what it shall run; a long poll")
             .takes::<CheckinRequest>()
             .gives::<CheckinAnswer>(),
+        Route::new(Method::POST, SET_PATH, Host, reported_set::take)
+            .summary("Send the set of a frozen host, which the endpoint asked for")
+            .takes::<ReportedSet>()
+            .up_to(MAX_ANSWER_BYTES),
         Route::new(Method::GET, HOST_SECRET_PATH, Host, host_secrets::get)
             .summary("Get the value of a secret that the host's set names")
             .gives::<SecretValue>(),
@@ -59,7 +65,8 @@ fn for_hosts() -> Vec<Route> {
 fn about_hosts() -> Vec<Route> {
     vec![
         Route::new(Method::GET, HOSTS_PATH, Operator, hosts::list)
-            .summary("List the hosts")
+            .summary("List the hosts, in pages")
+            .query::<PageQuery>()
             .gives::<Hosts>(),
         Route::new(Method::GET, HOST_PATH, Operator, hosts::show)
             .summary("Show a host and what it reports")
@@ -73,6 +80,9 @@ fn about_hosts() -> Vec<Route> {
         Route::new(Method::POST, UNCORDON_PATH, Operator, hosts::uncordon)
             .summary("Give a host new workloads again")
             .gives::<HostSummary>(),
+        Route::new(Method::GET, RESYNC_PATH, Operator, hosts::claims)
+            .summary("Show what the set of a frozen host claims")
+            .gives::<Claims>(),
         Route::new(Method::POST, RESYNC_PATH, Operator, hosts::resync)
             .summary("Decide whose set counts on a host that is frozen")
             .takes::<Resync>()
@@ -83,7 +93,8 @@ fn about_hosts() -> Vec<Route> {
 fn about_workloads() -> Vec<Route> {
     vec![
         Route::new(Method::GET, WORKLOADS_PATH, Operator, workloads::list)
-            .summary("List the workloads")
+            .summary("List the workloads, in pages")
+            .query::<PageQuery>()
             .gives::<Workloads>(),
         Route::new(Method::POST, WORKLOADS_PATH, Operator, workloads::apply)
             .summary("Apply workloads, all or none")

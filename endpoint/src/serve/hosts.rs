@@ -5,38 +5,51 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use basalt_api::fault::FaultKind;
 use basalt_api::id::Name;
-use basalt_api::operator::{HostDetail, HostState, HostSummary, Hosts, RemoveQuery, Resync};
+use basalt_api::operator::{
+    Claims, HostDetail, HostState, HostSummary, Hosts, PageQuery, RemoveQuery, Resync,
+};
 
-use super::view::Scene;
-use crate::app::Shared;
+use super::page;
+use super::view::HostScene;
+use crate::app::{App, Shared};
 use crate::clock;
 use crate::refusal::Answer;
-use crate::routes::{In, JsonBody, QueryOf};
+use crate::routes::{In, QueryOf, StrictBody};
 use crate::store::events::{self, Happened};
-use crate::store::hosts::{self, Host};
+use crate::store::hosts;
 use crate::store::replan::{self, Cause};
-use crate::store::{Store, resync as resyncing, workloads};
+use crate::store::{resync as resyncing, statuses, workloads};
 
-pub(crate) async fn list(State(app): State<Shared>) -> Answer<Json<Hosts>> {
-    let scene = Scene::read(&mut *app.store.read().await?).await?;
+pub(crate) async fn list(
+    State(app): State<Shared>,
+    QueryOf(query): QueryOf<PageQuery>,
+) -> Answer<Json<Hosts>> {
+    let mut read = app.store.read().await?;
+    let found = hosts::page(&mut read, query.after.as_ref(), page::rows(&query)).await?;
+    let scene = HostScene::read(&mut read).await?;
+    drop(read);
     let now = clock::now();
-    let hosts = scene.hosts.iter().map(|host| scene.host(&app, host, now)).collect();
-    Ok(Json(Hosts { hosts }))
+    let summaries = found.iter().map(|host| scene.host(&app, host, now));
+    let (hosts, next) = page::of(&query, summaries, |host| &host.name)?;
+    Ok(Json(Hosts { hosts, next }))
 }
 
 pub(crate) async fn show(
     State(app): State<Shared>,
     In(name): In<Name>,
 ) -> Answer<Json<HostDetail>> {
-    let (scene, host) = find(&app.store, &name).await?;
-    let workloads = scene.statuses_of(host.id);
+    let mut read = app.store.read().await?;
+    let host = hosts::named(&mut read, &name).await?;
+    let scene = HostScene::read(&mut read).await?;
+    let workloads = statuses::of_host(&mut read, host.id).await?.into_values().collect();
     Ok(Json(HostDetail { host: scene.host(&app, &host, clock::now()), workloads }))
 }
 
-async fn find(store: &Store, name: &Name) -> Answer<(Scene, Host)> {
-    let mut read = store.read().await?;
+async fn summary(app: &App, name: &Name) -> Answer<Json<HostSummary>> {
+    let mut read = app.store.read().await?;
     let host = hosts::named(&mut read, name).await?;
-    Ok((Scene::read(&mut read).await?, host))
+    let scene = HostScene::read(&mut read).await?;
+    Ok(Json(scene.host(app, &host, clock::now())))
 }
 
 pub(crate) async fn remove(
@@ -104,21 +117,25 @@ async fn set_cordoned(app: &Shared, name: &Name, is_cordoned: bool) -> Answer<Js
     }
     write.commit().await.map_err(anyhow::Error::from)?;
     app.publish(&replanned);
-    let (scene, host) = find(&app.store, name).await?;
-    Ok(Json(scene.host(app, &host, now)))
+    summary(app, name).await
+}
+
+pub(crate) async fn claims(State(app): State<Shared>, In(name): In<Name>) -> Answer<Json<Claims>> {
+    let mut read = app.store.read().await?;
+    let host = hosts::named(&mut read, &name).await?;
+    Ok(Json(resyncing::claims(&mut read, &host, clock::now()).await?))
 }
 
 pub(crate) async fn resync(
     State(app): State<Shared>,
     In(name): In<Name>,
-    JsonBody(how): JsonBody<Resync>,
+    StrictBody(how): StrictBody<Resync>,
 ) -> Answer<Json<HostSummary>> {
     let now = clock::now();
     let mut write = app.store.write().await?;
     let host = hosts::named(&mut write, &name).await?;
-    let replanned = resyncing::resync(&mut write, &host, how.keep, now).await?;
+    let replanned = resyncing::resync(&mut write, &host, &how, now).await?;
     write.commit().await.map_err(anyhow::Error::from)?;
     app.publish(&replanned);
-    let (scene, host) = find(&app.store, &name).await?;
-    Ok(Json(scene.host(&app, &host, now)))
+    summary(&app, &name).await
 }

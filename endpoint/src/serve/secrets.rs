@@ -12,9 +12,9 @@ use basalt_endpoint_core::generation;
 use crate::app::Shared;
 use crate::clock;
 use crate::refusal::Answer;
-use crate::routes::{In, JsonBody};
+use crate::routes::{In, StrictBody};
 use crate::store::events::{self, Happened};
-use crate::store::replan::{self, Cause};
+use crate::store::replan;
 use crate::store::secrets::{self, Stored};
 use crate::store::workloads;
 
@@ -34,7 +34,7 @@ pub(crate) async fn list(State(app): State<Shared>) -> Answer<Json<Secrets>> {
 pub(crate) async fn set(
     State(app): State<Shared>,
     In(name): In<Name>,
-    JsonBody(value): JsonBody<SecretValue>,
+    StrictBody(value): StrictBody<SecretValue>,
 ) -> Answer<Json<SecretInfo>> {
     let value = value.bytes().ok_or_else(|| {
         FaultKind::Invalid.with(format!("the value is no base64, or has over {MAX_VALUE} bytes"))
@@ -50,9 +50,9 @@ pub(crate) async fn set(
     secrets::put(&mut write, &stored).await?;
     let message = format!("secret `{}` has version {version}", stored.name);
     put_event(&mut write, "secret_set", &message).await?;
-    let replanned = replan::replan(&mut write, &Cause::default(), now).await?;
+    let issued = replan::reissue(&mut write, &stored.name, &workloads).await?;
     write.commit().await.map_err(anyhow::Error::from)?;
-    app.publish(&replanned);
+    app.publish(&issued);
     Ok(Json(info(&stored, &workloads)))
 }
 

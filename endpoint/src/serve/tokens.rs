@@ -11,13 +11,13 @@ use uuid::Uuid;
 
 use crate::app::Shared;
 use crate::refusal::Answer;
-use crate::routes::{In, JsonBody};
+use crate::routes::{In, StrictBody};
 use crate::store::{hosts, tokens};
 use crate::{chance, clock};
 
 pub(crate) async fn create(
     State(app): State<Shared>,
-    JsonBody(asked): JsonBody<TokenCreate>,
+    StrictBody(asked): StrictBody<TokenCreate>,
 ) -> Answer<Json<TokenCreated>> {
     let now = clock::now();
     let token =

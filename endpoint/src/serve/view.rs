@@ -15,39 +15,31 @@ use crate::store::{secrets, sets, statuses, workloads};
 /// A copy of a host is shown so long after it came.
 const DUPLICATE_SHOWN_S: i64 = 3600;
 
-/// Everything that views are made from, of one moment.
-pub(super) struct Scene {
-    pub(super) hosts: Vec<Host>,
-    pub(super) workloads: Vec<workloads::Stored>,
+/// What views of hosts are made from besides the hosts.
+pub(super) struct HostScene {
     generations: BTreeMap<HostId, u64>,
-    statuses: BTreeMap<(HostId, WorkloadUid), WorkloadStatus>,
+    /// How many workloads each has.
+    assigned: BTreeMap<HostId, u32>,
+}
+
+/// What views of some workloads are made from besides the workloads.
+pub(super) struct WorkloadScene {
+    hosts: BTreeMap<HostId, Name>,
+    statuses: BTreeMap<WorkloadUid, WorkloadStatus>,
     secrets: BTreeMap<Name, u64>,
 }
 
-impl Scene {
+impl HostScene {
     pub(super) async fn read(db: &mut sqlx::SqliteConnection) -> Result<Self> {
         let generations = sets::generations(db).await?.into_iter();
         Ok(Self {
-            hosts: hosts::all(db).await?,
-            workloads: workloads::all(db).await?,
             generations: generations.map(|(host, generation)| (host, generation.number)).collect(),
-            statuses: statuses::all(db).await?,
-            secrets: secrets::versions(db).await?,
+            assigned: workloads::counts(db).await?,
         })
-    }
-
-    pub(super) fn generation(&self, host: HostId) -> u64 {
-        self.generations.get(&host).copied().unwrap_or(0)
-    }
-
-    pub(super) fn statuses_of(&self, host: HostId) -> Vec<WorkloadStatus> {
-        let own = self.statuses.iter().filter(|((of, _), _)| *of == host);
-        own.map(|(_, status)| status.clone()).collect()
     }
 
     pub(super) fn host(&self, app: &App, host: &Host, now: i64) -> HostSummary {
         let (seen_at, duplicate_at) = app.presence.seen(host.id);
-        let assigned = self.workloads.iter().filter(|stored| stored.host == Some(host.id)).count();
         let frozen = host.seen.frozen.map(|frozen| {
             format!("it is frozen: {}; `basaltctl hosts resync` decides", frozen.sentence())
         });
@@ -63,26 +55,40 @@ impl Scene {
             labels: host.labels(),
             features: host.seen.features.clone(),
             facts: host.seen.facts.clone(),
-            generation: self.generation(host.id),
+            generation: self.generations.get(&host.id).copied().unwrap_or(0),
             observed_generation: host.seen.reported.generation,
             applied_generation: host.seen.applied_generation,
-            workloads: u32::try_from(assigned).unwrap_or(u32::MAX),
+            workloads: self.assigned.get(&host.id).copied().unwrap_or(0),
             seen_at,
             certificate_expires_at: host.certificate_until,
         }
     }
+}
+
+impl WorkloadScene {
+    pub(super) async fn read(
+        db: &mut sqlx::SqliteConnection,
+        workloads: &[workloads::Stored],
+    ) -> Result<Self> {
+        let mut found = BTreeMap::new();
+        for stored in workloads {
+            let Some(host) = stored.host else { continue };
+            if let Some(status) = statuses::get(db, host, stored.uid()).await? {
+                found.insert(stored.uid(), status);
+            }
+        }
+        let (hosts, secrets) = (hosts::names(db).await?, secrets::versions(db).await?);
+        Ok(Self { hosts, statuses: found, secrets })
+    }
 
     pub(super) fn workload(&self, stored: &workloads::Stored) -> WorkloadSummary {
-        let name_of =
-            |id: HostId| self.hosts.iter().find(|host| host.id == id).map(|host| host.name.clone());
-        let status = stored.host.and_then(|host| self.statuses.get(&(host, stored.uid())));
         WorkloadSummary {
             uid: stored.uid(),
             spec: stored.workload.spec.clone(),
-            host: stored.host.and_then(name_of),
+            host: stored.host.and_then(|host| self.hosts.get(&host).cloned()),
             reason: stored.reason.clone(),
             hash: generation::assigned(&stored.workload, &self.secrets).replacement_hash(),
-            status: status.cloned(),
+            status: self.statuses.get(&stored.uid()).cloned(),
             applied_at: stored.applied_at,
         }
     }

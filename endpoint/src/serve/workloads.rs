@@ -7,29 +7,41 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use basalt_api::fault::{Fault, FaultKind};
-use basalt_api::id::{Name, WorkloadUid};
-use basalt_api::operator::{Applied, Apply, ApplyAnswer, Change, WorkloadDetail, Workloads};
+use basalt_api::id::{HostId, Name, WorkloadUid};
+use basalt_api::operator::{
+    Applied, Apply, ApplyAnswer, Change, PageQuery, WorkloadDetail, Workloads,
+};
 use basalt_api::validate;
 use basalt_api::workload::WorkloadSpec;
 use basalt_endpoint_core::generation::Workload;
 use uuid::Uuid;
 
-use super::view::Scene;
+use super::page;
+use super::view::WorkloadScene;
 use crate::app::Shared;
 use crate::clock;
 use crate::refusal::Answer;
-use crate::routes::{In, JsonBody};
+use crate::routes::{In, QueryOf, StrictBody};
 use crate::store::events::{self, Happened};
 use crate::store::replan::{self, Cause};
 use crate::store::workloads::{self, Stored};
+use crate::store::{hosts, sets};
 
 /// Workloads in one request.
 const MAX_AT_ONCE: usize = 1000;
 
-pub(crate) async fn list(State(app): State<Shared>) -> Answer<Json<Workloads>> {
-    let scene = Scene::read(&mut *app.store.read().await?).await?;
-    let workloads = scene.workloads.iter().map(|stored| scene.workload(stored)).collect();
-    Ok(Json(Workloads { workloads }))
+pub(crate) async fn list(
+    State(app): State<Shared>,
+    QueryOf(query): QueryOf<PageQuery>,
+) -> Answer<Json<Workloads>> {
+    let mut read = app.store.read().await?;
+    let found = workloads::page(&mut read, query.after.as_ref(), page::rows(&query), page::BYTES);
+    let found = found.await?;
+    let scene = WorkloadScene::read(&mut read, &found).await?;
+    drop(read);
+    let summaries = found.iter().map(|stored| scene.workload(stored));
+    let (workloads, next) = page::of(&query, summaries, |workload| &workload.spec.name)?;
+    Ok(Json(Workloads { workloads, next }))
 }
 
 pub(crate) async fn show(
@@ -38,17 +50,26 @@ pub(crate) async fn show(
 ) -> Answer<Json<WorkloadDetail>> {
     let mut read = app.store.read().await?;
     let stored = workloads::named(&mut read, &name).await?;
-    let scene = Scene::read(&mut read).await?;
-    let host = scene.hosts.iter().find(|host| Some(host.id) == stored.host);
-    let host_has_it = host.is_some_and(|host| {
-        host.seen.frozen.is_none() && host.seen.reported.generation >= scene.generation(host.id)
-    });
+    let host_has_it = match stored.host {
+        Some(host) => has_its_set(&mut read, host).await?,
+        None => false,
+    };
+    let scene = WorkloadScene::read(&mut read, std::slice::from_ref(&stored)).await?;
     Ok(Json(WorkloadDetail { workload: scene.workload(&stored), host_has_it }))
+}
+
+/// Whether a host has taken the set that it shall have.
+async fn has_its_set(db: &mut sqlx::SqliteConnection, host: HostId) -> Result<bool> {
+    let generation = sets::get(db, host).await?.map_or(0, |stored| stored.generation.number);
+    let host = hosts::get(db, host).await?;
+    Ok(host.is_some_and(|host| {
+        host.seen.frozen.is_none() && host.seen.reported.generation >= generation
+    }))
 }
 
 pub(crate) async fn apply(
     State(app): State<Shared>,
-    JsonBody(asked): JsonBody<Apply>,
+    StrictBody(asked): StrictBody<Apply>,
 ) -> Answer<Json<ApplyAnswer>> {
     check(&asked.workloads)?;
     let now = clock::now();
@@ -67,20 +88,19 @@ pub(crate) async fn apply(
     if is_news {
         replanned = replan::replan(&mut write, &cause, now).await?;
     }
-    let scene = Scene::read(&mut write).await?;
-    let answer = |(uid, change): &(WorkloadUid, Change)| {
-        let stored = scene.workloads.iter().find(|stored| stored.uid() == *uid)?;
-        let summary = scene.workload(stored);
-        let is_made_up = asked.dry_run && *change == Change::Created;
-        Some(Applied {
-            name: summary.spec.name,
-            uid: (!is_made_up).then_some(*uid),
-            change: *change,
-            host: summary.host,
-            reason: summary.reason,
-        })
-    };
-    let answer = ApplyAnswer { workloads: applied.iter().filter_map(answer).collect() };
+    let names = hosts::names(&mut write).await?;
+    let mut answer = ApplyAnswer { workloads: Vec::new() };
+    for (spec, (uid, change)) in asked.workloads.iter().zip(applied) {
+        let stored = workloads::named(&mut write, &spec.name).await?;
+        let is_made_up = asked.dry_run && change == Change::Created;
+        answer.workloads.push(Applied {
+            name: spec.name.clone(),
+            uid: (!is_made_up).then_some(uid),
+            change,
+            host: stored.host.and_then(|host| names.get(&host).cloned()),
+            reason: stored.reason,
+        });
+    }
     if asked.dry_run {
         // Everything was really tried, and nothing of it stays.
         write.rollback().await.map_err(anyhow::Error::from)?;

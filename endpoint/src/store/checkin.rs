@@ -7,9 +7,9 @@ use basalt_api::fault::FaultKind;
 use basalt_api::id::{HostId, Lineage, WorkloadUid};
 use basalt_api::operator::HostState;
 use basalt_api::report::{Source, WorkloadStatus};
-use basalt_endpoint_core::Seconds;
 use basalt_endpoint_core::checkin::{self, Known, Verdict};
 use basalt_endpoint_core::report::{self, Difference, Statuses};
+use basalt_endpoint_core::{Seconds, facts};
 
 use super::events::{self, Happened};
 use super::hosts::{Host, Seen};
@@ -114,8 +114,8 @@ fn seen(host: &Host, set: &Stored, verdict: &Verdict, request: &CheckinRequest) 
     let is_settled = request.observed_generation == set.generation.number
         && request.applied_generation == set.generation.number
         && *verdict == Verdict::Current;
-    let facts = request.facts.as_ref().or(before.facts.as_ref());
-    let local = match facts {
+    let facts = request.facts.as_ref().map(facts::bounded).or_else(|| before.facts.clone());
+    let local = match &facts {
         Some(facts) if is_settled => local_share(facts, set)?,
         _ => before.local,
     };
@@ -125,7 +125,7 @@ fn seen(host: &Host, set: &Stored, verdict: &Verdict, request: &CheckinRequest) 
         session: request.session,
         boot_id: request.boot_id.clone(),
         features: request.features.clone(),
-        facts: facts.cloned(),
+        facts,
         local,
         reported: checkin::mark(request),
         applied_generation: request.applied_generation,
@@ -138,12 +138,10 @@ fn local_share(facts: &HostFacts, set: &Stored) -> Result<basalt_api::capacity::
     Ok(report::local_share(facts.capacity.taken, resources))
 }
 
-/// The set of a frozen host, where it is the one whose hash it reports.
+/// The set of a frozen host. Its hash is what the host was told: one of an older release may have
+/// kept less of the set than that was made from.
 fn reported_set(verdict: &Verdict, request: &CheckinRequest) -> Result<Option<String>> {
     let (Verdict::Frozen(_), Some(set)) = (verdict, &request.set) else { return Ok(None) };
-    if set.hash() != request.set_hash {
-        return Ok(None);
-    }
     to_json(set).map(Some)
 }
 

@@ -172,6 +172,31 @@ pub async fn all(db: &mut Db) -> Result<Vec<Host>> {
     rows.into_iter().map(Row::host).collect()
 }
 
+/// Hosts after one, or from the first one on, by name; those that were removed are not among them.
+///
+/// # Errors
+/// The database is broken.
+pub async fn page(db: &mut Db, after: Option<&Name>, limit: u32) -> Result<Vec<Host>> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT * FROM hosts WHERE revoked_at IS NULL AND name > ? ORDER BY name LIMIT ?",
+    )
+    .bind(after.map_or("", Name::as_str))
+    .bind(limit)
+    .fetch_all(db)
+    .await?;
+    rows.into_iter().map(Row::host).collect()
+}
+
+/// What all hosts are called.
+///
+/// # Errors
+/// The database is broken.
+pub async fn names(db: &mut Db) -> Result<BTreeMap<HostId, Name>> {
+    let rows: Vec<(String, String)> =
+        sqlx::query_as("SELECT id, name FROM hosts WHERE revoked_at IS NULL").fetch_all(db).await?;
+    rows.into_iter().map(|(id, name)| Ok((id.parse()?, name.parse()?))).collect()
+}
+
 /// A host that enrols.
 #[derive(Debug)]
 pub struct NewHost<'a> {

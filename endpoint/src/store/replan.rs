@@ -47,6 +47,22 @@ pub async fn replan(db: &mut Db, cause: &Cause, now: Seconds) -> Result<Vec<Host
     issue(db, &hosts, &workloads).await
 }
 
+/// Issues the sets that name a secret, whose version is another now. Nothing is placed: that does
+/// not depend on versions. `workloads` are all of them. Returns the hosts with a new generation.
+///
+/// # Errors
+/// A host's set became too large, or the database is broken.
+pub async fn reissue(db: &mut Db, secret: &Name, workloads: &[Stored]) -> Result<Vec<HostId>> {
+    let uses = |stored: &&Stored| stored.workload.spec.secrets().contains(&secret);
+    let concerned: BTreeSet<HostId> =
+        workloads.iter().filter(uses).filter_map(|stored| stored.host).collect();
+    let mut hosts = Vec::new();
+    for id in concerned {
+        hosts.extend(hosts::get(db, id).await?.filter(|host| !host.is_revoked));
+    }
+    issue(db, &hosts, workloads).await
+}
+
 fn decide(hosts: &[Host], workloads: &[Stored], cause: &Cause) -> BTreeMap<WorkloadUid, Decision> {
     let hosts: Vec<placement::Host> = hosts.iter().map(host_to_place_on).collect();
     let wanted: Vec<Wanted> = workloads

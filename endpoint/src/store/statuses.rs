@@ -1,7 +1,5 @@
 //! What hosts report of workloads.
 
-use std::collections::BTreeMap;
-
 use anyhow::Result;
 use basalt_api::id::{HostId, WorkloadUid};
 use basalt_api::report::WorkloadStatus;
@@ -22,18 +20,18 @@ pub async fn of_host(db: &mut Db, host: HostId) -> Result<Statuses> {
     statuses.map(|status| status.map(|status| (status.uid, status))).collect()
 }
 
-/// What every host reports.
+/// What a host reports of one workload.
 ///
 /// # Errors
 /// The database is broken.
-pub async fn all(db: &mut Db) -> Result<BTreeMap<(HostId, WorkloadUid), WorkloadStatus>> {
-    let rows: Vec<(String, String)> =
-        sqlx::query_as("SELECT host, status FROM statuses").fetch_all(db).await?;
-    let statuses = rows.iter().map(|(host, status)| {
-        let status: WorkloadStatus = from_json(status)?;
-        Ok(((host.parse()?, status.uid), status))
-    });
-    statuses.collect()
+pub async fn get(db: &mut Db, host: HostId, uid: WorkloadUid) -> Result<Option<WorkloadStatus>> {
+    let status: Option<String> =
+        sqlx::query_scalar("SELECT status FROM statuses WHERE host = ? AND uid = ?")
+            .bind(host.to_string())
+            .bind(uid.to_string())
+            .fetch_optional(db)
+            .await?;
+    status.map(|status| from_json(&status)).transpose()
 }
 
 /// Writes down what a report changes.

@@ -1,5 +1,7 @@
 //! Workloads that operators applied.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
 use basalt_api::fault::FaultKind;
 use basalt_api::id::{HostId, Name, WorkloadUid};
@@ -74,6 +76,43 @@ pub async fn all(db: &mut Db) -> Result<Vec<Stored>> {
     let rows: Vec<Row> =
         sqlx::query_as("SELECT * FROM workloads ORDER BY name").fetch_all(db).await?;
     rows.into_iter().map(Row::stored).collect()
+}
+
+/// Workloads after one, or from the first one on, by name: so many at most, and the last one is the
+/// one whose spec passes so many bytes, if any does.
+///
+/// # Errors
+/// The database is broken.
+pub async fn page(
+    db: &mut Db,
+    after: Option<&Name>,
+    limit: u32,
+    bytes: u32,
+) -> Result<Vec<Stored>> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT workloads.* FROM workloads JOIN (
+             SELECT name, sum(octet_length(spec)) OVER (ORDER BY name) - octet_length(spec)
+             AS before FROM workloads WHERE name > ? ORDER BY name LIMIT ?
+         ) AS page USING (name) WHERE before <= ? ORDER BY name",
+    )
+    .bind(after.map_or("", Name::as_str))
+    .bind(limit)
+    .bind(bytes)
+    .fetch_all(db)
+    .await?;
+    rows.into_iter().map(Row::stored).collect()
+}
+
+/// How many workloads each host has that has any.
+///
+/// # Errors
+/// The database is broken.
+pub async fn counts(db: &mut Db) -> Result<BTreeMap<HostId, u32>> {
+    let rows: Vec<(String, u32)> =
+        sqlx::query_as("SELECT host, count(*) FROM workloads WHERE host IS NOT NULL GROUP BY host")
+            .fetch_all(db)
+            .await?;
+    rows.into_iter().map(|(host, count)| Ok((host.parse()?, count))).collect()
 }
 
 /// The workloads on a host that another shall run when theirs is silent for long.
@@ -159,4 +198,40 @@ pub async fn park(db: &mut Db, uid: WorkloadUid, reason: &str) -> Result<()> {
 pub async fn delete(db: &mut Db, uid: WorkloadUid) -> Result<()> {
     sqlx::query("DELETE FROM workloads WHERE uid = ?").bind(uid.to_string()).execute(db).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Store;
+    use super::*;
+
+    /// Four workloads whose specs have some 1000 bytes each; the names on a page.
+    async fn check(after: Option<&str>, limit: u32, bytes: u32, expected: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("db")).await.unwrap();
+        let mut write = store.write().await.unwrap();
+        for name in ["a", "b", "c", "d"] {
+            let spec = serde_json::json!({
+                "name": name, "kind": "container",
+                "container": { "image": "x", "command": ["y".repeat(1000)] },
+            });
+            let spec = serde_json::from_value(spec).unwrap();
+            let uid = WorkloadUid(uuid::Uuid::new_v4());
+            put(&mut write, &Workload { uid, spec, pins: BTreeMap::new() }, 0).await.unwrap();
+        }
+        let after = after.map(|after| after.parse().unwrap());
+        let page = page(&mut write, after.as_ref(), limit, bytes).await.unwrap();
+        let names: Vec<&str> = page.iter().map(|stored| stored.name().as_str()).collect();
+        assert_eq!(names.join(" "), expected);
+    }
+
+    #[tokio::test]
+    async fn a_page_is_read_no_further_than_it_is_shown() {
+        check(None, 9, 1 << 20, "a b c d").await;
+        check(None, 2, 1 << 20, "a b").await;
+        check(Some("b"), 9, 1 << 20, "c d").await;
+        check(None, 9, 1500, "a b").await;
+        check(Some("a"), 9, 0, "b").await;
+        check(Some("d"), 9, 1 << 20, "").await;
+    }
 }

@@ -39,6 +39,77 @@ async fn what_makes_no_sense_is_refused_with_a_reason() {
     assert_eq!(endpoint.get("/v1/workloads").await["workloads"], serde_json::json!([]));
 }
 
+/// A body that an operator's program of a later release may send, and what is said of it.
+async fn refused(endpoint: &Endpoint, route: (Method, &str), body: &str, expected: (&str, &str)) {
+    let (method, path) = route;
+    let body = body.as_bytes().to_vec();
+    let reply = endpoint.operator().call(method, path, Some(body), DEADLINE).await.unwrap();
+    let fault: Fault = serde_json::from_slice(&reply.body).unwrap();
+    assert_eq!((reply.status.as_u16(), fault.status), (400, 400), "{fault:?}");
+    let detail = format!("the body has a field that is not known here: {}", expected.0);
+    assert_eq!((fault.detail, fault.hint), (detail, Some(expected.1.to_owned())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_that_is_not_known_is_refused_and_not_left_out() {
+    let endpoint = Endpoint::start();
+    let apply = || (Method::POST, "/v1/workloads");
+    let body = "{\"workloads\":[{\"name\":\"a\",\"kind\":\"container\",\n\
+                \"container\":{\"image\":\"x\",\"port\":[]}}]}";
+    let expected = ("`workloads.0.container.port`, at line 2, column 26", "did you mean `ports`?");
+    refused(&endpoint, apply(), body, expected).await;
+    let body = r#"{"workloads":[],"dryrun":true}"#;
+    refused(
+        &endpoint,
+        apply(),
+        body,
+        ("`dryrun`, at line 1, column 17", "did you mean `dry_run`?"),
+    )
+    .await;
+    let token = (Method::POST, "/v1/tokens");
+    let expected = ("`expire_s`, at line 1, column 2", "did you mean `expires_s`?");
+    refused(&endpoint, token, r#"{"expire_s":60}"#, expected).await;
+    let secret = (Method::PUT, "/v1/secrets/db");
+    let body = r#"{"value":"eA==","zzz":"canary"}"#;
+    refused(&endpoint, secret, body, ("`zzz`, at line 1, column 17", "known are `value`")).await;
+    let resync = (Method::POST, "/v1/hosts/a/resync");
+    let body = r#"{"keep":"endpoint","set_hsh":""}"#;
+    let expected = ("`set_hsh`, at line 1, column 20", "did you mean `set_hash`?");
+    refused(&endpoint, resync, body, expected).await;
+    assert_eq!(endpoint.get("/v1/workloads").await["workloads"], serde_json::json!([]));
+    let query = "/v1/hosts/a?forc=true";
+    let reply = endpoint.operator().call(Method::DELETE, query, None, DEADLINE).await.unwrap();
+    let fault: Fault = serde_json::from_slice(&reply.body).unwrap();
+    let detail = "what follows the `?` has a key that is not known here: `forc`";
+    assert_eq!((reply.status.as_u16(), fault.detail.as_str()), (400, detail));
+    assert_eq!(fault.hint.unwrap(), "known are `force`");
+    // What hosts send is read leniently: releases may differ.
+    let host = TestHost::enrol(&endpoint, "a").await;
+    let mut body = serde_json::to_value(host.request()).unwrap();
+    body["of_a_later_release"] = 1.into();
+    let client = host.client(&endpoint);
+    client.send::<_, serde_json::Value>(Method::POST, CHECKIN_PATH, &body, DEADLINE).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_host_says_that_it_is_fills_no_database() {
+    let endpoint = Endpoint::start();
+    let host = TestHost::enrol(&endpoint, "a").await;
+    let mut request = host.request();
+    let facts = request.facts.as_mut().unwrap();
+    facts.os.problems = vec!["x".repeat(900 << 10)];
+    facts.labels.insert("no label".to_owned(), "x".repeat(1000));
+    facts.labels.insert("rack".to_owned(), "4".to_owned());
+    let client = host.client(&endpoint);
+    client
+        .send::<_, serde_json::Value>(Method::POST, CHECKIN_PATH, &request, DEADLINE)
+        .await
+        .unwrap();
+    let shown = endpoint.get("/v1/hosts/a").await;
+    assert!(shown.to_string().len() < 4 << 10);
+    assert_eq!(shown["host"]["labels"], serde_json::json!({ "rack": "4" }));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_check_in_that_is_none_is_refused_and_the_host_stays() {
     let endpoint = Endpoint::start();

@@ -1,10 +1,12 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use basalt_api::operator::WORKLOADS_PATH;
 use basalt_api::report::{Trouble, WorkloadState, WorkloadStatus};
+use hyper::Method;
 use serde_json::Value;
 
-use crate::endpoint::{Ended, Endpoint, container};
+use crate::endpoint::{DEADLINE, Ended, Endpoint, container};
 use crate::host::TestHost;
 
 const WEB: &str = "name = \"web\"\nkind = \"container\"\n[container]\nimage = \"x\"\n";
@@ -129,6 +131,61 @@ async fn a_mistake_in_a_file_is_shown_with_its_place_and_nothing_is_applied() {
     assert!(refused.stderr.starts_with(&expected), "{}", refused.stderr);
     assert!(refused.stderr.contains("hint: did you mean `image`?"), "{}", refused.stderr);
     assert_eq!(endpoint.get("/v1/workloads").await["workloads"].as_array().unwrap().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_list_comes_in_pages_and_is_shown_whole() {
+    let endpoint = Endpoint::start();
+    let specs: Vec<Value> = (0..502).map(|number| container(&format!("w{number:03}"))).collect();
+    let body = serde_json::json!({ "workloads": specs });
+    let operator = endpoint.operator();
+    operator.send::<_, Value>(Method::POST, WORKLOADS_PATH, &body, DEADLINE).await.unwrap();
+    let page = async |query: &str| {
+        let page = endpoint.get(&format!("/v1/workloads{query}")).await;
+        let names = page["workloads"].as_array().unwrap().iter();
+        let names: Vec<String> =
+            names.map(|it| it["spec"]["name"].as_str().unwrap().to_owned()).collect();
+        (names, page["next"].as_str().map(str::to_owned))
+    };
+    let (first, next) = page("").await;
+    assert_eq!((first.len(), next.as_deref()), (500, Some("w499")));
+    assert_eq!(page("?after=w499").await, (vec!["w500".to_owned(), "w501".to_owned()], None));
+    assert_eq!(
+        page("?limit=1&after=w007").await,
+        (vec!["w008".to_owned()], Some("w008".to_owned()))
+    );
+    let listed = endpoint.ctl(&["workloads"]).await.stdout;
+    assert_eq!(listed.lines().count(), 503, "{listed}");
+    let listed = endpoint.ctl(&["workloads", "--json"]).await.stdout;
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed["workloads"].as_array().unwrap().len(), 502);
+    // So do hosts.
+    for name in ["a", "b", "c"] {
+        TestHost::enrol(&endpoint, name).await;
+    }
+    let hosts = endpoint.get("/v1/hosts?limit=2").await;
+    assert_eq!((hosts["hosts"].as_array().unwrap().len(), &hosts["next"]), (2, &"b".into()));
+    let hosts = endpoint.get("/v1/hosts?limit=2&after=b").await;
+    assert_eq!((&hosts["hosts"][0]["name"], &hosts["next"]), (&"c".into(), &Value::Null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_large_workloads_is_shown_whole() {
+    let endpoint = Endpoint::start();
+    // Together more than a client reads of one answer.
+    let spec = |number: usize| {
+        let mut spec = container(&format!("w{number:03}"));
+        spec["container"]["environment"] = serde_json::json!({ "X": "x".repeat(120 << 10) });
+        spec
+    };
+    let specs: Vec<Value> = (0..80).map(spec).collect();
+    let operator = endpoint.operator();
+    for specs in specs.chunks(8) {
+        let body = serde_json::json!({ "workloads": specs });
+        operator.send::<_, Value>(Method::POST, WORKLOADS_PATH, &body, DEADLINE).await.unwrap();
+    }
+    let listed = endpoint.ctl(&["workloads"]).await;
+    assert_eq!((listed.code, listed.stdout.lines().count()), (0, 81), "{}", listed.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -156,8 +156,12 @@ impl Endpoint {
     }
 
     pub(crate) fn ctl_cmd(&self) -> Cmd {
-        self.strangers_ctl()
-            .env("BASALT_URL", self.url())
+        self.ctl_env(self.strangers_ctl())
+    }
+
+    /// A program that is logged in by its environment.
+    pub(crate) fn ctl_env(&self, cmd: Cmd) -> Cmd {
+        cmd.env("BASALT_URL", self.url())
             .env("BASALT_CA_FINGERPRINT", self.fingerprint().to_string())
             .env("BASALT_TOKEN_FILE", self.data().operator_token())
     }

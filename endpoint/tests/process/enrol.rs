@@ -1,8 +1,10 @@
+use basalt_api::checkin::CHECKIN_PATH;
 use basalt_api::fault::FaultKind;
 use basalt_api::operator::TokenCreate;
 use rcgen::KeyPair;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::endpoint::{Endpoint, wait_until};
+use crate::endpoint::{DEADLINE, Endpoint, wait_until};
 use crate::host::{TestHost, is, redeem};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,11 +93,25 @@ async fn a_revoked_token_and_one_that_nobody_made_are_refused() {
 async fn an_expired_certificate_may_only_renew() {
     let endpoint = Endpoint::start_with(&["--cert-life", "2s"]);
     let mut host = TestHost::enrol(&endpoint, "a").await;
-    wait_until("the certificate has expired", async || match host.try_check_in(&endpoint).await {
-        Ok(answer) => Err(format!("{answer:?}")),
-        Err(_) => Ok(()),
+    let mut line = host.client(&endpoint).https().session(&[]).await.unwrap();
+    wait_until("no connection comes up", async || match host.try_check_in(&endpoint).await {
+        Err(error) if format!("{error:#}").contains("CertificateExpired") => Ok(()),
+        other => Err(format!("{other:?}")),
     })
     .await;
+    // One that came up before is no way round it.
+    let body = serde_json::to_string(&host.request()).unwrap();
+    let length = body.len();
+    let check_in = format!(
+        "POST {CHECKIN_PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    );
+    line.write_all(check_in.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    tokio::time::timeout(DEADLINE, line.read_to_end(&mut answer)).await.unwrap().unwrap();
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    assert!(answer.contains("urn:basalt:fault:certificate_expired"), "{answer}");
     let other = TestHost::enrol(&endpoint, "b").await;
     let forged = TestHost { certificate: host.certificate.clone(), ..other };
     let refused = forged.renew(&endpoint).await.unwrap_err();

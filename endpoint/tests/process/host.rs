@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use basalt_api::capacity::{Capacity, HostFacts};
-use basalt_api::checkin::{CHECKIN_PATH, CheckinAnswer, CheckinRequest};
+use basalt_api::checkin::{CHECKIN_PATH, CheckinAnswer, CheckinRequest, ReportedSet, SET_PATH};
 use basalt_api::enrol::{
     ENROL_PATH, EnrolAnswer, EnrolRequest, JoinString, RENEW_PATH, RenewRequest,
 };
@@ -168,6 +168,14 @@ impl TestHost {
             wanted: assigned.replacement_hash(),
             trouble: None,
         }
+    }
+
+    /// Sends its set by the way that sets have.
+    pub(crate) async fn report_set(&self, endpoint: &Endpoint) -> Result<()> {
+        let set = self.set.clone().unwrap();
+        let (lineage, set_hash) = (self.lineage.unwrap(), set.hash());
+        let body = ReportedSet { lineage, generation: self.observed, set_hash, set };
+        self.client(endpoint).send(Method::POST, SET_PATH, &body, DEADLINE).await
     }
 
     pub(crate) async fn renew(&self, endpoint: &Endpoint) -> Result<EnrolAnswer> {

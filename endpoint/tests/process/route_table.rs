@@ -1,10 +1,13 @@
 //! Who may ask what: every route × everybody who could ask. A route without a row fails.
 
+use basalt_api::checkin::Action;
 use basalt_api::operator::TokenCreate;
 use basalt_endpoint::client::Client;
 use basalt_endpoint::routes::{Who, table};
 use hyper::Method;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 use crate::endpoint::{DEADLINE, Endpoint, container};
 use crate::host::{TestHost, csr};
@@ -17,18 +20,25 @@ fn rows(renew: Value, checkin: Value) -> Vec<Row> {
     let enrol = json!({ "secret": "guessed", "name": "x", "csr": "x" });
     let secret = json!({ "value": "eA==" });
     let apply = json!({ "workloads": [web()] });
+    let set = json!({
+        "lineage": uuid::Uuid::nil(), "generation": 1, "set_hash": "", "set": { "workloads": [] },
+    });
     let operators = |status| [401, 403, 403, 403, status];
     vec![
         ("POST", "/v1/enrol", Some(enrol), [403; 5]),
         // Whoever it is, the body proves it: here it is the host's.
         ("POST", "/v1/hosts/self/certificate", Some(renew), [200; 5]),
         ("POST", "/v1/hosts/self/checkin", Some(checkin), [401, 200, 200, 403, 401]),
+        // It is not frozen: nobody asked for its set.
+        ("POST", "/v1/hosts/self/set", Some(set), [401, 409, 409, 403, 401]),
         ("GET", "/v1/hosts/self/secrets/{name}/{version}", None, [401, 200, 403, 403, 401]),
-        ("POST", "/v1/hosts/self/logs/{ticket}", Some(json!("text")), [401, 404, 404, 403, 401]),
+        // The log that somebody waits for, of the first host that may send it.
+        ("POST", "/v1/hosts/self/logs/{ticket}", Some(json!("text")), [401, 204, 404, 403, 401]),
         ("GET", "/v1/hosts", None, operators(200)),
         ("GET", "/v1/hosts/{host}", None, operators(200)),
         ("POST", "/v1/hosts/{host}/cordon", None, operators(200)),
         ("POST", "/v1/hosts/{host}/uncordon", None, operators(200)),
+        ("GET", "/v1/hosts/{host}/resync", None, operators(409)),
         ("POST", "/v1/hosts/{host}/resync", Some(json!({ "keep": "host" })), operators(409)),
         ("GET", "/v1/workloads", None, operators(200)),
         ("POST", "/v1/workloads", Some(apply), operators(200)),
@@ -62,6 +72,8 @@ fn web() -> Value {
 struct Scene {
     endpoint: Endpoint,
     token: String,
+    /// Of a log that an operator waits for.
+    ticket: Uuid,
     /// Of the secret that the host's set names.
     secret_version: u64,
     askers: [Client; 5],
@@ -73,7 +85,7 @@ impl Scene {
             .replace("/v1/secrets/{name}", "/v1/secrets/db")
             .replace("secrets/{name}/{version}", &format!("secrets/db/{}", self.secret_version))
             .replace("{name}", "web")
-            .replace("{ticket}", "00000000-0000-0000-0000-000000000000")
+            .replace("{ticket}", &self.ticket.to_string())
             .replace("{id}", &self.token)
     }
 
@@ -82,11 +94,28 @@ impl Scene {
         let method: Method = method.parse().unwrap();
         let body = body.as_ref().map(|body| serde_json::to_vec(body).unwrap());
         let mut found = [0; 5];
-        for (asker, found) in self.askers.iter().zip(&mut found) {
+        // Whose it is comes after those whose it is not: it may be used up then.
+        for number in [0, 2, 3, 1, 4] {
+            let asker = &self.askers[number];
             let reply = asker.call(method.clone(), &self.path(path), body.clone(), DEADLINE).await;
-            *found = reply.unwrap().status.as_u16();
+            found[number] = reply.unwrap().status.as_u16();
         }
         found
+    }
+}
+
+/// What an operator's wait for a log of the host's is known by, and the log.
+async fn ticket(endpoint: &Endpoint, host: &TestHost) -> (Uuid, JoinHandle<String>) {
+    let operator = endpoint.operator();
+    let waits = tokio::spawn(async move {
+        let path = "/v1/workloads/web/logs";
+        let reply = operator.call(Method::GET, path, None, DEADLINE).await.unwrap();
+        String::from_utf8(reply.body).unwrap()
+    });
+    let answer = host.try_check_in(endpoint).await.unwrap();
+    match answer.actions[..] {
+        [Action::SendLogs { ticket, .. }] => (ticket, waits),
+        _ => panic!("{answer:?}"),
     }
 }
 
@@ -102,6 +131,7 @@ async fn every_route_is_open_to_whom_the_table_says_and_to_nobody_else() {
     own.settle(&endpoint).await;
     let secrets = endpoint.get("/v1/secrets").await;
     let secret_version = secrets["secrets"][0]["version"].as_u64().unwrap();
+    let (ticket, log) = ticket(&endpoint, &own).await;
     // A second one, so that its answer comes at once: it is behind.
     endpoint.apply("more").await;
     let renew = json!({ "csr": csr(&own.key), "certificate": own.certificate });
@@ -123,7 +153,7 @@ async fn every_route_is_open_to_whom_the_table_says_and_to_nobody_else() {
         removed.client(&endpoint),
         endpoint.operator(),
     ];
-    let scene = Scene { endpoint, token, secret_version, askers };
+    let scene = Scene { endpoint, token, ticket, secret_version, askers };
 
     let rows = rows(renew, checkin);
     for route in table() {
@@ -139,6 +169,7 @@ async fn every_route_is_open_to_whom_the_table_says_and_to_nobody_else() {
         }
         assert_eq!(found, row.3, "{} {}; the log: {}", row.0, row.1, scene.endpoint.log());
     }
+    assert_eq!(log.await.unwrap(), "\"text\"", "and no other's");
 }
 
 #[test]

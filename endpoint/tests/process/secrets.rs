@@ -4,6 +4,8 @@ use basalt_api::fault::FaultKind;
 use basalt_api::secret::SecretValue;
 use hyper::Method;
 use serde_json::json;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, SqliteConnection};
 
 use crate::endpoint::{DEADLINE, Endpoint, container, files};
 use crate::host::{TestHost, is};
@@ -104,6 +106,46 @@ async fn a_secret_that_is_used_stays_and_versions_go_on_rising() {
     assert_eq!(endpoint.get("/v1/secrets").await["secrets"], json!([]));
     endpoint.ctl_with(&["secret", "set", "db"], b"two").await;
     assert!(version(&endpoint).await > first);
+}
+
+/// What the database has of a host's set: where in the table it lies, its generation.
+async fn set_of(database: &mut SqliteConnection, host: &TestHost) -> (i64, i64) {
+    let row = sqlx::query_as("SELECT rowid, generation FROM sets WHERE host = ?");
+    row.bind(host.id.to_string()).fetch_one(database).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secrets_new_value_concerns_the_hosts_whose_sets_name_it_and_nothing_else() {
+    let endpoint = Endpoint::start();
+    let mut with = TestHost::ready(&endpoint, "a").await;
+    let mut without = TestHost::ready(&endpoint, "b").await;
+    endpoint.ctl_with(&["secret", "set", "db"], b"one").await;
+    let mut web = with_secret("web");
+    web["placement"] = json!({ "host": "a" });
+    endpoint.apply_spec(web).await;
+    let mut more = container("more");
+    more["placement"] = json!({ "host": "b" });
+    endpoint.apply_spec(more).await;
+    let mut nowhere = container("nowhere");
+    nowhere["placement"] = json!({ "host": "c" });
+    endpoint.apply_spec(nowhere).await;
+    with.settle(&endpoint).await;
+    without.settle(&endpoint).await;
+    let options = SqliteConnectOptions::new().filename(endpoint.data().database());
+    let mut database = options.connect().await.unwrap();
+    // Whoever places all workloads anew says why again.
+    let mark = sqlx::query("UPDATE workloads SET reason = 'mark' WHERE name = 'nowhere'");
+    mark.execute(&mut database).await.unwrap();
+    let before = (set_of(&mut database, &with).await, set_of(&mut database, &without).await);
+    endpoint.ctl_with(&["secret", "set", "db"], b"two").await;
+    let after = (set_of(&mut database, &with).await, set_of(&mut database, &without).await);
+    assert_eq!(after.0.1, before.0.1 + 1);
+    assert_eq!(after.1, before.1);
+    let shown = endpoint.get("/v1/workloads/nowhere").await;
+    assert_eq!(shown["workload"]["reason"], "mark");
+    with.settle(&endpoint).await;
+    let versions = &with.set.as_ref().unwrap().workloads[0].secret_versions;
+    assert_eq!(versions.values().collect::<Vec<_>>(), [&version(&endpoint).await]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,7 @@ use serde_json::json;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::client::TlsStream;
 
 use crate::endpoint::{DEADLINE, Endpoint, container, wait_until};
@@ -129,6 +129,82 @@ async fn one_connection_too_many_is_ended_and_the_others_go_on() {
         }
     })
     .await;
+}
+
+/// A TLS session from one of this machine's own addresses.
+async fn from_address(endpoint: &Endpoint, address: [u8; 4]) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((address, 0).into())?;
+    socket.connect(endpoint.address().parse().unwrap()).await
+}
+
+/// Whether the endpoint lets it be: it has not ended it after a moment.
+async fn stays(stream: &mut TcpStream) -> bool {
+    let mut byte = [0; 1];
+    tokio::time::timeout(Duration::from_millis(500), stream.read(&mut byte)).await.is_err()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_cannot_take_every_place() {
+    let endpoint = Endpoint::start_with(&["--max-connections", "40"]);
+    let mut of_one = Vec::new();
+    for _ in 0..10 {
+        of_one.push(from_address(&endpoint, [127, 0, 0, 2]).await.unwrap());
+    }
+    let mut one_more = from_address(&endpoint, [127, 0, 0, 2]).await.unwrap();
+    assert!(!stays(&mut one_more).await);
+    for stream in &mut of_one {
+        assert!(stays(stream).await);
+    }
+    let log = endpoint.log();
+    assert!(log.contains("too many connections from one address"), "{log}");
+    works(&endpoint).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_has_no_more_than_a_few_connections_and_its_neighbours_have_theirs() {
+    let endpoint = Endpoint::start();
+    let (host, other) =
+        (TestHost::ready(&endpoint, "a").await, TestHost::ready(&endpoint, "b").await);
+    let session =
+        async |host: &TestHost| host.client(&endpoint).https().session(&[]).await.unwrap();
+    let ask = async |mut line: Line| {
+        let request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+        let mut answer = [0; 12];
+        line.write_all(request).await?;
+        line.read_exact(&mut answer).await?;
+        std::io::Result::Ok((String::from_utf8_lossy(&answer).into_owned(), line))
+    };
+    let mut lines = Vec::new();
+    for _ in 0..32 {
+        let (answer, line) = ask(session(&host).await).await.unwrap();
+        assert_eq!(answer, "HTTP/1.1 200");
+        lines.push(line);
+    }
+    assert!(ask(session(&host).await).await.is_err(), "one too many");
+    let log = endpoint.log();
+    assert!(log.contains("too many connections of one host"), "{log}");
+    assert_eq!(ask(session(&other).await).await.unwrap().0, "HTTP/1.1 200");
+    works(&endpoint).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_asks_less_at_once_than_a_host() {
+    let endpoint = Endpoint::start();
+    let host = TestHost::ready(&endpoint, "a").await;
+    for (client, expected) in [(endpoint.client(), 8), (host.client(&endpoint), 32)] {
+        let stream = client.https().session(&["h2"]).await.unwrap();
+        let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+        let (mut sender, mut connection) = handshake.await.unwrap();
+        let request = Request::get(format!("{}/healthz", endpoint.url()));
+        // The endpoint's settings come before its answer.
+        let reply = tokio::select! {
+            reply = sender.send_request(request.body(Empty::<Bytes>::new()).unwrap()) => reply,
+            ended = &mut connection => panic!("{ended:?}"),
+        };
+        assert_eq!(reply.unwrap().status(), 200);
+        assert_eq!(connection.current_max_send_streams(), expected);
+    }
 }
 
 /// How many connections are up, besides the one that asks.

@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 use super::lines::{self, Lines};
 use super::once::Once;
+use super::set::{self, Sent};
 use super::{Ground, Standing, client, logs, pause, renew};
 use crate::books::BooksError;
 use crate::clock;
@@ -55,9 +56,9 @@ struct Poll {
     refusals: u32,
     /// Which of the endpoint's URLs is asked; the next one's turn comes when it is in vain.
     turn: usize,
-    /// The endpoint wants to see the set of the ledger.
+    /// The endpoint wants to see the set of the ledger, and takes it by a poll alone.
     wants_set: Once,
-    /// Whether the last poll had it.
+    /// Whether it was sent because of the last answer.
     has_sent_set: bool,
 }
 
@@ -176,8 +177,7 @@ impl Poll {
         let ledger = self.ground.books.known();
         let assigned = ledger.as_ref().and_then(|ledger| ledger.assigned.as_ref());
         let is_new = self.facts.as_ref() != Some(facts);
-        self.has_sent_set = self.wants_set.take();
-        let has_set = self.has_sent_set;
+        let has_set = self.wants_set.take();
         CheckinRequest {
             protocol: PROTOCOL,
             features: [feature::CONTAINER, feature::VM, feature::SECRETS, feature::LOGS]
@@ -273,14 +273,11 @@ impl Poll {
             self.tell_refusal(None);
             self.hear(sent);
         }
+        let mut wants_set = false;
         for action in answer.actions {
             match action {
                 Action::ReportAll => self.reported.forget(),
-                Action::ReportSet => {
-                    self.wants_set.ask();
-                    // Somebody waits for it.
-                    brought |= !self.has_sent_set;
-                }
+                Action::ReportSet => wants_set = true,
                 Action::RenewCertificate => self.renew().await,
                 Action::Frozen => standing = Standing::Frozen(FROZEN.to_owned()),
                 Action::SendLogs { ticket, uid, lines } => {
@@ -292,11 +289,34 @@ impl Poll {
         }
         self.ground.standing.send_replace(standing);
         self.ground.secrets.ask_with(&self.enrolled, &self.key);
+        let has_sent_set = wants_set && self.report_set().await;
+        // Somebody waits for it.
+        brought |= has_sent_set && !self.has_sent_set;
+        self.has_sent_set = has_sent_set;
         if self.refusals > 0 {
             // It would be offered again at once.
             pause(self.refusals.saturating_add(2), None).await;
         }
         brought
+    }
+
+    /// Whether the endpoint has the set of the ledger now, or gets it by the next poll.
+    async fn report_set(&mut self) -> bool {
+        let ledger = self.ground.books.known();
+        let Some(assigned) = ledger.as_ref().and_then(|ledger| ledger.assigned.as_ref()) else {
+            return false;
+        };
+        match set::send(assigned, &self.enrolled, &self.key, &self.url()).await {
+            Ok(Sent::Taken) => true,
+            Ok(Sent::NoSuchPath) => {
+                self.wants_set.ask();
+                true
+            }
+            Err(error) => {
+                tracing::warn!("cannot send the set: {error:#}");
+                false
+            }
+        }
     }
 
     fn compare_clocks(&self, server_time: i64) {

@@ -43,7 +43,7 @@ fn nothing_stops_after_a_restore_and_the_hosts_set_can_be_kept() {
     fleet.host.becomes(&[("a", "running"), ("c", "running")]);
     assert_eq!(fleet.containers(), containers);
 
-    let said = fleet.endpoint.ctl(&["hosts", "resync", &name, "--keep-host"]);
+    let said = fleet.endpoint.ctl(&["hosts", "resync", &name, "--keep-host", "--yes"]);
     assert!(said.ok, "{}", said.errors);
     fleet.host.stands("connected");
     // `c` is the endpoint's again, and goes on as it was; `b`, which the host had not, is not back.

@@ -6,9 +6,11 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Change;
 use crate::capacity::HostFacts;
-use crate::id::{HostId, Name};
+use crate::id::{HostId, Name, WorkloadUid};
 use crate::report::WorkloadStatus;
+use crate::workload::Kind;
 
 /// The name that no host has: paths say `self` for whoever asks.
 pub const RESERVED_HOST_NAME: &str = "self";
@@ -71,11 +73,14 @@ pub struct HostSummary {
     pub certificate_expires_at: i64,
 }
 
-/// All hosts.
+/// Hosts: all, or a page of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Hosts {
     /// By name.
     pub hosts: Vec<HostSummary>,
+    /// What to ask for `after` to get the next page; none after the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Name>,
 }
 
 /// One host.
@@ -100,6 +105,42 @@ pub struct RemoveQuery {
 pub struct Resync {
     /// Whose set counts.
     pub keep: Keep,
+    /// Where it is the host's: which one, as [`Claims::set_hash`] named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_hash: Option<String>,
+}
+
+/// What a frozen host's set claims, for an operator who may keep it. It is only what the host
+/// says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Claims {
+    /// Which set it is: its hash.
+    pub set_hash: String,
+    /// Its workloads.
+    pub workloads: Vec<Claim>,
+    /// Workloads that were to be on the host, which does not have them: nobody runs them until they
+    /// are applied again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parked: Vec<Name>,
+}
+
+/// A workload that a host's set claims.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Claim {
+    /// Its id.
+    pub uid: WorkloadUid,
+    /// Its name.
+    pub name: Name,
+    /// What it is.
+    pub kind: Kind,
+    /// Whether the endpoint knows it, and knows it so.
+    pub change: Change,
+    /// The host that it was assigned to until now, where that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moves_from: Option<Name>,
+    /// The secrets whose values the host gets for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<Name>,
 }
 
 /// Whose set counts after a resync.

@@ -76,11 +76,14 @@ pub struct WorkloadSummary {
     pub applied_at: i64,
 }
 
-/// All workloads.
+/// Workloads: all, or a page of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Workloads {
     /// By name.
     pub workloads: Vec<WorkloadSummary>,
+    /// What to ask for `after` to get the next page; none after the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Name>,
 }
 
 /// One workload.

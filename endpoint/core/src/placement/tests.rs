@@ -135,9 +135,9 @@ fn one_port_of_a_host_is_given_once() {
 fn priority_goes_first_but_stops_nothing_that_runs() {
     let urgent = WorkloadSpec { priority: 5, ..spec("z", 100) };
     let new = [(spec("a", 100), Place::Nowhere), (urgent.clone(), Place::Nowhere)];
-    assert_eq!(decide(&[host(1, 100)], &new)[1], "h1");
-    let running = [(spec("a", 100), Place::Settled(id(1))), (urgent.clone(), Place::Nowhere)];
     let short = "no host can run it: `h1`: 0 MiB of memory are free, 100 wanted";
+    assert_eq!(decide(&[host(1, 100)], &new), [short, "h1"]);
+    let running = [(spec("a", 100), Place::Settled(id(1))), (urgent.clone(), Place::Nowhere)];
     assert_eq!(decide(&[host(1, 100)], &running), ["h1", short]);
 }
 

@@ -1,9 +1,10 @@
 //! A host's polls against a server that answers what each test says, over real TLS.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use basalt_api::capacity::HostFacts;
+use basalt_api::checkin::{ReportedSet, SET_PATH};
 use basalt_api::id::Lineage;
 use basalt_api::set::HostSet;
 use http_body_util::{BodyExt, Full};
@@ -59,6 +60,10 @@ impl Asked {
 /// A host that polls.
 struct Host {
     polls: mpsc::Receiver<Asked>,
+    /// Sets that were sent by themselves.
+    sets: mpsc::Receiver<ReportedSet>,
+    /// Whether the server knows that way.
+    takes_sets: Arc<AtomicBool>,
     picture: watch::Sender<Arc<Picture>>,
     heard: watch::Receiver<Option<Duration>>,
     trouble: watch::Receiver<Trouble>,
@@ -81,7 +86,10 @@ impl Host {
         store.begin("boot", 1).unwrap();
         let books = Books::new(store);
         let identity = identity::Store::of(&paths);
-        let (enrolled, polls) = serve(&identity.key().unwrap()).await;
+        let takes_sets = Arc::new(AtomicBool::new(true));
+        let (tell_set, sets) = mpsc::channel(16);
+        let way = SetsWay { is_known: Arc::clone(&takes_sets), tell: tell_set };
+        let (enrolled, polls) = serve(&identity.key().unwrap(), way).await;
         let (picture, picture_seen) =
             watch::channel(Arc::new(Picture { is_known: true, ..Picture::default() }));
         let (facts, facts_seen) = watch::channel(HostFacts::default());
@@ -109,6 +117,8 @@ impl Host {
         let others: Vec<Box<dyn std::any::Any>> = vec![Box::new(folder), Box::new(facts)];
         Self {
             polls,
+            sets,
+            takes_sets,
             picture,
             heard: heard_seen,
             trouble: trouble_seen,
@@ -134,8 +144,25 @@ impl Host {
     }
 }
 
+/// How sets reach the server, where it knows that way.
+#[derive(Clone)]
+struct SetsWay {
+    is_known: Arc<AtomicBool>,
+    tell: mpsc::Sender<ReportedSet>,
+}
+
+impl SetsWay {
+    async fn take(&self, body: &[u8]) -> StatusCode {
+        if !self.is_known.load(Ordering::Relaxed) {
+            return StatusCode::NOT_FOUND;
+        }
+        self.tell.send(serde_json::from_slice(body).unwrap()).await.unwrap();
+        StatusCode::NO_CONTENT
+    }
+}
+
 /// A server, what a host needs to ask it, and the polls that reach it.
-async fn serve(host: &KeyPair) -> (Enrolled, mpsc::Receiver<Asked>) {
+async fn serve(host: &KeyPair, sets: SetsWay) -> (Enrolled, mpsc::Receiver<Asked>) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca_key = KeyPair::generate().unwrap();
@@ -165,11 +192,12 @@ async fn serve(host: &KeyPair) -> (Enrolled, mpsc::Receiver<Asked>) {
         let lines = AtomicU32::new(0);
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            let (tls, tell) = (tls.clone(), tell.clone());
+            let (tls, tell, sets) = (tls.clone(), tell.clone(), sets.clone());
             let line = lines.fetch_add(1, Ordering::Relaxed);
             tokio::spawn(async move {
                 let stream = TokioIo::new(tls.accept(stream).await.unwrap());
-                let answer = service_fn(|request| answer(request, line, tell.clone()));
+                let answer =
+                    service_fn(|request| answer(request, line, tell.clone(), sets.clone()));
                 let _ = http1::Builder::new().serve_connection(stream, answer).await;
             });
         }
@@ -185,8 +213,15 @@ async fn answer(
     request: hyper::Request<Incoming>,
     line: u32,
     tell: mpsc::Sender<Asked>,
+    sets: SetsWay,
 ) -> Result<Response<Full<Bytes>>, hyper::Error> {
+    let is_set = request.uri().path() == SET_PATH;
     let body = request.into_body().collect().await?.to_bytes();
+    if is_set {
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = sets.take(&body).await;
+        return Ok(response);
+    }
     let request = serde_json::from_slice(&body).unwrap();
     let (answer, answered) = oneshot::channel();
     let _ = tell.send(Asked { request, line, answer }).await;
@@ -316,17 +351,54 @@ async fn the_endpoint_is_heard_once_its_set_is_in_the_ledger_and_not_by_a_set_th
     tokio::time::timeout(DEADLINE, fine).await.unwrap().unwrap();
 }
 
+/// A host that took a set of so many bytes, and a poll of it.
+async fn with_set(bytes: usize) -> (Host, Asked) {
+    let mut host = Host::new().await;
+    let text = format!(
+        r#"{{"workloads":[{{"uid":"00000000-0000-0000-0000-000000000001","spec":
+            {{"name":"a","kind":"container","container":
+              {{"image":"a","environment":{{"X":"{}"}}}}}}}}]}}"#,
+        "x".repeat(bytes)
+    );
+    let set: HostSet = serde_json::from_str(&text).unwrap();
+    host.asked().await.answer(|answer| {
+        (answer.generation, answer.set_hash, answer.set) = (7, set.hash(), Some(set));
+    });
+    let next = host.asked().await;
+    assert_eq!(next.request.observed_generation, 7);
+    (host, next)
+}
+
 #[tokio::test]
 async fn the_set_that_the_endpoint_asks_for_is_sent_at_once_and_not_again_and_again() {
-    let mut host = Host::new().await;
+    // More than a check-in may have.
+    let (mut host, mut asked) = with_set(2 << 20).await;
     let mut times = Vec::new();
     for _ in 0..3 {
-        let asked = host.asked().await;
+        assert_eq!(asked.request.set, None, "it has a way of its own");
+        let hash = asked.request.set_hash.clone();
         times.push(Instant::now());
         asked.answer(|answer| answer.actions = vec![Action::ReportSet]);
+        let sent = tokio::time::timeout(DEADLINE, host.sets.recv()).await.unwrap().unwrap();
+        assert_eq!((sent.generation, &sent.set_hash), (7, &hash));
+        assert_eq!(sent.set.hash(), hash);
+        asked = host.asked().await;
     }
     assert!(times[1] - times[0] < PACE, "somebody waits for it");
     assert!(times[2] - times[1] > PACE / 2, "it was sent");
+}
+
+#[tokio::test]
+async fn an_endpoint_of_the_release_before_gets_the_set_by_a_poll() {
+    let (mut host, asked) = with_set(1).await;
+    host.takes_sets.store(false, Ordering::Relaxed);
+    let begun = Instant::now();
+    asked.answer(|answer| answer.actions = vec![Action::ReportSet]);
+    let next = host.asked().await;
+    assert_eq!(next.request.set.as_ref().unwrap().hash(), next.request.set_hash);
+    assert!(begun.elapsed() < PACE, "somebody waits for it");
+    next.answer(|answer| answer.actions = vec![Action::Frozen]);
+    assert_eq!(host.asked().await.request.set, None, "once");
 }
 
 #[tokio::test]
