@@ -24,7 +24,7 @@ const COMMAND: Duration = Duration::from_secs(300);
 const PRINT: &str = "echo \"<0>bench: reached\" >/dev/kmsg";
 
 pub(super) fn run(ground: &Ground<'_>) -> Result<Vec<Measure>> {
-    let (_, bare_cpu) = bare(ground)?.end();
+    let (bare_seconds, bare_cpu) = bare(ground)?.end();
     let machine = Machine::new(&ground.image()?.disk).shell();
     let mut vm = start(ground, "boot", machine, "hostd.service", PRINT)?;
     let first = reach(&mut vm, 0.0)?;
@@ -39,6 +39,8 @@ pub(super) fn run(ground: &Ground<'_>) -> Result<Vec<Measure>> {
     ];
     measures.extend(by_stage(&mut vm, &second)?);
     measures.extend([
+        Measure::new("same kernel, bare systemd: firmware → its target", bare_seconds, "s"),
+        Measure::new("boot over bare systemd, by the clock", seconds / bare_seconds, "×"),
         Measure::new("same kernel, bare systemd: processor time", bare_cpu, "s"),
         Measure::new("boot over bare systemd", cpu / bare_cpu, "×").at_most(1.3),
         idle(&mut vm)?,
