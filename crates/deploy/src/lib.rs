@@ -6,6 +6,7 @@
 mod archive;
 mod commit;
 mod damage;
+mod delta;
 mod error;
 mod host;
 mod inspect;
