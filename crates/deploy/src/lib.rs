@@ -14,6 +14,7 @@ mod pull;
 mod repo;
 mod signature;
 mod slots;
+mod summary;
 
 pub use commit::{CommitInfo, CommitRequest};
 pub use damage::Damage;
