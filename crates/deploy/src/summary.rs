@@ -32,6 +32,7 @@ impl Repo {
     pub fn summarize(&self, key: &SigningKey) -> Result<(), DeployError> {
         let doing = || format!("write the summary of `{}`", self.path().display());
         let home = key.home.to_str().ok_or_else(|| not_utf8(&key.home))?;
+        self.say_that_deltas_are_indexed()?;
         let beside = self.beside()?;
         let made = Self::open(beside.path())?;
         made.inner.regenerate_summary(None, NEVER).doing(doing)?;
@@ -42,6 +43,18 @@ impl Repo {
             fs::rename(beside.path().join(name), self.path().join(name)).doing(doing)?;
         }
         basalt_durable::sync_folder(self.path()).doing(doing)
+    }
+
+    /// libostree says it in the configuration as it makes the first index, and replaces a link by
+    /// that; who pulls reads it there.
+    fn say_that_deltas_are_indexed(&self) -> Result<(), DeployError> {
+        let doing = || format!("configure `{}`", self.path().display());
+        let config = self.inner.copy_config();
+        if config.boolean("core", "indexed-deltas").unwrap_or(false) {
+            return Ok(());
+        }
+        config.set_boolean("core", "indexed-deltas", true);
+        self.inner.write_config(&config).doing(doing)
     }
 
     /// A repository that has what this one has, and a summary of its own. libostree removes after a
