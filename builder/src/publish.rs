@@ -67,7 +67,7 @@ pub fn publish(options: &Options, progress: Progress) -> Result<Published> {
         "the build is not signed by this key\nhint: build it with `basalt build --sign-key` first",
     )?;
     let image = Image::read(&source, &commit)?;
-    let claim = Claim { what: "archive", flag: "--to" };
+    let claim = Claim { user: "publication", what: "archive", flag: "--to" };
     std::fs::create_dir_all(&options.to)
         .with_context(|| format!("cannot create `{}`", options.to.display()))?;
     let _lock = cache::lock(&options.to.join(".lock"), claim, progress)?;
