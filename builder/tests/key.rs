@@ -113,7 +113,7 @@ fn a_key_whose_making_is_killed_at_any_step_is_whole_or_none_and_the_next_makes_
         let left = names(folder.path());
         let at = format!("at {call} {number}: {left:?}");
         let has = |name: &&str| left.iter().any(|left| left == name);
-        assert!(!has(&"release.key") || FILES.iter().all(|name| has(name)), "{at}");
+        assert!(!has(&"release.key") || FILES.iter().all(has), "{at}");
         let is_made = left == FILES;
         let again = create(folder.path()).output().expect("it runs");
         let said = String::from_utf8_lossy(&again.stderr);

@@ -59,7 +59,7 @@ impl Repo {
         let file = work.join("delta");
         let params = to_file(&file);
         params.insert("inline-parts", true);
-        self.generate(from, to, params)?;
+        self.generate(from, to, &params)?;
         let bytes = fs::metadata(&file).doing(doing)?.len();
         fs::remove_file(&file).doing(doing)?;
         Ok(bytes)
@@ -74,7 +74,7 @@ impl Repo {
             .permissions(Permissions::from_mode(PUBLIC_FOLDER))
             .tempdir_in(self.path().join("tmp"))
             .doing(doing)?;
-        self.generate(from, to, to_file(&made.path().join(SUPERBLOCK)))?;
+        self.generate(from, to, &to_file(&made.path().join(SUPERBLOCK)))?;
         for entry in fs::read_dir(made.path()).doing(doing)? {
             let file = File::open(entry.doing(doing)?.path()).doing(doing)?;
             file.sync_all().doing(doing)?;
@@ -95,7 +95,7 @@ impl Repo {
         basalt_durable::rename(made.path(), folder).doing(doing)
     }
 
-    fn generate(&self, from: &str, to: &str, params: VariantDict) -> Result<(), DeployError> {
+    fn generate(&self, from: &str, to: &str, params: &VariantDict) -> Result<(), DeployError> {
         params.insert("min-fallback-size", NO_FALLBACK);
         let (major, params) = (StaticDeltaGenerateOpt::Major, params.end());
         self.inner
