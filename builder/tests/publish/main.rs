@@ -132,7 +132,7 @@ fn one_that_waits_says_that_it_waits_for_another_publication() {
     let ground = Ground::new();
     ground.build("1", b"one", Some("release.key"));
     ground.publish();
-    let held = File::open(ground.path("site/.lock")).unwrap();
+    let held = File::open(ground.path("site/.publish.lock")).unwrap();
     flock(&held, FlockOperation::LockExclusive).unwrap();
     let log = ground.path("log");
     let said = File::create(&log).unwrap().into();
