@@ -76,7 +76,7 @@ fn lock_output(out: &Path, progress: Progress) -> Result<fs::File> {
         let out = out.display();
         format!("cannot create the output folder `{out}`\nhint: name another one with `--out DIR`")
     })?;
-    let claim = Claim { what: "output folder", flag: "--out" };
+    let claim = Claim { user: "build", what: "output folder", flag: "--out" };
     cache::lock(&out.join(".lock"), claim, progress)
 }
 

@@ -88,7 +88,7 @@ impl CachePaths {
     }
 }
 
-const CLAIM: Claim = Claim { what: "cache", flag: "--cache" };
+const CLAIM: Claim = Claim { user: "build", what: "cache", flag: "--cache" };
 
 /// A cache that this process alone may change.
 #[derive(Debug)]
@@ -131,21 +131,24 @@ impl Cache {
     }
 }
 
-/// A folder that a build writes to and has to itself.
+/// A folder that a build or a publication writes to and has to itself.
 #[derive(Debug, Clone, Copy)]
 pub struct Claim {
+    /// Who writes to it, for people: what one waits for is another of these.
+    pub user: &'static str,
     /// What it is, for people.
     pub what: &'static str,
     /// The flag that names another one.
     pub flag: &'static str,
 }
 
-/// Takes the lock file at `path`, and says so when that means to wait for another build.
+/// Takes the lock file at `path`, and says so when that means to wait for another one who
+/// claimed the same.
 ///
 /// # Errors
 /// The file cannot be created or locked.
 pub fn lock(path: &Path, claim: Claim, progress: Progress) -> Result<File> {
-    let Claim { what, flag } = claim;
+    let Claim { user, what, flag } = claim;
     let doing = || {
         let path = path.display();
         format!("cannot lock the {what} with `{path}`\nhint: name another one with `{flag} DIR`")
@@ -157,7 +160,7 @@ pub fn lock(path: &Path, claim: Claim, progress: Progress) -> Result<File> {
         Err(rustix::io::Errno::WOULDBLOCK) => (),
         Err(error) => return Err(error).with_context(doing),
     }
-    progress.say(&format!("waiting for another build that uses the same {what} …"));
+    progress.say(&format!("waiting for another {user} that uses the same {what} …"));
     flock(&file, FlockOperation::LockExclusive).with_context(doing)?;
     Ok(file)
 }

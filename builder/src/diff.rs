@@ -116,6 +116,11 @@ fn commit(repo: &Repo, path: &Path, name: &str) -> Result<String> {
     )
 }
 
+/// How much changed, in one line.
+fn summary(changed: usize, added: usize, removed: usize) -> String {
+    format!("{changed} changed, {added} added, {removed} removed")
+}
+
 fn is_checksum(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

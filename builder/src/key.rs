@@ -5,6 +5,7 @@
 
 mod home;
 mod manifest;
+mod place;
 
 use std::fs;
 use std::io;
@@ -20,6 +21,10 @@ use serde::Serialize;
 
 use home::Home;
 pub use home::clear_on_signals;
+use place::{Files, Place};
+
+/// The name of the key that signs what nobody publishes.
+const DEVELOPMENT: &str = "development";
 
 /// A key that is ready to sign.
 pub struct ReleaseKey {
@@ -54,7 +59,8 @@ impl ReleaseKey {
 }
 
 /// Makes a key and writes `NAME.key` and `NAME.pub` into `folder`, and `NAME.manifest.key` and
-/// `NAME.manifest.pub` with the half that signs release manifests. Returns the first two paths.
+/// `NAME.manifest.pub` with the half that signs release manifests: all or none of them. A key that
+/// was made and not finished, as by a power cut, is finished. Returns the first two paths.
 ///
 /// # Errors
 /// One of the files exists, the folder cannot be written, or GnuPG fails.
@@ -63,13 +69,19 @@ pub fn create(name: &str, folder: &Path) -> Result<(PathBuf, PathBuf)> {
     if name.is_empty() || name.starts_with('.') || !name.bytes().all(plain) {
         bail!("`{name}` is no key name\nhint: use letters, digits, `-`, `_` and `.`");
     }
-    let (secret, public) = (folder.join(format!("{name}.key")), folder.join(format!("{name}.pub")));
-    let (manifest, manifest_public) = (manifest::beside(&secret), manifest::public_beside(&secret));
-    for path in [&secret, &public, &manifest, &manifest_public] {
-        if path.exists() {
+    let place = Place::take(folder, name)?;
+    let files = place.files();
+    if !place.finish()? {
+        if let Some(path) = files.all().into_iter().find(|path| path.exists()) {
             bail!("`{}` exists\nhint: choose another `--name`", path.display());
         }
+        make(name, &place)?;
     }
+    Ok((files.secret, files.public))
+}
+
+/// Makes a key where none of its files is.
+fn make(name: &str, place: &Place) -> Result<()> {
     let home = Home::new()?;
     let user_id = format!("Basalt release key {name}");
     home.gpg()
@@ -78,13 +90,12 @@ pub fn create(name: &str, folder: &Path) -> Result<(PathBuf, PathBuf)> {
         .context("cannot make a key")?;
     let secret_text = home.gpg().args(["--armor", "--export-secret-keys"]).run()?.stdout;
     let public_text = home.gpg().args(["--armor", "--export"]).run()?.stdout;
-    fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
+    let Files { secret, public } = Files::of(&place.draft()?, name);
+    let doing = |path: &Path| format!("cannot write `{}`", path.display());
     manifest::create(&secret)?;
-    write_secret(&secret, &secret_text)
-        .with_context(|| format!("cannot write `{}`", secret.display()))?;
-    basalt_durable::write(&public, &public_text, PUBLIC)
-        .with_context(|| format!("cannot write `{}`", public.display()))?;
-    Ok((secret, public))
+    write_secret(&secret, &secret_text).with_context(|| doing(&secret))?;
+    basalt_durable::write(&public, &public_text, PUBLIC).with_context(|| doing(&public))?;
+    place.settle()
 }
 
 /// Loads the secret key in `path`.
@@ -140,22 +151,24 @@ fn refuse_readable(path: &Path) -> Result<()> {
 /// There is no home folder to keep it in, or it cannot be made.
 pub fn development() -> Result<ReleaseKey> {
     let folder = development_folder()?;
-    let path = folder.join("development.key");
+    let path = Files::of(&folder, DEVELOPMENT).secret;
     if !path.exists() {
-        // A cut between the files leaves some of them alone; they are made again with the key.
-        for rest in
-            [path.with_extension("pub"), manifest::beside(&path), manifest::public_beside(&path)]
-        {
-            match fs::remove_file(rest) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(error).context("cannot make a development key");
-                }
-                _ => (),
-            }
-        }
-        create("development", &folder).context("cannot make a development key")?;
+        create_development(&folder).context("cannot make a development key")?;
     }
     load(&path)
+}
+
+fn create_development(folder: &Path) -> Result<()> {
+    let place = Place::take(folder, DEVELOPMENT)?;
+    let files = place.files();
+    if place.finish()? || files.secret.exists() {
+        return Ok(());
+    }
+    // Whoever removes the key alone wants another one.
+    for rest in files.all() {
+        basalt_durable::remove(&rest)?;
+    }
+    make(DEVELOPMENT, &place)
 }
 
 fn development_folder() -> Result<PathBuf> {
@@ -196,6 +209,20 @@ mod tests {
         assert_eq!(key.signing.fingerprint.len(), 40);
         assert_eq!(key.public.trim(), fs::read_to_string(public).unwrap().trim());
         assert!(create("test", dir.path()).unwrap_err().to_string().contains("exists"));
+    }
+
+    #[test]
+    fn a_development_key_is_made_once_and_again_when_it_alone_was_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
+        create_development(dir.path()).unwrap();
+        let first = (text("development.key"), text("development.manifest.pub"));
+        create_development(dir.path()).unwrap();
+        assert_eq!((text("development.key"), text("development.manifest.pub")), first);
+        fs::remove_file(dir.path().join("development.key")).unwrap();
+        create_development(dir.path()).unwrap();
+        assert_ne!(text("development.manifest.pub"), first.1);
+        load(&dir.path().join("development.key")).unwrap();
     }
 
     #[test]

@@ -10,7 +10,6 @@ mod fetch;
 mod suggest;
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -110,12 +109,9 @@ impl Lock {
     /// # Errors
     /// The file cannot be read or is damaged.
     pub fn read(path: &Path) -> Result<Option<Self>> {
-        let text = match fs::read_to_string(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            result => {
-                result.with_context(|| format!("cannot read the lock `{}`", path.display()))?
-            }
-        };
+        let doing = || format!("cannot read the lock `{}`", path.display());
+        let Some(bytes) = basalt_durable::read(path).with_context(doing)? else { return Ok(None) };
+        let text = String::from_utf8(bytes).with_context(doing)?;
         Self::parse(&text).with_context(|| {
             format!(
                 "the lock `{}` is damaged\nhint: restore it from version control, or remove it \

@@ -2,7 +2,8 @@
 //! shorter ways to it from the releases before, and a signed manifest that says that it is the
 //! release now.
 //!
-//! The manifest comes last: a publication that is cut off anywhere offers what was offered before,
+//! Each thing comes after what it leads to: the commit, its deltas, the refs, the summary with its
+//! signature, the manifest. A publication that is cut off anywhere offers what was offered before,
 //! and may be run again.
 
 mod history;
@@ -24,6 +25,9 @@ use crate::progress::Progress;
 use history::History;
 use image::Image;
 use offer::Offer;
+
+/// Not libostree's own `.lock`, which it takes meanwhile: over NFS the two kinds of locks are one.
+const LOCK: &str = ".publish.lock";
 
 /// What `basalt publish` was asked for.
 pub struct Options {
@@ -67,10 +71,10 @@ pub fn publish(options: &Options, progress: Progress) -> Result<Published> {
         "the build is not signed by this key\nhint: build it with `basalt build --sign-key` first",
     )?;
     let image = Image::read(&source, &commit)?;
-    let claim = Claim { what: "archive", flag: "--to" };
+    let claim = Claim { user: "publication", what: "archive", flag: "--to" };
     std::fs::create_dir_all(&options.to)
         .with_context(|| format!("cannot create `{}`", options.to.display()))?;
-    let _lock = cache::lock(&options.to.join(".lock"), claim, progress)?;
+    let _lock = cache::lock(&options.to.join(LOCK), claim, progress)?;
     let offer = Offer::of(&options.to, &image.name);
     let history = History::new(offer.published(&signer.public())?);
     history.refuse_another(&image.version, &commit)?;

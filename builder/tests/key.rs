@@ -1,6 +1,8 @@
 //! Release keys and what may go wrong around them. A secret key lies in a temporary folder while it
 //! is used; some of these end `basalt` meanwhile.
 
+mod step;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
@@ -8,8 +10,11 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use basalt_builder::key;
 use basalt_cmd::{Cmd, Running};
 use tempfile::TempDir;
+
+use step::is_killed_at;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -83,4 +88,45 @@ fn without_gnupg_it_says_so_and_does_not_blame_the_key() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("cannot use the key `good.key`"), "{said}");
     assert!(said.ends_with("hint: install `gnupg`\n") && !said.contains("holds no"), "{said}");
+}
+
+/// All that lies in a folder, sorted.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("a folder").flatten();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_key_whose_making_is_killed_at_any_step_is_whole_or_none_and_the_next_makes_it_whole() {
+    const FILES: [&str; 4] =
+        ["release.key", "release.manifest.key", "release.manifest.pub", "release.pub"];
+    let create = |folder: &Path| {
+        let cmd = Cmd::new(env!("CARGO_BIN_EXE_basalt"));
+        cmd.args(["key", "create", "--name", "release", "--out"]).arg(folder)
+    };
+    let kill = |call: &str, number: usize| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let is_killed = is_killed_at(call, number, create(folder.path()));
+        let left = names(folder.path());
+        let at = format!("at {call} {number}: {left:?}");
+        let has = |name: &&str| left.iter().any(|left| left == name);
+        assert!(!has(&"release.key") || FILES.iter().all(has), "{at}");
+        let is_made = left == FILES;
+        let again = create(folder.path()).output().expect("it runs");
+        let said = String::from_utf8_lossy(&again.stderr);
+        assert_eq!(again.status.success(), !is_made, "{at}: {said}");
+        assert_eq!(names(folder.path()), FILES, "{at}");
+        let key = key::load(&folder.path().join("release.key")).expect("it is a key");
+        let public = |name: &str| fs::read_to_string(folder.path().join(name)).expect("a file");
+        assert_eq!(key.public.trim(), public("release.pub").trim(), "{at}");
+        let manifests = key.manifests.as_ref().expect("it has both halves").public().to_pem();
+        assert_eq!(manifests, public("release.manifest.pub"), "{at}");
+        is_killed
+    };
+    let steps = |call: &&str| (1..).take_while(|number| kill(call, *number)).count();
+    // Two files, the draft and four moves; two files; the folder that they were moved from.
+    assert_eq!(["rename", "renameat", "rmdir"].each_ref().map(steps), [7, 2, 1]);
 }

@@ -23,7 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("basalt-table", &[]),
     ("basalt-release", &["basalt-fuzz"]),
     ("basalt-sysroot", &["basalt-fuzz"]),
-    ("basalt-deploy", &["basalt-cmd", "basalt-sysroot"]),
+    ("basalt-deploy", &["basalt-cmd", "basalt-durable", "basalt-sysroot"]),
     ("basalt-vm", &["basalt-cmd", "basalt-sysroot"]),
     ("basalt-site", &["basalt-cmd"]),
     ("hostd-core", &["basalt-api", "basalt-sysroot"]),

@@ -37,8 +37,7 @@ impl Packages {
     }
 
     pub(super) fn summary(&self) -> String {
-        let (changed, added, removed) = (self.changed.len(), self.added.len(), self.removed.len());
-        format!("{changed} changed, {added} added, {removed} removed")
+        super::summary(self.changed.len(), self.added.len(), self.removed.len())
     }
 
     pub(super) fn list(&self, text: &mut String) {

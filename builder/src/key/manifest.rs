@@ -1,8 +1,6 @@
 //! The half of a release key that signs release manifests: Ed25519, in the PEM files of OpenSSL,
 //! beside the half that signs commits.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -36,10 +34,7 @@ pub(super) fn create(key: &Path) -> Result<()> {
 pub(super) fn load(key: &Path) -> Result<Option<SecretKey>> {
     let path = beside(key);
     let doing = || format!("cannot use the key `{}`", path.display());
-    let text = match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        text => text.with_context(doing)?,
-    };
+    let Some(text) = basalt_durable::read(&path).with_context(doing)? else { return Ok(None) };
     refuse_readable(&path)?;
     match SecretKey::parse(&text) {
         Ok(secret) => Ok(Some(secret)),
@@ -51,6 +46,7 @@ pub(super) fn load(key: &Path) -> Result<Option<SecretKey>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;

@@ -140,4 +140,42 @@ mod tests {
         export(&ours).unwrap();
         export(&foreign).unwrap_err();
     }
+
+    /// The output may lie anywhere, and anything may happen to it there.
+    #[test]
+    fn what_is_damaged_where_it_was_brought_to_is_brought_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = key(dir.path(), "ours");
+        let cache = CachePaths::new(dir.path().join("cache"));
+        let tree = dir.path().join("tree");
+        fs::create_dir_all(tree.join("folder")).unwrap();
+        fs::write(tree.join("folder/file"), "content").unwrap();
+        let request = CommitRequest {
+            ref_name: "image",
+            time: 1,
+            version: Some("1"),
+            build_id: Some("b"),
+            key: Some(&key.signing),
+        };
+        let repo = Repo::open_or_create(&cache.repo()).unwrap();
+        let commit = repo.commit(&tree, &request).unwrap();
+        let step = Progress::Silent.step("commit");
+        for ending in ["file", "dirtree", "dirmeta", "commit"] {
+            let output = dir.path().join(ending);
+            let to = Export { output: &output, ref_name: "base", keyring: &key.keyring };
+            export(&commit, &cache, &to, &step).unwrap();
+            for entry in walkdir::WalkDir::new(output.join("objects")) {
+                let path = entry.unwrap().into_path();
+                if path.extension().is_some_and(|found| found == ending) {
+                    // Not in place: the cache has the same file.
+                    fs::remove_file(&path).unwrap();
+                    fs::write(&path, "other").unwrap();
+                }
+            }
+            let target = Repo::open(&output).unwrap();
+            assert!(target.damage(&commit).unwrap().is_some(), "{ending}");
+            export(&commit, &cache, &to, &step).unwrap();
+            assert!(target.damage(&commit).unwrap().is_none(), "{ending}");
+        }
+    }
 }

@@ -2,16 +2,14 @@
 
 use std::path::Path;
 
-use ostree::gio::Cancellable;
 use ostree::glib::{Variant, VariantDict};
 use ostree::prelude::*;
 use rustix::fs::CWD;
 
 use crate::error::Doing;
-use crate::repo::{Checkout, Repo, not_utf8};
+use crate::repo::{Checkout, NEVER, Repo, not_utf8};
 use crate::{DeployError, SigningKey};
 
-const NEVER: Option<&Cancellable> = None;
 /// The key under which OSTree and its tools keep a commit's version.
 const VERSION_KEY: &str = "version";
 /// The key under which a Basalt commit keeps the hash of what it was built from.

@@ -3,27 +3,35 @@
 //! A file of a bare repository is an ordinary file with many hard links: a bad disk, a `chmod -R`
 //! over a forgotten checkout, a program that writes in place, and every later commit carries it.
 
+use std::collections::HashSet;
 use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::thread;
 
-use ostree::gio::Cancellable;
-use ostree::{ObjectName, ObjectType};
+use ostree::{ObjectType, RepoListObjectsFlags};
 
 use crate::error::Doing;
+use crate::repo::NEVER;
 use crate::{DeployError, Repo};
-
-const NEVER: Option<&Cancellable> = None;
-/// As libostree counts: this commit alone, none of its parents.
-const NO_PARENTS: i32 = 0;
 
 /// What is wrong with a commit.
 #[derive(Debug)]
 pub struct Damage {
-    objects: Vec<ObjectName>,
+    commit: Object,
+    objects: Vec<Object>,
     first: String,
 }
+
+/// A file of a repository, and what it is by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Object {
+    kind: ObjectType,
+    checksum: String,
+}
+
+/// A damaged object, and libostree's words about it.
+type Finding = (Object, String);
 
 impl std::fmt::Display for Damage {
     /// How much, and libostree's words about the first of it.
@@ -38,24 +46,92 @@ impl std::fmt::Display for Damage {
 impl Repo {
     /// Reads all of `commit` and hashes it; `None` when everything is there and as it was written.
     ///
+    /// Where a folder's own object is damaged, nobody knows what was in it, and libostree would
+    /// take for good whatever is there when it commits the same again: then the whole repository is
+    /// read.
+    ///
     /// # Errors
     /// There is no such commit.
     pub fn damage(&self, commit: &str) -> Result<Option<Damage>, DeployError> {
-        self.inner.load_commit(commit).doing(|| format!("read the commit {commit}"))?;
-        // What is damaged so badly that the rest cannot be listed is damage too.
-        let reachable = match self.inner.traverse_commit(commit, NO_PARENTS, NEVER) {
-            Ok(reachable) => reachable,
-            Err(error) => {
-                let objects = vec![ObjectName::new(commit, ObjectType::Commit)];
-                return Ok(Some(Damage { objects, first: error.to_string() }));
+        if !self.has(commit)? {
+            return Err(DeployError::NoCommit(commit.to_owned()));
+        }
+        let own = Object { kind: ObjectType::Commit, checksum: commit.to_owned() };
+        let (files, mut found) = self.listed(&own)?;
+        let others = if found.is_empty() { files } else { self.everything()? };
+        found.extend(self.damaged_among(&others)?);
+        let Some((_, first)) = found.first() else { return Ok(None) };
+        let first = first.clone();
+        let objects: HashSet<Object> = found.into_iter().map(|(object, _)| object).collect();
+        Ok(Some(Damage { commit: own, objects: objects.into_iter().collect(), first }))
+    }
+
+    /// The files of a commit, and what is damaged of all that lists them. Each is hashed before it
+    /// is followed: libostree's own walk ends in a stack overflow where a folder leads to itself.
+    fn listed(&self, commit: &Object) -> Result<(Vec<Object>, Vec<Finding>), DeployError> {
+        let mut seen = HashSet::from([commit.clone()]);
+        let (mut next, mut files, mut found) = (vec![commit.clone()], Vec::new(), Vec::new());
+        while let Some(object) = next.pop() {
+            if let Some(said) = self.says_of(&object) {
+                found.push((object, said));
+                continue;
             }
+            for child in self.children(&object)? {
+                if !seen.insert(child.clone()) {
+                    continue;
+                }
+                match child.kind {
+                    ObjectType::File => files.push(child),
+                    _ => next.push(child),
+                }
+            }
+        }
+        Ok((files, found))
+    }
+
+    /// What a commit or a folder that is as it was written leads to.
+    fn children(&self, object: &Object) -> Result<Vec<Object>, DeployError> {
+        use ObjectType::{Commit, DirMeta, DirTree, File};
+        let mut children = Vec::new();
+        if object.kind == DirMeta {
+            return Ok(children);
+        }
+        let doing = || format!("read the object {}", object.checksum);
+        let variant = self.inner.load_variant(object.kind, &object.checksum).doing(doing)?;
+        let mut lead = |kind, checksum: &ostree::glib::Variant| {
+            let checksum = checksum.data().iter().map(|byte| format!("{byte:02x}")).collect();
+            children.push(Object { kind, checksum });
         };
-        let reachable: Vec<ObjectName> = reachable.into_iter().collect();
-        self.damage_among(&reachable)
+        if object.kind == Commit {
+            // OSTREE_COMMIT_GVARIANT_FORMAT: the last two are the root folder's.
+            lead(DirTree, &variant.child_value(6));
+            lead(DirMeta, &variant.child_value(7));
+        } else {
+            // OSTREE_TREE_GVARIANT_FORMAT: files, then folders; a name comes first in each.
+            for file in variant.child_value(0).iter() {
+                lead(File, &file.child_value(1));
+            }
+            for folder in variant.child_value(1).iter() {
+                lead(DirTree, &folder.child_value(1));
+                lead(DirMeta, &folder.child_value(2));
+            }
+        }
+        Ok(children)
+    }
+
+    /// All that commits of this repository are made of.
+    fn everything(&self) -> Result<Vec<Object>, DeployError> {
+        use ObjectType::{Commit, DirMeta, DirTree, File};
+        let doing = || format!("list the objects of `{}`", self.path().display());
+        let all = self.inner.list_objects(RepoListObjectsFlags::ALL.bits(), NEVER).doing(doing)?;
+        let names = all
+            .into_keys()
+            .map(|name| Object { kind: name.object_type(), checksum: name.checksum().to_owned() });
+        Ok(names.filter(|it| matches!(it.kind, Commit | DirMeta | DirTree | File)).collect())
     }
 
     /// Hashes objects on every processor: one alone hashes some 250 MB a second.
-    fn damage_among(&self, objects: &[ObjectName]) -> Result<Option<Damage>, DeployError> {
+    fn damaged_among(&self, objects: &[Object]) -> Result<Vec<Finding>, DeployError> {
         let workers = thread::available_parallelism().map_or(1, NonZero::get);
         let (path, part) = (self.path(), objects.len().div_ceil(workers).max(1));
         let found: Result<Vec<_>, DeployError> = thread::scope(|scope| {
@@ -64,41 +140,37 @@ impl Repo {
             let joined = workers.into_iter().map(thread::ScopedJoinHandle::join);
             joined.map(|result| result.unwrap_or_else(|panic| resume_unwind(panic))).collect()
         });
-        let mut damage: Option<Damage> = None;
-        for (object, said) in found?.into_iter().flatten() {
-            let damage = damage.get_or_insert_with(|| Damage { objects: Vec::new(), first: said });
-            damage.objects.push(object);
-        }
-        Ok(damage)
+        Ok(found?.into_iter().flatten().collect())
     }
 
-    /// Removes what is damaged, and the ref `name` that led to it, so that the next one who commits
-    /// or pulls the same writes it anew. May be cut anywhere and called again.
+    /// Libostree's words when an object is missing or not what its name says.
+    fn says_of(&self, object: &Object) -> Option<String> {
+        let checked = self.inner.fsck_object(object.kind, &object.checksum, NEVER);
+        checked.err().map(|error| error.to_string())
+    }
+
+    /// Removes what is damaged, the commit, which is no whole one any more, and the ref `name` that
+    /// led to it, so that the next one who commits or pulls the same writes it anew. May be cut
+    /// anywhere and called again.
     ///
     /// # Errors
     /// The repository cannot be written.
     pub fn discard(&self, name: &str, damage: &Damage) -> Result<(), DeployError> {
         let doing = || format!("remove what is damaged from `{}`", self.path().display());
         self.inner.set_ref_immediate(None, name, None, NEVER).doing(doing)?;
-        for object in &damage.objects {
-            let (kind, checksum) = (object.object_type(), object.checksum());
-            if self.inner.has_object(kind, checksum, NEVER).doing(doing)? {
-                self.inner.delete_object(kind, checksum, NEVER).doing(doing)?;
+        for Object { kind, checksum } in [&damage.commit].into_iter().chain(&damage.objects) {
+            if self.inner.has_object(*kind, checksum, NEVER).doing(doing)? {
+                self.inner.delete_object(*kind, checksum, NEVER).doing(doing)?;
             }
         }
         Ok(())
     }
 }
 
-/// Those of `objects` that are damaged, with libostree's words. A repository is no thread's but the
-/// one's that opened it.
-fn damaged(repo: &Path, objects: &[ObjectName]) -> Result<Vec<(ObjectName, String)>, DeployError> {
+/// Those of `objects` that are damaged. A repository is no thread's but the one's that opened it.
+fn damaged(repo: &Path, objects: &[Object]) -> Result<Vec<Finding>, DeployError> {
     let repo = Repo::open(repo)?;
-    let check = |object: &ObjectName| {
-        let (kind, checksum) = (object.object_type(), object.checksum());
-        let error = repo.inner.fsck_object(kind, checksum, NEVER).err()?;
-        Some((ObjectName::new(checksum, kind), error.to_string()))
-    };
+    let check = |object: &Object| Some((object.clone(), repo.says_of(object)?));
     Ok(objects.iter().filter_map(check).collect())
 }
 
@@ -174,6 +246,57 @@ mod tests {
         Ground::new().is_healed_from(".file", remove);
         Ground::new().is_healed_from(".dirtree", remove);
         Ground::new().is_healed_from(".dirmeta", remove);
+    }
+
+    #[test]
+    fn a_listing_that_is_no_longer_one_is_found_itself_and_written_anew() {
+        let ways: [fn(&Path); 3] = [
+            |path| fs::write(path, "").unwrap(),
+            |path| fs::write(path, "other").unwrap(),
+            |path| {
+                let mut bytes = fs::read(path).unwrap();
+                bytes.iter_mut().for_each(|byte| *byte = !*byte);
+                fs::write(path, bytes).unwrap();
+            },
+        ];
+        for ending in [".dirtree", ".dirmeta", ".commit"] {
+            ways.into_iter().for_each(|way| drop(Ground::new().is_healed_from(ending, way)));
+        }
+    }
+
+    /// It can be read, it leads to what is there, and it is not what its name says.
+    #[test]
+    fn a_listing_of_something_else_is_damage_that_the_next_commit_mends() {
+        let ground = Ground::new();
+        ground.commit();
+        let trees: Vec<Vec<u8>> =
+            ground.objects(".dirtree").iter().map(|path| fs::read(path).unwrap()).collect();
+        for tree in &trees {
+            let said =
+                Ground::new().is_healed_from(".dirtree", |path| fs::write(path, tree).unwrap());
+            assert!(said.contains("Corrupted"), "{said}");
+        }
+        Ground::new().is_healed_from(".dirmeta", |path| {
+            let mut bytes = fs::read(path).unwrap();
+            bytes[11] ^= 1;
+            fs::write(path, bytes).unwrap();
+        });
+    }
+
+    #[test]
+    fn what_others_have_stays_while_a_damaged_listing_goes() {
+        let ground = Ground::new();
+        let commit = ground.commit();
+        let ours = ground.objects(".dirtree");
+        fs::write(ground.dir.path().join("tree/folder/three"), "third").unwrap();
+        let request =
+            CommitRequest { ref_name: "other", time: 1, version: None, build_id: None, key: None };
+        let other = ground.repo.commit(&ground.dir.path().join("tree"), &request).unwrap();
+        ours.iter().for_each(|path| fs::write(path, "other").unwrap());
+        let found = ground.repo.damage(&commit).unwrap().expect("it is damaged");
+        ground.repo.discard(NAME, &found).unwrap();
+        assert!(ground.repo.damage(&other).unwrap().is_none());
+        assert_eq!(ground.repo.resolve("other").unwrap(), Some(other));
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub enum DeployError {
         .0.display()
     )]
     Busy(std::path::PathBuf),
+    /// A repository does not have a commit.
+    #[error("there is no commit {0}")]
+    NoCommit(String),
     /// A path that libostree can only take as UTF-8 is not.
     #[error("`{0}` is not valid UTF-8")]
     Path(String),

@@ -4,14 +4,13 @@
 use std::path::{Path, PathBuf};
 
 use basalt_sysroot::slot::Slot;
-use ostree::gio::{self, Cancellable};
+use ostree::gio;
 
 use crate::DeployError;
 use crate::error::Doing;
-use crate::repo::Repo;
+use crate::repo::{NEVER, Repo};
 use crate::slots::target;
 
-const NEVER: Option<&Cancellable> = None;
 /// The name libostree keeps Basalt's deployments and `/var` under.
 pub const OS_NAME: &str = "basalt";
 

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use ostree::gio::prelude::*;
-use ostree::gio::{Cancellable, File, FileQueryInfoFlags, FileType};
+use ostree::gio::{File, FileQueryInfoFlags, FileType};
 use ostree::{ObjectType, RepoListRefsExtFlags};
 
 use crate::error::Doing;
+use crate::repo::{NEVER, NO_PARENTS};
 use crate::{DeployError, Repo};
 
-const NEVER: Option<&Cancellable> = None;
-const NO_PARENTS: i32 = 0;
 /// What a file takes on the root file system at least: a block of ext4.
 const BLOCK: u64 = 4096;
 
@@ -191,23 +190,5 @@ mod tests {
         let blocks = bare.sizes(&made).unwrap().blocks;
         assert!((folders + 8192..=folders + 8192 + BLOCK).contains(&blocks), "{blocks}");
         assert!(archive.sizes(&made).unwrap().stored < bare.sizes(&made).unwrap().stored);
-    }
-
-    #[test]
-    fn a_delta_is_made_once_and_measured() {
-        let dir = tempfile::tempdir().unwrap();
-        let tree = dir.path().join("tree");
-        fs::create_dir(&tree).unwrap();
-        let archive = Repo::open_or_create_archive(&dir.path().join("archive")).unwrap();
-        fs::write(tree.join("file"), "one").unwrap();
-        let one = commit(&archive, &tree, "one");
-        fs::write(tree.join("file"), "two").unwrap();
-        let two = commit(&archive, &tree, "two");
-        let bytes = archive.make_delta(&one, &two).unwrap();
-        assert!((100..10_000).contains(&bytes), "{bytes}");
-        assert_eq!(archive.make_delta(&one, &two).unwrap(), bytes);
-        assert_ne!(archive.make_delta(&two, &one).unwrap(), 0);
-        archive.make_delta(&one, &"0".repeat(64)).unwrap_err();
-        archive.make_delta("no checksum", &two).unwrap_err();
     }
 }

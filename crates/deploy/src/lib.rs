@@ -6,6 +6,7 @@
 mod archive;
 mod commit;
 mod damage;
+mod delta;
 mod error;
 mod host;
 mod inspect;
@@ -13,6 +14,7 @@ mod pull;
 mod repo;
 mod signature;
 mod slots;
+mod summary;
 
 pub use commit::{CommitInfo, CommitRequest};
 pub use damage::Damage;

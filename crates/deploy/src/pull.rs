@@ -2,15 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use ostree::gio::{self, Cancellable};
+use ostree::gio;
 use ostree::glib::VariantDict;
 use ostree::{AsyncProgress, RepoRemoteChange};
 
 use crate::DeployError;
 use crate::error::Doing;
-use crate::repo::{Repo, not_utf8};
+use crate::repo::{NEVER, Repo, not_utf8};
 
-const NEVER: Option<&Cancellable> = None;
 /// The slowest download that is still waited for, in bytes a second, and for how long.
 const SLOWEST: (u32, u32) = (1000, 60);
 /// Times that libostree asks for a file again, beside the first.

@@ -9,7 +9,10 @@ use rustix::fs::CWD;
 use crate::DeployError;
 use crate::error::Doing;
 
-const NEVER: Option<&Cancellable> = None;
+/// Nothing here is called off half-way.
+pub(crate) const NEVER: Option<&Cancellable> = None;
+/// As libostree counts: a commit alone, none of its parents.
+pub(crate) const NO_PARENTS: i32 = 0;
 
 /// A repository of mode `bare`: owners, modes and extended attributes are those of the files.
 #[derive(Debug, Clone)]

@@ -2,13 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use ostree::gio::{self, Cancellable};
+use ostree::gio;
 
 use crate::DeployError;
 use crate::error::Doing;
-use crate::repo::{Repo, not_utf8};
-
-const NEVER: Option<&Cancellable> = None;
+use crate::repo::{NEVER, Repo, not_utf8};
 
 /// A secret key in a GnuPG home folder.
 #[derive(Debug, Clone)]

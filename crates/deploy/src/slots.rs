@@ -11,13 +11,12 @@ use std::path::{Path, PathBuf};
 use basalt_sysroot::slot::Slot;
 use basalt_sysroot::update::Deployment;
 use ostree::SysrootSimpleWriteDeploymentFlags as Flags;
-use ostree::gio::{self, Cancellable};
+use ostree::gio;
 
 use crate::DeployError;
 use crate::error::Doing;
 use crate::host::{HostSysroot, OS_NAME};
-
-const NEVER: Option<&Cancellable> = None;
+use crate::repo::NEVER;
 
 /// What a slot's link holds: the deployment's folder, relative to the sysroot's `ostree` folder.
 pub(crate) fn target(deployment: &Deployment) -> String {

@@ -1,4 +1,5 @@
-//! Writing so that a power cut leaves the old or the new, never a half.
+//! Writing so that a power cut leaves the old or the new, never a half; and reading what may not
+//! have been written yet.
 //!
 //! Knows files and folders and nothing of what is in them.
 
@@ -11,6 +12,18 @@ use std::path::Path;
 pub const PUBLIC: u32 = 0o644;
 /// Mode of a file for its owner only.
 pub const PRIVATE: u32 = 0o600;
+
+/// The content of a file; `None` when there is none.
+///
+/// # Errors
+/// It is there and cannot be read.
+pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
 
 /// Replaces `path` by `bytes`: temporary file, fsync, rename, fsync of the folder.
 ///
@@ -85,6 +98,15 @@ mod tests {
         assert!(write(&path, b"new", PUBLIC).is_err());
         assert!(path.is_dir());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_not_there_is_none_and_what_cannot_be_read_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(read(&folder.path().join("never")).unwrap(), None);
+        write(&folder.path().join("file"), b"text", PUBLIC).unwrap();
+        assert_eq!(read(&folder.path().join("file")).unwrap().unwrap(), b"text");
+        assert!(read(folder.path()).is_err(), "a folder is no file");
     }
 
     #[test]

@@ -63,6 +63,7 @@ const TEST_PACKAGES: &[Package] = &[
     package("nftables", "the same, where an engine prefers it"),
     package("iproute2", "makes a network of a test's own"),
     package("dnsmasq-base", "gives virtual machines their addresses"),
+    package("strace", "kills `basalt` at each step in tests"),
     package("libfaketime", "a program whose clock is a year off"),
     package("libvirt-clients", "looks at virtual machines in tests"),
     package("libvirt-daemon-driver-qemu", "libvirt's half of QEMU"),

@@ -1,95 +1,23 @@
 //! Publishing to an archive, and what a host's own tools make of it.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod ground;
+mod killed;
+#[path = "../step/mod.rs"]
+mod step;
+
+use std::fs::{self, File};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use basalt_builder::key;
-use basalt_builder::progress::Progress;
-use basalt_builder::publish::{self, Options, Published};
+use basalt_builder::publish::Options;
 use basalt_cmd::Cmd;
-use basalt_deploy::{CommitRequest, Repo};
-use basalt_release::{Manifest, SecretKey, open};
-use jiff::{SignedDuration, Timestamp};
-use tempfile::TempDir;
+use basalt_deploy::Repo;
+use rustix::fs::{FlockOperation, flock};
 
-const REF: &str = "basalt/trixie/x86_64/base";
+use ground::{Ground, REF, noise};
 
-/// A build's repository, a release key, and an archive to come.
-struct Ground {
-    dir: TempDir,
-    source: Repo,
-}
-
-impl Ground {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a folder");
-        let source = Repo::open_or_create(&dir.path().join("repo")).expect("a repository");
-        key::create("release", dir.path()).expect("a key");
-        Self { dir, source }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    /// As a build leaves it, with a program of this content; signed by the key of this name.
-    fn build(&self, version: &str, program: &[u8], key: Option<&str>) -> String {
-        let tree = self.path("tree");
-        fs::create_dir_all(tree.join("usr/lib/modules/6.12")).expect("a folder");
-        let release = format!("IMAGE_ID=base\nIMAGE_VERSION={version}\n");
-        fs::write(tree.join("usr/lib/os-release"), release).expect("a file");
-        for name in ["vmlinuz", "initramfs.img"] {
-            fs::write(tree.join("usr/lib/modules/6.12").join(name), vec![7; 5000]).expect("a file");
-        }
-        fs::write(tree.join("usr/hostd"), program).expect("a file");
-        let key = key.map(|name| key::load(&self.path(name)).expect("a key"));
-        let request = CommitRequest {
-            ref_name: REF,
-            time: 1,
-            version: Some(version),
-            build_id: None,
-            key: key.as_ref().map(|key| &key.signing),
-        };
-        self.source.commit(&tree, &request).expect("a commit")
-    }
-
-    fn options(&self) -> Options {
-        Options {
-            source: self.path("repo"),
-            to: self.path("site"),
-            ref_name: None,
-            sign_key: self.path("release.key"),
-            deltas: 3,
-            valid: SignedDuration::from_hours(24),
-            now: Timestamp::from_second(1_000).expect("a time"),
-        }
-    }
-
-    fn publish(&self) -> Published {
-        publish::publish(&self.options(), Progress::Silent).expect("it is published")
-    }
-
-    fn refused(&self, options: &Options) -> String {
-        format!("{:#}", publish::publish(options, Progress::Silent).expect_err("it is refused"))
-    }
-
-    /// What a host believes that knows the public half of the key.
-    fn offered(&self, file: &Path) -> Manifest {
-        let secret = fs::read(self.path("release.manifest.key")).expect("a key");
-        let key = SecretKey::parse(&secret).expect("a key").public();
-        open(&fs::read(file).expect("a file"), &[key]).expect("its key signed it")
-    }
-}
-
-/// Bytes that compress to nothing else.
-fn noise(seed: u32, length: usize) -> Vec<u8> {
-    let mut state = seed;
-    let step = |_| {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        state.to_be_bytes()[0]
-    };
-    (0..length).map(step).collect()
-}
+const DEADLINE: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_release_is_offered_with_a_delta_and_a_manifest_that_its_key_signed() {
@@ -197,4 +125,26 @@ fn a_repository_that_is_none_or_an_archive_is_named() {
     assert!(said.contains("nowhere") && said.contains("basalt build"), "{said}");
     let said = ground.refused(&Options { source: ground.path("site"), ..ground.options() });
     assert!(said.contains("it is an archive"), "{said}");
+}
+
+#[test]
+fn one_that_waits_says_that_it_waits_for_another_publication() {
+    let ground = Ground::new();
+    ground.build("1", b"one", Some("release.key"));
+    ground.publish();
+    let held = File::open(ground.path("site/.publish.lock")).unwrap();
+    flock(&held, FlockOperation::LockExclusive).unwrap();
+    let log = ground.path("log");
+    let said = File::create(&log).unwrap().into();
+    let publish = ground.command().spawn(Stdio::null(), Stdio::null(), said);
+    let mut publish = publish.unwrap();
+    let until = Instant::now() + DEADLINE;
+    let waits = "waiting for another publication that uses the same archive …";
+    while !fs::read_to_string(&log).unwrap().contains(waits) {
+        let ended = publish.wait_for(Duration::from_millis(20)).unwrap();
+        let said = fs::read_to_string(&log).unwrap();
+        assert!(ended.is_none() && Instant::now() < until, "{ended:?}: {said}");
+    }
+    drop(held);
+    assert!(publish.wait_for(DEADLINE).unwrap().expect("it ends").success());
 }
