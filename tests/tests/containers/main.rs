@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod changes;
+mod cuts;
 mod ends;
 mod engine_gone;
 mod foreign;
