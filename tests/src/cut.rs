@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -37,6 +38,7 @@ pub struct Moment {
 pub struct Cut {
     socket: PathBuf,
     armed: Arc<Mutex<Option<(Moment, Pid)>>>,
+    is_shut: Arc<AtomicBool>,
 }
 
 impl Moment {
@@ -57,7 +59,8 @@ impl Cut {
     #[must_use]
     pub fn between(socket: &Path, engine: &Path) -> Self {
         let listener = UnixListener::bind(socket).expect("a socket");
-        let cut = Self { socket: socket.to_owned(), armed: Arc::default() };
+        let cut =
+            Self { socket: socket.to_owned(), armed: Arc::default(), is_shut: Arc::default() };
         let (of_thread, engine) = (cut.clone(), engine.to_owned());
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
@@ -88,11 +91,24 @@ impl Cut {
         self.armed().is_none()
     }
 
+    /// Lets nobody through who comes from now on: the engine is away.
+    pub fn shut(&self) {
+        self.is_shut.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets everybody through again.
+    pub fn open(&self) {
+        self.is_shut.store(false, Ordering::SeqCst);
+    }
+
     fn armed(&self) -> MutexGuard<'_, Option<(Moment, Pid)>> {
         self.armed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn pass(&self, client: UnixStream, engine: &Path) {
+        if self.is_shut.load(Ordering::SeqCst) {
+            return;
+        }
         // A client whose engine is away sees its connection end.
         let Ok(engine) = UnixStream::connect(engine) else { return };
         let (Ok(asks), Ok(answers)) = (client.try_clone(), engine.try_clone()) else { return };

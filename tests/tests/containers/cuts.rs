@@ -102,10 +102,14 @@ fn what_a_cut_left_of_a_creation_goes(kind: Kind) {
         (AFTER_THE_CONTAINER, [1, 1, 1]),
     ] {
         assert_eq!(scene.cut(moment, Scene::apply), left, "{moment:?}");
-        scene.delete();
+        // It hears that nobody wants it before it can go on with it.
+        scene.cut.shut();
         scene.fleet.host.start();
-        scene.becomes([0, 0, 0]);
+        scene.delete();
         scene.fleet.host.becomes(&[]);
+        assert_eq!(scene.there(), left, "{moment:?}");
+        scene.cut.open();
+        scene.becomes([0, 0, 0]);
     }
 }
 
