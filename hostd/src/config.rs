@@ -44,6 +44,8 @@ pub struct Config {
     pub containers_socket: PathBuf,
     /// Where that engine looks for the certificates of registries.
     pub containers_certs_d: PathBuf,
+    /// GiB that an image of a container may have.
+    pub max_image_gib: u32,
     /// How virtual machines are run.
     pub machines: Machines,
     /// What is known of registries of images.
@@ -81,6 +83,7 @@ impl Default for Config {
             policy: Policy::default(),
             containers_socket: PathBuf::from("/run/podman/podman.sock"),
             containers_certs_d: PathBuf::from("/etc/containers/certs.d"),
+            max_image_gib: 100,
             machines: Machines::default(),
             registries: Registries::default(),
             listen: None,

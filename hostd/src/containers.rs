@@ -52,6 +52,8 @@ const AT_ONCE: usize = 8;
 const STALL: Duration = Duration::from_secs(60);
 /// Time after which a fetch has failed however it moves: 100 GB at 40 Mbit/s.
 const TOTAL: Duration = Duration::from_secs(6 * 3600);
+/// Bytes that an image may have where nobody says it.
+const MAX_IMAGE_BYTES: u64 = 100 << 30;
 
 /// Every container of ours, `{"label":["io.basalt.uid"]}` as a query says it.
 const LIST: &str =
@@ -71,6 +73,8 @@ pub struct Settings {
     pub stall: Duration,
     /// Time after which a fetch has failed however it moves.
     pub total: Duration,
+    /// Bytes that an image may have, as it is sent and as it lies on the disk.
+    pub max_image_bytes: u64,
     /// How long the engine may take for an answer about what is there.
     pub patience: Duration,
     /// The kernel's log.
@@ -98,6 +102,7 @@ impl Settings {
             url_allow: Vec::new(),
             stall: STALL,
             total: TOTAL,
+            max_image_bytes: MAX_IMAGE_BYTES,
             patience: PATIENCE,
             kernel_log,
         }

@@ -103,6 +103,49 @@ mod tests {
         assert!(missing.starts_with(&format!("the host has no `{allowed}/nowhere`")), "{missing}");
     }
 
+    const UNIT: &str = include_str!("../../images/base/usr/lib/systemd/system/hostd.service");
+    const TEST: &str = "host_paths::tests::what_the_unit_keeps_from_us_is_told_as_that";
+    const INSIDE: &str = "BASALT_TEST_UNDER_THE_UNIT";
+    /// What the unit does to `/home`, somebody's own folder, and the unit's capabilities.
+    const UNDER_THE_UNIT: &str = "set -e; mount -t tmpfs -o mode=0 none /home; \
+        mount -t tmpfs none /srv; mkdir -p /srv/private/data; chmod 700 /srv/private; \
+        chown 65534 /srv/private; bounds=$1; shift; exec setpriv --bounding-set=$bounds \"$@\"";
+
+    /// The unit's capabilities as `setpriv` says them.
+    fn bounds() -> String {
+        let line = UNIT.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet="));
+        let names = line.unwrap().split_whitespace().map(|name| name.strip_prefix("CAP_").unwrap());
+        names.fold("-all".to_owned(), |all, name| format!("{all},+{}", name.to_lowercase()))
+    }
+
+    #[tokio::test]
+    async fn what_the_unit_keeps_from_us_is_told_as_that() {
+        if !rustix::process::geteuid().is_root() {
+            assert!(std::env::var_os("BASALT_NO_SKIP").is_none(), "this test needs root");
+            eprintln!("skipped: only root can be given the rights of the unit");
+            return;
+        }
+        if std::env::var_os(INSIDE).is_none() {
+            let again = basalt_cmd::Cmd::new(std::env::current_exe().unwrap());
+            let again = again.args(["--exact", TEST, "--nocapture"]).env(INSIDE, "1");
+            let unit = ["unshare", "--mount", "sh", "-c", UNDER_THE_UNIT, "sh", &bounds()];
+            again.behind(unit).run().unwrap();
+            return;
+        }
+        assert!(UNIT.contains("\nProtectHome=yes\n") && UNIT.contains("\nPrivateTmp=yes\n"));
+        let paths = HostPaths::new(&["/home".to_owned(), "/srv".to_owned(), "/tmp".to_owned()]);
+        for path in ["/home/ann/data", "/tmp/none-of-this-name"] {
+            let told = paths.check(&spec(path)).await.unwrap_err();
+            let hidden = format!("the host has no `{path}` that hostd sees: hostd.service hides");
+            assert!(told.starts_with(&hidden), "{told}");
+        }
+        let told = paths.check(&spec("/srv/private/data")).await.unwrap_err();
+        let closed = "hostd may not look at the host's `/srv/private/data`: a folder on the way";
+        assert!(told.starts_with(closed), "{told}");
+        let told = paths.check(&spec("/srv/none")).await.unwrap_err();
+        assert_eq!(told, "the host has no `/srv/none`");
+    }
+
     #[tokio::test]
     async fn a_look_that_hangs_takes_one_thread_and_nobodys_time() {
         let all = HostPaths::new(&["/".to_owned()]);

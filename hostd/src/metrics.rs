@@ -26,6 +26,8 @@ pub struct Metrics {
 struct Counts {
     /// Rounds of the loop, by what woke it.
     rounds: BTreeMap<&'static str, u64>,
+    /// What all rounds took.
+    in_rounds: Duration,
     /// Steps, by their word and how they ended.
     steps: BTreeMap<(&'static str, &'static str), u64>,
     restarts: u64,
@@ -46,11 +48,17 @@ pub struct Seen<'a> {
     pub silence: Option<Duration>,
     /// The endpoint's generation that is in the ledger; 0 before the first.
     pub generation: u64,
+    /// Memory of this process; none where the kernel does not tell.
+    pub resident_bytes: Option<u64>,
 }
 
 impl Metrics {
     pub(crate) fn round(&self, woken_by: &'static str) {
         *self.counts().rounds.entry(woken_by).or_default() += 1;
+    }
+
+    pub(crate) fn round_took(&self, time: Duration) {
+        self.counts().in_rounds += time;
     }
 
     pub(crate) fn step_done(&self, step: Step) {
@@ -81,6 +89,7 @@ impl Metrics {
         capacity(&mut text, seen.facts);
         endpoint(&mut text, seen);
         workloads(&mut text, seen.picture);
+        process(&mut text, seen.resident_bytes);
         self.counts().add_to(&mut text);
         text.finish()
     }
@@ -106,6 +115,9 @@ impl Counts {
         for (woken_by, count) in &self.rounds {
             text.line(name, &[("woken_by", woken_by)], *count);
         }
+        let name = "basalt_round_seconds_total";
+        text.begin(name, Type::Counter, "Time that rounds of the loop took, looks at runtimes too");
+        text.seconds(name, self.in_rounds);
     }
 }
 
@@ -196,6 +208,27 @@ fn workloads(text: &mut Text, picture: &Picture) {
     }
 }
 
+/// By the name that every client library of Prometheus gives it.
+fn process(text: &mut Text, resident_bytes: Option<u64>) {
+    let Some(bytes) = resident_bytes else { return };
+    let name = "process_resident_memory_bytes";
+    text.begin(name, Type::Gauge, "Memory that hostd has now");
+    text.line(name, &[], bytes);
+}
+
+/// The memory that this process has now, by `/proc/self/status` (proc(5)).
+#[must_use]
+pub fn resident_bytes() -> Option<u64> {
+    resident_in(&std::fs::read_to_string("/proc/self/status").ok()?)
+}
+
+/// What it says, as `VmRSS:     7304 kB`. Pure.
+fn resident_in(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    kib.checked_mul(1 << 10)
+}
+
 fn kind_word(kind: Kind) -> &'static str {
     match kind {
         Kind::Container => "container",
@@ -236,6 +269,8 @@ mod tests {
         metrics.round("event");
         metrics.step_failed(Step::Start);
         metrics.restarts(2);
+        metrics.round_took(Duration::from_millis(1250));
+        metrics.round_took(Duration::from_millis(754));
         metrics.failed_look(Kind::Container);
         let text = metrics.text(&Seen {
             status: &status,
@@ -243,6 +278,7 @@ mod tests {
             facts: &HostFacts::default(),
             silence: Some(Duration::from_secs(7)),
             generation: 5,
+            resident_bytes: Some(4096),
         });
         for line in [
             "basalt_host_info{image=\"base\",version=\"3\",slot=\"b\",boot=\"trial\"} 1",
@@ -257,8 +293,18 @@ mod tests {
             "basalt_workload_restarts_total 2",
             "basalt_runtime_failures_total{kind=\"container\"} 1",
             "# TYPE basalt_rounds_total counter",
+            "basalt_round_seconds_total 2.004",
+            "process_resident_memory_bytes 4096",
         ] {
             assert!(text.lines().any(|found| found == line), "no `{line}` in\n{text}");
         }
+    }
+
+    #[test]
+    fn the_memory_of_this_process_is_found() {
+        assert_eq!(resident_in("VmHWM:\t 900 kB\nVmRSS:\t    7304 kB\n"), Some(7304 << 10));
+        assert_eq!(resident_in("VmRSS:\t many\n"), None);
+        let bytes = resident_bytes().unwrap();
+        assert!((1 << 20..1 << 33).contains(&bytes), "{bytes}");
     }
 }

@@ -122,7 +122,9 @@ pub async fn run(ground: Ground) {
     let mut reconcile = Loop::begin(ground);
     let mut woken_by = "start";
     loop {
+        let began = Instant::now();
         reconcile.round(woken_by).await;
+        reconcile.ground.metrics.round_took(began.elapsed());
         woken_by = reconcile.wait().await;
     }
 }

@@ -21,6 +21,7 @@ pub fn open(paths: &Paths, config: &Config) -> Runtimes {
     }
     let settings = containers::Settings {
         url_allow: config.policy.url_allow.clone(),
+        max_image_bytes: u64::from(config.max_image_gib) << 30,
         ..containers::Settings::new(&config.containers_socket, config.registries.clone())
     };
     Runtimes {

@@ -5,11 +5,12 @@
 
 mod endpoint;
 mod host;
+mod program;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use basalt_cmd::{Cmd, Running};
+use basalt_cmd::Cmd;
 use serde_json::Value;
 
 use crate::engine::Kind;
@@ -198,8 +199,4 @@ impl Said {
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_default()
     }
-}
-
-fn kill(running: &mut Option<Running>) {
-    running.take().expect("it runs").kill();
 }

@@ -33,6 +33,15 @@ impl Image {
         Self(self.0.heavier(bytes).expect("an image"))
     }
 
+    /// The same with so many zero bytes more, which a registry keeps packed.
+    ///
+    /// # Panics
+    /// It cannot be made.
+    #[must_use]
+    pub fn packed_with_zeros(self, bytes: u64) -> Self {
+        Self(self.0.packed_with_zeros(bytes).expect("an image"))
+    }
+
     /// The layer, as a registry keeps it.
     #[must_use]
     pub fn layer(&self) -> &[u8] {

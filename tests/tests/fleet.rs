@@ -116,24 +116,32 @@ fn a_secret_comes_from_whichever_url_answers(kind: Kind) {
 
 fn what_no_ledger_knows_is_adopted_or_purged_and_left_alone_before(kind: Kind) {
     let Some(mut fleet) = Fleet::start(kind) else { return };
-    let [a, b] = ["a", "b"].map(|name| fleet.container(name, ""));
-    for file in [&a, &b] {
+    let [a, b, c] = ["a", "b", "c"].map(|name| fleet.container(name, ""));
+    for file in [&a, &b, &c] {
         assert!(fleet.host.ctl(&["apply", text(file)]).ok);
     }
-    fleet.host.becomes(&[("a", "running"), ("b", "running")]);
+    let all = [("a", "running"), ("b", "running"), ("c", "running")];
+    fleet.host.becomes(&all);
     let before = fleet.containers();
     fleet.host.kill();
     for name in ["ledger.a", "ledger.b", "ledger.mark"] {
         std::fs::remove_file(fleet.host.path("var/lib/hostd").join(name)).expect("a copy");
     }
     fleet.host.start();
-    fleet.host.becomes(&[("a", "running"), ("b", "running")]);
+    fleet.host.becomes(&all);
     let listed = fleet.host.ctl(&["workloads"]).text;
     assert!(listed.contains("orphaned") && listed.contains("no ledger knows it"), "{listed}");
     assert_eq!(fleet.containers(), before);
     let asked = fleet.host.ctl(&["purge", "a", "b"]);
     assert!(!asked.ok, "{}", asked.text);
     assert!(asked.errors.contains("hint: `--yes` purges without asking"), "{}", asked.errors);
+    let declined = fleet.host.ctl_at_a_terminal(&["purge", "b", "c"], "n\n");
+    assert!(!declined.ok && declined.text.contains("with all data? [y/N]"), "{}", declined.text);
+    assert!(declined.text.contains("nothing was purged"), "{}", declined.text);
+    assert_eq!(fleet.containers(), before);
+    let confirmed = fleet.host.ctl_at_a_terminal(&["purge", "c"], "y\n");
+    assert!(confirmed.ok && confirmed.text.contains("purged"), "{}", confirmed.text);
+    fleet.host.becomes(&all[..2]);
     let unknown = fleet.host.ctl(&["adopt", "a"]);
     assert!(!unknown.ok && unknown.errors.contains("`--spec FILE`"), "{}", unknown.errors);
     let adopted = fleet.host.ctl(&["adopt", "a", "--spec", text(&a)]);

@@ -13,6 +13,9 @@ use std::path::Path;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 
+/// What `ProtectHome=` and `PrivateTmp=` hide.
+const HIDDEN: &[&str] = &["/home", "/root", "/run/user", "/tmp", "/var/tmp"];
+
 /// Why a path is not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum BeneathError {
@@ -31,13 +34,20 @@ pub enum BeneathError {
         allowed: String,
     },
     /// It is not there.
-    #[error("the host has no `{path}`{more}")]
-    Missing {
-        /// The path.
-        path: String,
-        /// What may be the reason.
-        more: &'static str,
-    },
+    #[error("the host has no `{0}`")]
+    Missing(String),
+    /// It is not there, or the unit of `hostd` hides it.
+    #[error(
+        "the host has no `{0}` that hostd sees: hostd.service hides /home, /root, /run/user, /tmp \
+         and /var/tmp from it (ProtectHome=, PrivateTmp=); take a path elsewhere, as below /srv"
+    )]
+    Hidden(String),
+    /// It lies in a folder that is closed to everybody but its owner, who is not root.
+    #[error(
+        "hostd may not look at the host's `{0}`: a folder on the way is another user's and lets \
+         nobody else pass (hostd has no right to overrule that); chmod o+x lets it"
+    )]
+    Private(String),
     /// The system does not open it.
     #[error("cannot look at the host's `{path}`")]
     System {
@@ -98,19 +108,19 @@ fn told(path: &str, folder: &str, errno: Errno) -> BeneathError {
     let path = path.to_owned();
     match errno {
         Errno::LOOP | Errno::XDEV => BeneathError::Link { path, allowed: folder.to_owned() },
-        Errno::NOENT | Errno::NOTDIR => {
-            let is_hidden = ["/home/", "/root/", "/tmp/", "/var/tmp/", "/run/user/"]
-                .iter()
-                .any(|hidden| path.starts_with(hidden));
-            let more = if is_hidden {
-                " that hostd sees: /home, /root and /tmp are hidden from it"
-            } else {
-                ""
-            };
-            BeneathError::Missing { path, more }
+        // What is hidden is empty, or nobody may pass there (systemd.exec(5), ProtectHome=).
+        Errno::NOENT | Errno::NOTDIR | Errno::ACCESS if is_hidden(&path) => {
+            BeneathError::Hidden(path)
         }
+        Errno::NOENT | Errno::NOTDIR => BeneathError::Missing(path),
+        Errno::ACCESS => BeneathError::Private(path),
         errno => BeneathError::System { path, source: errno.into() },
     }
+}
+
+/// Whether the unit of `hostd` hides it. One that runs otherwise sees it, and does not ask.
+fn is_hidden(path: &str) -> bool {
+    HIDDEN.iter().any(|hidden| below(path, hidden).is_some())
 }
 
 #[cfg(test)]

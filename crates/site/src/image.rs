@@ -27,6 +27,7 @@ const MAX_LAYER: usize = 256 << 20;
 pub struct Image {
     tag: String,
     layer: Vec<u8>,
+    packed: Option<Vec<u8>>,
     config: Value,
 }
 
@@ -43,7 +44,7 @@ impl Image {
         fs::copy(busybox, tree.join("bin/busybox"))
             .with_context(|| format!("cannot copy `{busybox}` into an image"))?;
         let config = json!({ "Env": ["PATH=/bin"], "Cmd": ["/bin/true"] });
-        Ok(Self { tag: tag.to_owned(), layer: tar(tree, ".")?, config })
+        Ok(Self { tag: tag.to_owned(), layer: tar(tree, ".")?, packed: None, config })
     }
 
     /// The same with something else in its configuration, as `User`.
@@ -66,17 +67,46 @@ impl Image {
             block = Sha256::digest(block);
         }
         fs::write(folder.path().join("noise"), noise).context("cannot write an image")?;
-        // Two archives in one: the first one's end must go.
+        self.append(folder.path(), "noise")?;
+        Ok(self)
+    }
+
+    /// The same with so many zero bytes more, which a registry keeps packed (gzip).
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn packed_with_zeros(mut self, bytes: u64) -> Result<Self> {
+        let folder = tempfile::tempdir().context("cannot make a folder for an image")?;
+        fs::File::create(folder.path().join("zeros"))
+            .and_then(|file| file.set_len(bytes))
+            .context("cannot write an image")?;
+        self.append(folder.path(), "zeros")?;
+        let gzip = Cmd::new("gzip").arg("-n").stdin(self.layer.clone()).output_cap(MAX_LAYER);
+        self.packed = Some(gzip.run().context("cannot pack an image")?.stdout);
+        Ok(self)
+    }
+
+    /// Two archives in one: the first one's end must go.
+    fn append(&mut self, folder: &Path, name: &str) -> Result<()> {
         let end = self.layer.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         self.layer.truncate(end.next_multiple_of(512));
-        self.layer.extend(tar(folder.path(), "noise")?);
-        Ok(self)
+        self.layer.extend(tar(folder, name)?);
+        Ok(())
     }
 
     /// The layer, as a registry keeps it.
     #[must_use]
     pub fn layer(&self) -> &[u8] {
-        &self.layer
+        self.packed.as_ref().unwrap_or(&self.layer)
+    }
+
+    /// What a manifest calls it.
+    #[must_use]
+    pub(crate) fn layer_kind(&self) -> &'static str {
+        match self.packed {
+            Some(_) => "application/vnd.docker.image.rootfs.diff.tar.gzip",
+            None => "application/vnd.docker.image.rootfs.diff.tar",
+        }
     }
 
     /// The configuration, as a registry keeps it.

@@ -98,7 +98,7 @@ impl Registry {
                 "size": config.len(), "digest": format!("sha256:{}", hash(&config)),
             },
             "layers": [{
-                "mediaType": "application/vnd.docker.image.rootfs.diff.tar",
+                "mediaType": image.layer_kind(),
                 "size": image.layer().len(), "digest": format!("sha256:{}", hash(image.layer())),
             }],
         });

@@ -80,7 +80,7 @@ pub fn gone(
 }
 
 /// Of the workloads that have a folder for secrets, those of which nothing is there any more and
-/// that nobody wants: what made the folder was cut off, or what was to remove it. None where it
+/// that nobody wants: what made the folder was cut off, or what was to remove it. `None` where it
 /// cannot be told.
 #[must_use]
 pub fn without_workload(
@@ -88,10 +88,10 @@ pub fn without_workload(
     wanted: &[Wanted],
     observed: &Observed,
     tracks: &Tracks,
-) -> Vec<WorkloadUid> {
+) -> Option<Vec<WorkloadUid>> {
     let is_seen = |kind| matches!(observed.of(kind), Seen::Instances(_));
     if ![Kind::Container, Kind::Vm].into_iter().all(is_seen) {
-        return Vec::new();
+        return None;
     }
     let is_left = |uid: &&WorkloadUid| {
         let is_there = observed
@@ -100,7 +100,7 @@ pub fn without_workload(
         let is_wanted = wanted.iter().any(|wanted| wanted.uid() == **uid);
         !is_there && !is_wanted && tracks.of(**uid).busy.is_none()
     };
-    folders.iter().filter(is_left).copied().collect()
+    Some(folders.iter().filter(is_left).copied().collect())
 }
 
 /// Forgets them.
@@ -191,16 +191,16 @@ mod tests {
         let wanted = Wanted::new(one.clone(), Owner::Local, false);
         let (nothing, mut tracks) = (Observed::nothing(), Tracks::default());
         let left = |wanted: &[Wanted], observed: &Observed, tracks: &Tracks| {
-            without_workload(&[one.uid], wanted, observed, tracks).len()
+            without_workload(&[one.uid], wanted, observed, tracks).map(|left| left.len())
         };
-        assert_eq!(left(&[], &nothing, &tracks), 1);
-        assert_eq!(left(&[], &state(&one, InstanceState::DataOnly), &tracks), 1);
-        assert_eq!(left(&[wanted], &nothing, &tracks), 0);
-        assert_eq!(left(&[], &observed(&one), &tracks), 0);
+        assert_eq!(left(&[], &nothing, &tracks), Some(1));
+        assert_eq!(left(&[], &state(&one, InstanceState::DataOnly), &tracks), Some(1));
+        assert_eq!(left(&[wanted], &nothing, &tracks), Some(0));
+        assert_eq!(left(&[], &observed(&one), &tracks), Some(0));
         let away = Seen::Unavailable("podman does not answer".to_owned());
-        assert_eq!(left(&[], &Observed { containers: away, ..nothing.clone() }, &tracks), 0);
+        assert_eq!(left(&[], &Observed { containers: away, ..nothing.clone() }, &tracks), None);
         tracks.progress(one.uid, Progress::Began(Step::Create), Duration::ZERO);
-        assert_eq!(left(&[], &nothing, &tracks), 0);
+        assert_eq!(left(&[], &nothing, &tracks), Some(0));
     }
 
     #[test]

@@ -67,6 +67,7 @@ struct PolicyTable {
 struct Containers {
     socket: Option<Spanned<PathBuf>>,
     certs_d: Option<Spanned<PathBuf>>,
+    max_image_gib: Option<Spanned<u32>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -74,7 +75,7 @@ struct Containers {
 struct MachinesTable {
     uri: Option<String>,
     accel: Option<Accel>,
-    max_image_gib: Option<u32>,
+    max_image_gib: Option<Spanned<u32>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -119,6 +120,9 @@ impl Layer {
         if let Some(folder) = self.containers.certs_d {
             config.containers_certs_d = folder.into_inner();
         }
+        if let Some(gib) = self.containers.max_image_gib {
+            config.max_image_gib = gib.into_inner();
+        }
         self.machines.lay_over(&mut config.machines);
         self.policy.lay_over(&mut config.policy);
         config.registries.lay_over(self.registries);
@@ -141,6 +145,10 @@ impl Layer {
         }
         found.extend(out_of(source, self.round_interval_s.as_ref(), &ROUND_S));
         found.extend(out_of(source, self.gate.deadline_s.as_ref(), &DEADLINE_S));
+        let sizes = [&self.containers.max_image_gib, &self.machines.max_image_gib];
+        for gib in sizes.into_iter().flatten().filter(|gib| *gib.get_ref() == 0) {
+            found.push(source.mistake(gib.span(), "no image is so small", "it is in GiB"));
+        }
         let units = [&self.gate.required_units, &self.gate.wanted_units];
         let units = units.into_iter().flatten().flatten();
         for unit in units.filter(|unit| !is_unit(unit.as_ref())) {
@@ -170,7 +178,7 @@ impl MachinesTable {
             machines.accel = accel;
         }
         if let Some(gib) = self.max_image_gib {
-            machines.max_image_gib = gib;
+            machines.max_image_gib = gib.into_inner();
         }
     }
 }
@@ -257,6 +265,16 @@ mod tests {
         check("[policy]\nhost_paths = [\"srv\"]", "it begins with `/`");
         check("[policy]\ndevices = [\"/etc/passwd\"]", "it begins with `/dev/`");
         check("[policy]\nraw_xml = true", "unknown key `raw_xml`");
+    }
+
+    #[test]
+    fn no_image_may_have_nothing() {
+        check("[containers]\nmax_image_gib = 0", "hostd.toml:2:17: no image is so small");
+        check("[machines]\nmax_image_gib = 0", "no image is so small");
+        let mut config = Config::default();
+        let layer = Layer::parse("hostd.toml", "[containers]\nmax_image_gib = 7").unwrap();
+        layer.lay_over(&mut config);
+        assert_eq!((config.max_image_gib, config.machines.max_image_gib), (7, 100));
     }
 
     #[test]

@@ -24,9 +24,12 @@ impl Containers {
     /// reboot their tmpfs is empty.
     pub(super) async fn prepare_image(&self, make: &Make) -> Result<(), RuntimeError> {
         let wanted = spec::wanted(make)?;
-        if pull::look(&self.client, &wanted.image).await?.is_none() {
-            self.may_reach(&wanted.image).await?;
-            pull::pull(&self.client, &wanted.image, &self.settings).await?;
+        match pull::look(&self.client, &wanted.image).await? {
+            Some(there) => pull::judge(&wanted.image, &there, &self.settings)?,
+            None => {
+                self.may_reach(&wanted.image).await?;
+                pull::pull(&self.client, &wanted.image, &self.settings).await?;
+            }
         }
         if !wanted.files.is_empty()
             && let Some(ours) = self.of(make.assigned.uid).await?.pop()

@@ -6,20 +6,25 @@ mod sentence;
 use std::time::Duration;
 
 use bollard::auth::DockerCredentials;
-use bollard::query_parameters::CreateImageOptionsBuilder;
+use bollard::query_parameters::{CreateImageOptionsBuilder, RemoveImageOptions};
 use futures_util::StreamExt;
 
 use super::Settings;
 use super::client::{CallError, Client, Connected, Engine};
 use super::image::Reference;
+use super::life::REMOVE_DEADLINE;
 use super::seen::InspectedImage;
 use super::spec::refuse;
 use crate::registries::{self, Registries};
 use crate::runtime::RuntimeError;
 use progress::Progress;
+use sentence::Size;
 
 /// How long it may unpack what it has fetched, during which podman says nothing.
 const UNPACK: Duration = Duration::from_secs(600);
+/// How long an image may still come after its fetch was given up, and how often that is looked at.
+const LANDING: Duration = Duration::from_secs(5);
+const LANDING_TICK: Duration = Duration::from_millis(250);
 
 /// The image as the engine has it; none where it has not.
 ///
@@ -37,6 +42,19 @@ pub(super) async fn look(
     }
 }
 
+/// Whether an image that is here may be used, by its size.
+///
+/// # Errors
+/// It is larger than this host takes.
+pub(super) fn judge(
+    image: &Reference,
+    there: &InspectedImage,
+    settings: &Settings,
+) -> Result<(), RuntimeError> {
+    let (size, most) = (there.size(), settings.max_image_bytes);
+    if size > most { Err(sentence::too_large(image, Size::OnDisk(size), most)) } else { Ok(()) }
+}
+
 /// Fetches an image that is not there.
 ///
 /// # Errors
@@ -52,6 +70,10 @@ pub(super) async fn pull(
         Ok(()) => (),
         Err(Ended::TooLong) => return Err(sentence::too_long(image, settings.total)),
         Err(Ended::Stalled(stall)) => return Err(sentence::stalled(image, stall)),
+        Err(Ended::TooLarge(bytes)) => {
+            remove_when_it_lands(client, image).await?;
+            return Err(sentence::too_large(image, Size::Sent(bytes), settings.max_image_bytes));
+        }
         Err(Ended::Failed(CallError::Answered { message, .. })) => {
             return Err(sentence::failure(image, &message));
         }
@@ -59,8 +81,37 @@ pub(super) async fn pull(
     }
     // A stream that ends early, without an error, has been seen to leave nothing behind.
     match look(client, image).await? {
-        Some(_) => Ok(()),
+        Some(there) => {
+            let judged = judge(image, &there, settings);
+            if judged.is_err() {
+                remove(client, image).await;
+            }
+            judged
+        }
         None => Err(refuse(format!("`{}` was fetched and is not there", image.full()))),
+    }
+}
+
+/// An engine may have had the last byte already when the fetch was given up, and goes on.
+async fn remove_when_it_lands(client: &Client, image: &Reference) -> Result<(), RuntimeError> {
+    let end = tokio::time::Instant::now() + LANDING;
+    while tokio::time::Instant::now() < end {
+        if look(client, image).await?.is_some() {
+            remove(client, image).await;
+            return Ok(());
+        }
+        tokio::time::sleep(LANDING_TICK).await;
+    }
+    Ok(())
+}
+
+/// Removes what was just fetched. What cannot be removed is not used, and stays.
+async fn remove(client: &Client, image: &Reference) {
+    let name = image.full();
+    let options = None::<RemoveImageOptions>;
+    let remove = async |docker: bollard::Docker| docker.remove_image(&name, options, None).await;
+    if let Err(error) = client.call(REMOVE_DEADLINE, remove).await {
+        tracing::warn!(?error, %name, "an image that is too large cannot be removed");
     }
 }
 
@@ -68,6 +119,8 @@ enum Ended {
     Failed(CallError),
     Stalled(Duration),
     TooLong,
+    /// It has so many bytes or more.
+    TooLarge(u64),
 }
 
 /// Brings the engine's trust up to date and reads who we are there.
@@ -126,7 +179,11 @@ async fn follow(
             None => return Ok(()),
             Some(Err(error)) => return Err(Ended::Failed(client.error(&error))),
             Some(Ok(message)) => {
-                if progress.moved(&message) {
+                let has_moved = progress.moved(&message);
+                if progress.size() > settings.max_image_bytes {
+                    return Err(Ended::TooLarge(progress.size()));
+                }
+                if has_moved {
                     let patience = if progress.has_all() { UNPACK.max(stall) } else { stall };
                     deadline = tokio::time::Instant::now() + patience;
                 }

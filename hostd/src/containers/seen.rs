@@ -66,6 +66,8 @@ struct State {
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct InspectedImage {
     config: Option<ImageConfig>,
+    #[serde(default)]
+    size: u64,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -182,6 +184,11 @@ impl InspectedImage {
     /// The user that it runs as where nobody says another one.
     pub(super) fn user(&self) -> &str {
         self.config.as_ref().map_or("", |config| config.user.as_str())
+    }
+
+    /// Bytes that it has on the disk.
+    pub(super) fn size(&self) -> u64 {
+        self.size
     }
 }
 

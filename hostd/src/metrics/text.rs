@@ -1,6 +1,7 @@
 //! Prometheus' text format (0.0.4). Pure.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 /// What a metric is.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +35,11 @@ impl Text {
         }
         let end = if labels.is_empty() { "" } else { "}" };
         let _ = writeln!(self.0, "{end} {value}");
+    }
+
+    /// A time, to the millisecond.
+    pub(super) fn seconds(&mut self, name: &str, time: Duration) {
+        let _ = writeln!(self.0, "{name} {}.{:03}", time.as_secs(), time.subsec_millis());
     }
 
     pub(super) fn finish(self) -> String {

@@ -27,6 +27,11 @@ impl Loop {
             Err(error) => return tracing::warn!(%error, "cannot list the folders of secrets"),
         };
         let left = leaving::without_workload(&folders, wanted, &self.observed, &self.tracks);
+        // While a runtime is away nothing can be told, and the next round looks again.
+        let Some(left) = left else {
+            self.swept = None;
+            return;
+        };
         for uid in left {
             let folder = self.ground.runtimes.private(uid);
             let removed = tokio::task::spawn_blocking(move || fs::remove_dir_all(folder)).await;

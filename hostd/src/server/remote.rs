@@ -199,6 +199,21 @@ mod tests {
         }
     }
 
+    /// A port of loopback with this certificate, for clients of this CA; the files lie in `folder`.
+    fn listen(folder: &Path, server: &Identity, clients: &Ca) -> Listen {
+        let put = |name: &str, text: &str| {
+            let path = folder.join(name);
+            fs::write(&path, text).unwrap();
+            path
+        };
+        Listen {
+            address: "127.0.0.1:0".parse().unwrap(),
+            certificate: put("certificate", &server.certificate),
+            key: put("key", &server.key),
+            client_ca: put("ca", &clients.1),
+        }
+    }
+
     async fn ask(
         port: u16,
         ca: &Ca,
@@ -216,18 +231,7 @@ mod tests {
     async fn who_shows_a_certificate_may_read_and_do_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let (ours, theirs) = (Ca::new(), Ca::new());
-        let server = ours.sign("localhost");
-        let put = |name: &str, text: &str| {
-            let path = folder.path().join(name);
-            fs::write(&path, text).unwrap();
-            path
-        };
-        let listen = Listen {
-            address: "127.0.0.1:0".parse().unwrap(),
-            certificate: put("certificate", &server.certificate),
-            key: put("key", &server.key),
-            client_ca: put("ca", &theirs.1),
-        };
+        let listen = listen(folder.path(), &ours.sign("localhost"), &theirs);
         let listener = bind(&listen).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let ground = super::super::tests::ground(folder.path());
@@ -251,17 +255,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let ca = Ca::new();
         let server = ca.sign("localhost");
-        let put = |name: &str, text: &str| {
-            let path = folder.path().join(name);
-            fs::write(&path, text).unwrap();
-            path
-        };
-        let listen = Listen {
-            address: "127.0.0.1:0".parse().unwrap(),
-            certificate: put("certificate", &server.certificate),
-            key: put("key", &server.key),
-            client_ca: put("ca", &ca.1),
-        };
+        let listen = listen(folder.path(), &server, &ca);
+        let put = |text: &str| fs::write(folder.path().join("certificate"), text).unwrap();
         let listener = bind(&listen).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (trouble, mut told) = watch::channel(None);
@@ -278,11 +273,11 @@ mod tests {
             };
             tokio::time::timeout(Duration::from_secs(20), is_so).await.unwrap()
         };
-        put("certificate", "no certificate");
+        put("no certificate");
         let problem: Problem = after_a_client(true).await.unwrap();
         assert!(problem.to_string().starts_with("[listen]: "), "{problem}");
         assert!(problem.message.contains("there is no certificate in"), "{problem}");
-        put("certificate", &server.certificate);
+        put(&server.certificate);
         assert_eq!(after_a_client(false).await, None);
     }
 

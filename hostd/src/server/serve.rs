@@ -149,6 +149,7 @@ impl Ground {
             facts: &self.facts.borrow(),
             silence: heard.map(|at| clock::uptime().saturating_sub(at)),
             generation: assigned.map_or(0, |assigned| assigned.generation),
+            resident_bytes: metrics::resident_bytes(),
         })
     }
 }

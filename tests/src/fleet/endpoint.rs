@@ -2,14 +2,13 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Stdio;
 
-use basalt_cmd::{Cmd, Running};
+use basalt_cmd::Cmd;
 use serde_json::Value;
 
-use super::{DEADLINE, Said, kill, program, said};
+use super::program::{Program, with};
+use super::{Said, program, said};
 use crate::ground::Ground;
-use crate::until::until;
 
 /// Of the test's own network.
 const ADDRESS: &str = "127.0.0.1:18443";
@@ -18,16 +17,14 @@ const ADDRESS: &str = "127.0.0.1:18443";
 #[derive(Debug)]
 pub struct Endpoint {
     folder: PathBuf,
-    log: PathBuf,
     args: Vec<String>,
-    env: Vec<(String, String)>,
-    running: Option<Running>,
+    program: Program,
 }
 
 impl Endpoint {
     pub(super) fn new(ground: &Ground) -> Self {
-        let (folder, log) = (ground.path("endpoint"), ground.path("endpoint.log"));
-        Self { folder, log, args: Vec::new(), env: Vec::new(), running: None }
+        let program = Program::new("the endpoint", ground.path("endpoint.log"));
+        Self { folder: ground.path("endpoint"), args: Vec::new(), program }
     }
 
     /// Starts with these arguments, too, from now on.
@@ -37,8 +34,7 @@ impl Endpoint {
 
     /// Starts with these variables from now on, and no others of before.
     pub fn with_env(&mut self, env: &[(&str, &str)]) {
-        self.env =
-            env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        self.program.with_env(env);
     }
 
     /// Starts it, with all that it had, and waits until it answers.
@@ -46,22 +42,13 @@ impl Endpoint {
     /// # Panics
     /// It does not come up.
     pub fn start(&mut self) {
-        let log = fs::File::options().create(true).append(true).open(&self.log).expect("a log");
-        let copy = log.try_clone().expect("a second handle");
         let cmd = Cmd::new(program("basalt-endpoint"))
             .arg("--data")
             .arg(&self.folder)
             .args(["--listen", ADDRESS])
             .args(&self.args);
-        let cmd = self.env.iter().fold(cmd, |cmd, (key, value)| cmd.env(key, value));
-        let running = cmd.spawn(Stdio::null(), log.into(), copy.into());
-        let mut running = running.expect("it can be started");
-        until(DEADLINE, "the endpoint answers", || {
-            let ended = running.wait_for(std::time::Duration::ZERO).expect("it is ours");
-            assert!(ended.is_none(), "the endpoint ended: {}", self.log());
-            self.ctl(&["hosts", "--json"]).ok.then_some(())
-        });
-        self.running = Some(running);
+        let operator = self.operator();
+        self.program.start(cmd, || operator.ctl(&["hosts", "--json"], b"").ok.then_some(()));
     }
 
     /// Kills it (SIGKILL).
@@ -69,7 +56,7 @@ impl Endpoint {
     /// # Panics
     /// It does not run.
     pub fn kill(&mut self) {
-        kill(&mut self.running);
+        self.program.kill();
     }
 
     /// Its process id.
@@ -78,13 +65,13 @@ impl Endpoint {
     /// It does not run.
     #[must_use]
     pub fn id(&self) -> u32 {
-        self.running.as_ref().expect("it runs").id()
+        self.program.id()
     }
 
     /// What it wrote.
     #[must_use]
     pub fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
+        self.program.log()
     }
 
     /// Its folder.
@@ -102,7 +89,7 @@ impl Endpoint {
     /// Whoever operates it, also while it is away.
     #[must_use]
     pub fn operator(&self) -> Operator {
-        Operator { folder: self.folder.clone(), env: self.env.clone() }
+        Operator { folder: self.folder.clone(), env: self.program.env().to_vec() }
     }
 
     /// Runs `basaltctl` as its operator.
@@ -148,6 +135,6 @@ impl Operator {
             .env("BASALT_URL", format!("https://{ADDRESS}"))
             .env("BASALT_CA_FINGERPRINT", fingerprint.trim())
             .env("BASALT_TOKEN_FILE", self.folder.join("operator.token"));
-        said(self.env.iter().fold(cmd, |cmd, (key, value)| cmd.env(key, value)))
+        said(with(cmd, &self.env))
     }
 }

@@ -4,24 +4,21 @@ use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
-use basalt_cmd::{Cmd, Running};
+use basalt_cmd::Cmd;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use serde_json::Value;
 
-use super::{DEADLINE, Said, kill, program, said};
+use super::program::Program;
+use super::{DEADLINE, Said, program, said, text};
 use crate::ground::Ground;
 use crate::http::{Answer, ask};
-use crate::until::until;
 
 /// A host.
 #[derive(Debug)]
 pub struct Host {
     root: PathBuf,
-    log: PathBuf,
-    env: Vec<(String, String)>,
-    running: Option<Running>,
+    program: Program,
 }
 
 impl Host {
@@ -32,8 +29,8 @@ impl Host {
     /// It cannot be laid out.
     #[must_use]
     pub fn new(ground: &Ground, name: &str) -> Self {
-        let (root, log) = (ground.path(name), ground.path(&format!("{name}.log")));
-        let host = Self { root, log, env: Vec::new(), running: None };
+        let program = Program::new("hostd", ground.path(&format!("{name}.log")));
+        let host = Self { root: ground.path(name), program };
         for folder in ["run", "proc/sys/kernel/random", "sysroot/ostree", "var/lib"] {
             fs::create_dir_all(host.path(folder)).expect("a folder");
         }
@@ -103,8 +100,7 @@ impl Host {
 
     /// Starts with these variables from now on, and no others of before.
     pub fn with_env(&mut self, env: &[(&str, &str)]) {
-        self.env =
-            env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        self.program.with_env(env);
     }
 
     /// Starts `hostd`, with all that it had, and waits until it answers.
@@ -112,13 +108,11 @@ impl Host {
     /// # Panics
     /// It does not come up.
     pub fn start(&mut self) {
-        let mut running = self.spawn();
-        until(DEADLINE, "hostd answers", || {
-            let ended = running.wait_for(std::time::Duration::ZERO).expect("it is ours");
-            assert!(ended.is_none(), "hostd ended: {}", self.log());
-            self.ask("GET /v1/status").filter(|answer| answer.status == 200)
+        let (cmd, socket) = (self.cmd(), self.socket());
+        self.program.start(cmd, || {
+            let answer = ask(&socket, "GET /v1/status", "application/json", b"").ok()?;
+            (answer.status == 200).then_some(())
         });
-        self.running = Some(running);
     }
 
     /// Starts `hostd` and waits for nothing.
@@ -126,17 +120,13 @@ impl Host {
     /// # Panics
     /// It cannot be started.
     pub fn begin(&mut self) {
-        self.running = Some(self.spawn());
+        let cmd = self.cmd();
+        self.program.begin(cmd);
     }
 
-    fn spawn(&self) -> Running {
-        let log = fs::File::options().create(true).append(true).open(&self.log).expect("a log");
-        let copy = log.try_clone().expect("a second handle");
+    fn cmd(&self) -> Cmd {
         let path = format!("{}:/usr/bin:/bin:/usr/sbin:/sbin", self.path("bin").display());
-        let cmd = Cmd::new(program("hostd")).arg("--root").arg(&self.root).env("PATH", path);
-        let cmd = self.env.iter().fold(cmd, |cmd, (key, value)| cmd.env(key, value));
-        let running = cmd.spawn(Stdio::null(), log.into(), copy.into());
-        running.expect("it can be started")
+        Cmd::new(program("hostd")).arg("--root").arg(&self.root).env("PATH", path)
     }
 
     /// Kills `hostd` (SIGKILL).
@@ -144,7 +134,7 @@ impl Host {
     /// # Panics
     /// It does not run.
     pub fn kill(&mut self) {
-        kill(&mut self.running);
+        self.program.kill();
     }
 
     /// The process id of `hostd`.
@@ -153,13 +143,13 @@ impl Host {
     /// It does not run.
     #[must_use]
     pub fn id(&self) -> u32 {
-        self.running.as_ref().expect("it runs").id()
+        self.program.id()
     }
 
     /// What `hostd` wrote.
     #[must_use]
     pub fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
+        self.program.log()
     }
 
     /// Where `hostd` listens.
@@ -178,6 +168,15 @@ impl Host {
     #[must_use]
     pub fn ctl(&self, args: &[&str]) -> Said {
         hostctl(&self.root, args)
+    }
+
+    /// Runs `hostctl` at a terminal where somebody types this. What it prints is all in one.
+    #[must_use]
+    pub fn ctl_at_a_terminal(&self, args: &[&str], typed: &str) -> Said {
+        let hostctl = program("hostctl");
+        let line = [&[text(&hostctl), "--root", text(&self.root)], args].concat();
+        let script = Cmd::new("script").args(["--quiet", "--return", "--command"]);
+        said(script.arg(line.join(" ")).arg("/dev/null").stdin(typed))
     }
 
     /// How the host is; null where `hostd` does not answer.

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use basalt_cmd::Cmd;
 use basalt_tests::engine::Kind;
 use basalt_tests::ground::{ADDRESS, Ground};
 use basalt_tests::image::Image;
@@ -21,6 +22,8 @@ crate::on_both!(
     bytes_that_are_not_what_their_hash_says_are_refused,
     a_registry_that_stalls_is_given_up,
     a_full_disk_is_told,
+    an_image_that_is_too_large_is_refused_and_leaves_nothing,
+    an_image_that_is_too_large_is_given_up_while_it_comes,
 );
 
 const PORT: u16 = 5443;
@@ -179,4 +182,50 @@ async fn a_full_disk_is_told(kind: Kind) {
     stage.runtime.prepare(&make).await.unwrap();
     stage.run(&make).await;
     assert_eq!(stage.output(&make).await, "here\n");
+}
+
+async fn an_image_that_is_too_large_is_refused_and_leaves_nothing(kind: Kind) {
+    let Some((mut stage, registry)) = with_registry(kind) else { return };
+    let _ = registry.fill("shop/web", "heavy", &Image::tiny("-").heavier(12 << 20));
+    let _ = registry.fill("shop/web", "packed", &Image::tiny("-").packed_with_zeros(12 << 20));
+    let registries = known(&stage.ground, &registry, Some(registry.ca()), PASSWORD);
+    let settings = settings(&stage.ground);
+    stage.runtime = Containers::new(Settings { registries, max_image_bytes: 8 << 20, ..settings });
+    for tag in ["heavy", "packed"] {
+        let image = format!("{}/shop/web:{tag}", registry.host);
+        let told = failure(&stage, &image).await;
+        assert!(told.starts_with(&format!("`{image}` is too large: ")), "{told}");
+        // A fast one is here before the engine says how large it is.
+        let on_disk = told.contains("it takes 1");
+        assert!(on_disk || (tag == "heavy" && told.contains(" MiB or more are sent")), "{told}");
+        let most = ", and this host takes 8 MiB at most (hostd.toml: [containers] max_image_gib)";
+        assert!(told.ends_with(most), "{told}");
+        let there = stage.ground.engine.ask("GET /images/json?all=true").json();
+        assert_eq!(there, json!([]), "{tag}");
+    }
+    // One that somebody put there is not ours to remove, and not used.
+    stage.ground.engine.load(&Image::tiny("example.test/heavy:1").heavier(12 << 20));
+    let told = failure(&stage, "example.test/heavy:1").await;
+    assert!(told.contains("it takes 1"), "{told}");
+    let there = stage.ground.engine.ask("GET /images/json").json();
+    assert_eq!(there.as_array().unwrap().len(), 1);
+    // What is small enough comes.
+    let _ = registry.fill("shop/web", "small", &Image::tiny("-"));
+    let make = stage.make(2, json!({ "image": format!("{}/shop/web:small", registry.host) }));
+    stage.runtime.prepare(&make).await.unwrap();
+}
+
+async fn an_image_that_is_too_large_is_given_up_while_it_comes(kind: Kind) {
+    let Some((mut stage, registry)) = with_registry(kind) else { return };
+    let _ = registry.fill("shop/web", "heavy", &Image::tiny("-").heavier(32 << 20));
+    let registries = known(&stage.ground, &registry, Some(registry.ca()), PASSWORD);
+    let settings = settings(&stage.ground);
+    stage.runtime = Containers::new(Settings { registries, max_image_bytes: 8 << 20, ..settings });
+    // A MiB in a second, in this test's own network.
+    let slow = ["qdisc", "add", "dev", "lo", "root", "tbf", "rate", "8mbit", "burst", "128kb"];
+    Cmd::new("tc").args(slow).args(["latency", "1s"]).run().unwrap();
+    let began = Instant::now();
+    let told = failure(&stage, &format!("{}/shop/web:heavy", registry.host)).await;
+    assert!(told.contains(" MiB or more are sent"), "{told}");
+    assert!(began.elapsed() < Duration::from_secs(24), "{:?}", began.elapsed());
 }

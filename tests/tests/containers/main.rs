@@ -5,7 +5,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod away;
 mod changes;
+mod cuts;
 mod ends;
 mod engine_gone;
 mod foreign;

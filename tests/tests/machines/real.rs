@@ -1,6 +1,6 @@
 //! Machines on a real libvirtd and QEMU.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -58,6 +58,23 @@ fn full() -> Make {
     make
 }
 
+/// A libvirtd and a host whose machines it runs; none where this cannot be. On the test's own
+/// thread.
+fn ground() -> Option<(Daemon, Host)> {
+    may_run().then(|| {
+        let daemon = Daemon::start();
+        let host = daemon.host();
+        (daemon, host)
+    })
+}
+
+/// Makes and starts a machine, and waits until it runs.
+async fn runs(host: &Host, make: &Make) -> Instance {
+    host.make(make).await.unwrap();
+    host.machines.start(make.assigned.uid).await.unwrap();
+    host.until(make.assigned.uid, is_running).await
+}
+
 /// Whether the one machine is as it was before.
 async fn goes_on(host: &Host, before: &Instance) {
     let now = host.until(before.uid, is_running).await;
@@ -66,11 +83,7 @@ async fn goes_on(host: &Host, before: &Instance) {
 
 #[tokio::test]
 async fn a_guest_boots_speaks_outlives_its_keepers_and_shuts_down() {
-    if !may_run() {
-        return;
-    }
-    let mut daemon = Daemon::start();
-    let host = daemon.host();
+    let Some((mut daemon, host)) = ground() else { return };
     let make = full();
     let uid = make.assigned.uid;
     host.make(&make).await.unwrap();
@@ -117,11 +130,7 @@ fn deaf(host: &Host) -> Make {
 
 #[tokio::test]
 async fn what_the_spec_says_is_what_libvirt_has() {
-    if !may_run() {
-        return;
-    }
-    let daemon = Daemon::start();
-    let host = daemon.host();
+    let Some((daemon, host)) = ground() else { return };
     let mut plain = deaf(&host);
     plain.assigned.spec.resources.cpus = Some(Cpus::whole(2));
     plain.assigned.spec.resources.memory_mib = Some(96);
@@ -162,16 +171,9 @@ async fn what_the_spec_says_is_what_libvirt_has() {
 
 #[tokio::test]
 async fn a_guest_that_hears_no_button_is_switched_off_when_its_grace_is_over() {
-    if !may_run() {
-        return;
-    }
-    let daemon = Daemon::start();
-    let host = daemon.host();
+    let Some((_daemon, host)) = ground() else { return };
     let make = deaf(&host);
-    let uid = make.assigned.uid;
-    host.make(&make).await.unwrap();
-    host.machines.start(uid).await.unwrap();
-    host.until(uid, is_running).await;
+    let uid = runs(&host, &make).await.uid;
     let began = std::time::Instant::now();
     host.machines.stop(uid, Duration::from_secs(2)).await.unwrap();
     assert!(began.elapsed() >= Duration::from_secs(2), "it had its grace");
@@ -184,16 +186,9 @@ async fn a_guest_that_hears_no_button_is_switched_off_when_its_grace_is_over() {
 
 #[tokio::test]
 async fn a_guest_whose_emulator_dies_has_crashed() {
-    if !may_run() {
-        return;
-    }
-    let daemon = Daemon::start();
-    let host = daemon.host();
+    let Some((_daemon, host)) = ground() else { return };
     let make = deaf(&host);
-    let uid = make.assigned.uid;
-    host.make(&make).await.unwrap();
-    host.machines.start(uid).await.unwrap();
-    host.until(uid, is_running).await;
+    let uid = runs(&host, &make).await.uid;
     let pattern = format!("^[^ ]*qemu-system-x86_64 .*-uuid {uid} ");
     let pids = Cmd::new("pgrep").args(["-f", &pattern]).run().unwrap().stdout_text();
     Cmd::new("kill").args(["-9", &pids]).run().unwrap();
@@ -241,11 +236,7 @@ async fn a_guest_on_a_full_disk_is_paused_and_goes_on_once_there_is_room() {
 
 #[tokio::test]
 async fn what_libvirt_does_not_start_says_why_and_stays_as_it_was() {
-    if !may_run() {
-        return;
-    }
-    let daemon = Daemon::start();
-    let host = daemon.host();
+    let Some((daemon, host)) = ground() else { return };
     let mut make = deaf(&host);
     vm(&mut make).network = VmNetwork::Nat;
     let uid = make.assigned.uid;
@@ -261,17 +252,9 @@ async fn what_libvirt_does_not_start_says_why_and_stays_as_it_was() {
 
 #[tokio::test]
 async fn an_image_stays_roots_while_a_guest_uses_it() {
-    use std::os::unix::fs::MetadataExt;
-    if !may_run() {
-        return;
-    }
-    let daemon = Daemon::start();
-    let host = daemon.host();
+    let Some((_daemon, host)) = ground() else { return };
     let make = deaf(&host);
-    let uid = make.assigned.uid;
-    host.make(&make).await.unwrap();
-    host.machines.start(uid).await.unwrap();
-    host.until(uid, is_running).await;
+    let uid = runs(&host, &make).await.uid;
     let owner = |path: &Path| path.metadata().unwrap().uid();
     let image = host.path("state/images").join(&host.cache()[0]);
     let disk = host.path(&format!("state/machines/{uid}/disk.qcow2"));

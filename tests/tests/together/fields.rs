@@ -35,27 +35,24 @@ fn runs(fleet: &Fleet, name: &str) -> usize {
 fn what_follows_an_end_is_what_the_spec_says() {
     let Some(mut fleet) = Fleet::prepare(Kind::Podman) else { return };
     fleet.host.start();
-    let script = |code: u8| format!("echo ran; exit {code}");
-    for (name, restart, code) in [
-        ("always", "always", 0),
-        ("failed", "on_failure", 3),
-        ("done", "on_failure", 0),
-        ("never", "never", 3),
-    ] {
-        apply(&fleet, name, &format!("restart = {restart:?}"), "", &script(code));
-    }
-    for name in ["always", "failed"] {
-        until(DEADLINE, &format!("{name} runs again"), || (runs(&fleet, name) > 1).then_some(()));
-    }
-    // They were applied after those, and may still be starting.
+    let apply = |name: &str, restart: &str, code: u8| {
+        let script = format!("echo ran; exit {code}");
+        apply(&fleet, name, &format!("restart = {restart:?}"), "", &script);
+    };
+    apply("done", "on_failure", 0);
+    apply("never", "never", 3);
     for name in ["done", "never"] {
         until(DEADLINE, &format!("{name} has finished"), || {
             (fleet.host.workloads()?.get(name)?["state"] == "finished").then_some(())
         });
     }
-    // Whatever would run them again has had its time once another one has run again.
-    let so_far = runs(&fleet, "always");
-    until(DEADLINE, "always runs once more", || (runs(&fleet, "always") > so_far).then_some(()));
+    // A first end is followed at once: what would run those again has had its time once others,
+    // which began after their end, have run again.
+    apply("always", "always", 0);
+    apply("failed", "on_failure", 3);
+    for name in ["always", "failed"] {
+        until(DEADLINE, &format!("{name} runs again"), || (runs(&fleet, name) > 1).then_some(()));
+    }
     let workloads = fleet.host.workloads().unwrap();
     for (name, code) in [("done", 0), ("never", 3)] {
         assert_eq!(runs(&fleet, name), 1, "{name}: {:?}", workloads[name]);

@@ -11,25 +11,44 @@ const STEP: u64 = 64 << 10;
 
 /// How far each layer is.
 #[derive(Debug, Default)]
-pub(super) struct Progress(HashMap<String, (String, i64)>);
+pub(super) struct Progress(HashMap<String, Layer>);
+
+#[derive(Debug)]
+struct Layer {
+    status: String,
+    bytes: i64,
+    /// The most that was told of it, as its size or as what has come.
+    size: u64,
+}
 
 impl Progress {
     /// Takes a message; whether it tells of anything new. A layer that brings less than [`STEP`]
     /// does not move: a registry that trickles would keep the fetch alive for ever.
     pub(super) fn moved(&mut self, message: &CreateImageInfo) -> bool {
         let id = message.id.clone().unwrap_or_default();
-        let current = message.progress_detail.as_ref().and_then(|detail| detail.current);
-        let now = (message.status.clone().unwrap_or_default(), current.unwrap_or_default());
-        if let Some((status, bytes)) = self.0.get(&id) {
-            let step = if status == "Downloading" { STEP } else { 1 };
-            if *status == now.0 && bytes.abs_diff(now.1) < step {
-                return false;
+        let detail = message.progress_detail.as_ref();
+        let bytes = detail.and_then(|detail| detail.current).unwrap_or_default();
+        let total = detail.and_then(|detail| detail.total).unwrap_or_default();
+        let status = message.status.clone().unwrap_or_default();
+        let size = u64::try_from(bytes.max(total)).unwrap_or_default();
+        let Some(layer) = self.0.get_mut(&id) else {
+            if self.0.len() < MAX_LAYERS {
+                self.0.insert(id, Layer { status, bytes, size });
             }
+            return true;
+        };
+        layer.size = layer.size.max(size);
+        let step = if layer.status == "Downloading" { STEP } else { 1 };
+        if layer.status == status && layer.bytes.abs_diff(bytes) < step {
+            return false;
         }
-        if self.0.len() < MAX_LAYERS || self.0.contains_key(&id) {
-            self.0.insert(id, now);
-        }
+        (layer.status, layer.bytes) = (status, bytes);
         true
+    }
+
+    /// Bytes that all layers have as they are sent, as far as it was told yet.
+    pub(super) fn size(&self) -> u64 {
+        self.0.values().fold(0, |sum, layer| sum.saturating_add(layer.size))
     }
 
     /// Whether nothing more comes from the network: every layer that was named is here.
@@ -42,8 +61,8 @@ impl Progress {
             ["Pulling fs layer", "Waiting", "Downloading", "Verifying Checksum"].contains(&status)
                 || status.starts_with("Retrying")
         };
-        self.0.values().any(|(status, _)| is_here(status))
-            && !self.0.values().any(|(status, _)| is_coming(status))
+        self.0.values().any(|layer| is_here(&layer.status))
+            && !self.0.values().any(|layer| is_coming(&layer.status))
     }
 }
 
@@ -85,6 +104,29 @@ mod tests {
         let mut at = |bytes| feed(&mut progress, &[("a", "Downloading", Some(bytes))]);
         let moved: usize = (0..100).map(|number| at(number * 1000)).sum();
         assert_eq!(moved, 2, "at the beginning and after 65,536 bytes");
+    }
+
+    #[test]
+    fn an_image_is_as_large_as_its_layers_say_and_as_what_came_of_them() {
+        let mut progress = Progress::default();
+        let mut tell = |id: &str, status: &str, current, total| {
+            let detail = bollard::models::ProgressDetail { current, total };
+            progress.moved(&CreateImageInfo {
+                id: Some(id.to_owned()),
+                status: Some(status.to_owned()),
+                progress_detail: Some(detail),
+                ..CreateImageInfo::default()
+            });
+            progress.size()
+        };
+        assert_eq!(tell("a", "Downloading", Some(1), Some(100)), 100);
+        assert_eq!(tell("b", "Downloading", None, Some(50)), 150);
+        // One that says less than it sends, in steps that are no progress.
+        assert_eq!(tell("b", "Downloading", Some(60), Some(50)), 160);
+        // What is here says no size any more.
+        assert_eq!(tell("a", "Download complete", None, None), 160);
+        assert_eq!(tell("c", "Downloading", Some(-5), Some(-1)), 160);
+        assert_eq!(tell("d", "Downloading", None, Some(i64::MAX)), 160 + i64::MAX as u64);
     }
 
     #[test]

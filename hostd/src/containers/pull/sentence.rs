@@ -110,6 +110,33 @@ pub(super) fn too_long(image: &Reference, total: Duration) -> RuntimeError {
     RuntimeError { kind: Failure::Passing, message }
 }
 
+/// So many bytes of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Size {
+    /// Come from the registry, or more.
+    Sent(u64),
+    /// Lie on the disk.
+    OnDisk(u64),
+}
+
+/// It is larger than this host takes.
+pub(super) fn too_large(image: &Reference, size: Size, most: u64) -> RuntimeError {
+    let size = match size {
+        Size::Sent(bytes) => format!("{} MiB or more are sent for it", in_mib(bytes)),
+        Size::OnDisk(bytes) => format!("it takes {} MiB on the disk", in_mib(bytes)),
+    };
+    let (image, most) = (image.full(), in_mib(most));
+    let message = format!(
+        "`{image}` is too large: {size}, and this host takes {most} MiB at most \
+         (hostd.toml: [containers] max_image_gib)"
+    );
+    RuntimeError { kind: Failure::Workload, message }
+}
+
+fn in_mib(bytes: u64) -> u64 {
+    bytes.div_ceil(1 << 20)
+}
+
 impl Cause {
     /// What a registry or a network does of itself, it may stop doing; the rest somebody must mend.
     fn kind(self) -> Failure {
