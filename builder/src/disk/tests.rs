@@ -167,6 +167,19 @@ fn a_fresh_disk_has_one_entry_that_is_not_on_trial() {
 }
 
 #[test]
+fn the_loader_on_the_disk_edits_no_arguments_and_prefers_no_entry() {
+    let bench = Bench::new();
+    let plan = bench.plan();
+    bench.assemble(&plan, "disk.raw");
+    let esp = bench.cut("disk.raw", layout(&plan).esp);
+    let settings = Cmd::new("mtype").arg("-i").arg(&esp).arg("::/loader/loader.conf").run();
+    let settings = settings.unwrap().stdout_text();
+    assert!(settings.lines().any(|line| line == "editor no"), "{settings}");
+    // One that matches an entry would defeat the fallback to another.
+    assert!(!settings.lines().any(|line| line.starts_with("default")), "{settings}");
+}
+
+#[test]
 fn the_root_is_a_clean_ext4_with_links_and_modes_as_they_were() {
     let bench = Bench::new();
     let file = bench.put("sysroot/a/file", b"content");
