@@ -79,13 +79,34 @@ fn lines(prefix: &str, words: &[String]) -> String {
 mod tests {
     use super::*;
 
+    fn release(trust: Trust) -> Release {
+        Release { version: "3".into(), build_id: "b".into(), trust }
+    }
+
+    /// What others read to know a host by: systemd, the builder's own tests, `hostctl`.
+    #[test]
+    fn an_image_says_what_it_is_in_lines_that_others_read() {
+        let text = os_release("metal", &release(Trust::Signed));
+        let lines: Vec<&str> = text.lines().collect();
+        for line in [
+            "PRETTY_NAME=\"Basalt 3 (metal)\"",
+            "ID=basalt",
+            "ID_LIKE=debian",
+            "IMAGE_ID=metal",
+            "IMAGE_VERSION=3",
+            "BUILD_ID=b",
+            "BASALT_RELEASE=signed",
+        ] {
+            assert_eq!(lines.iter().filter(|found| **found == line).count(), 1, "{line}: {text}");
+        }
+        assert!(!text.contains("unsigned"), "{text}");
+    }
+
     #[test]
     fn an_unsigned_release_says_so_in_its_name() {
-        let release = Release { version: "3".into(), build_id: "b".into(), trust: Trust::Unsigned };
-        let text = os_release("base", &release);
-        assert!(text.contains("PRETTY_NAME=\"Basalt 3 (base, unsigned release)\"\n"));
-        assert!(text.contains("BASALT_RELEASE=unsigned\n"));
-        let signed = os_release("base", &Release { trust: Trust::Signed, ..release });
-        assert!(!signed.contains("unsigned"));
+        let text = os_release("base", &release(Trust::Unsigned));
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines.contains(&"PRETTY_NAME=\"Basalt 3 (base, unsigned release)\""), "{text}");
+        assert!(lines.contains(&"BASALT_RELEASE=unsigned"), "{text}");
     }
 }
