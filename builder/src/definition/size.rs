@@ -14,17 +14,22 @@ impl Size {
     /// Reads a size.
     ///
     /// # Errors
-    /// What it looks like is said in the error.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("`{text}` is no size; write a number and a unit, as `512MiB` or `4GiB`");
+    /// What is wrong, and a hint.
+    pub fn parse(text: &str) -> Result<Self, (String, &'static str)> {
+        let wrong = || {
+            let hint = "write a number and one of `MiB`, `GiB`, `TiB`, as `512MiB` or `4GiB`";
+            (format!("`{text}` is no size"), hint)
+        };
         let (digits, shift) = UNITS
             .iter()
             .find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift)))
             .ok_or_else(wrong)?;
         let number: u64 = digits.trim_end().parse().map_err(|_| wrong())?;
         let bytes = number.checked_shl(shift).filter(|bytes| bytes >> shift == number);
-        bytes.map(Self).ok_or_else(|| format!("`{text}` is larger than any disk"))
+        bytes.map(Self).ok_or_else(|| {
+            let hint = "write the size of a disk, as `12GiB` or `2TiB`";
+            (format!("`{text}` is larger than any disk"), hint)
+        })
     }
 
     /// The size in bytes.

@@ -61,6 +61,15 @@ fn check(from: &str, to: &str, expected: &str) {
     assert!(error.contains(expected), "expected\n{expected}\nin\n{error}");
 }
 
+/// The same, and the line after the place that it is shown at is this hint.
+fn check_with_hint(from: &str, to: &str, expected: &str, hint: &str) {
+    assert!(GOOD.contains(from), "`{from}` is not in the definition");
+    let error = load(folder().path(), &GOOD.replacen(from, to, 1)).unwrap_err();
+    let (said, hinted) = error.split_once("\nhint: ").unwrap_or((&error, ""));
+    assert_eq!(said.lines().next(), Some(expected), "{error}");
+    assert_eq!(hinted, hint, "{error}");
+}
+
 #[test]
 fn a_good_definition_has_none() {
     let definition = load(folder().path(), GOOD).unwrap();
@@ -79,29 +88,83 @@ fn an_unknown_key_is_shown_with_the_nearest_one() {
 
 #[test]
 fn a_missing_overlay_is_found_before_anything_is_downloaded() {
-    check("\"files\"", "\"flies\"", "test.toml:21:9: there is no folder `flies`");
+    check_with_hint(
+        "\"files\"",
+        "\"flies\"",
+        "test.toml:21:9: there is no folder `flies`",
+        "overlays are relative to the file that names them",
+    );
+}
+
+#[test]
+fn a_missing_keyring_is_found_before_anything_is_downloaded() {
+    check_with_hint(
+        "\"keyring.gpg\"",
+        "\"keyrin.gpg\"",
+        "test.toml:9:11: there is no keyring `keyrin.gpg`",
+        "install `debian-archive-keyring`",
+    );
 }
 
 #[test]
 fn impossible_sizes_say_what_would_do() {
-    check("\"12GiB\"", "\"5GiB\"", "test.toml:23:8: a disk of 5GiB cannot hold");
-    check("\"12GiB\"", "\"12GB\"", "test.toml:23:8: `12GB` is no size");
-    check("\"12GiB\"", "\"99999999999999999TiB\"", "is larger than any disk");
-    check("esp = \"1GiB\"", "esp = \"64MiB\"", "test.toml:24:7: an ESP of 64MiB is too small");
-    check("root = \"4GiB\"", "root = \"1MiB\"", "a root of 1MiB is too small");
+    for (from, to, expected, hint) in [
+        (
+            "\"12GiB\"",
+            "\"5GiB\"",
+            "test.toml:23:8: a disk of 5GiB cannot hold an ESP of 1GiB, a root of 4GiB and 1GiB for /var",
+            "use a `size` of at least 6146MiB",
+        ),
+        (
+            "\"12GiB\"",
+            "\"12GB\"",
+            "test.toml:23:8: `12GB` is no size",
+            "write a number and one of `MiB`, `GiB`, `TiB`, as `512MiB` or `4GiB`",
+        ),
+        (
+            "\"12GiB\"",
+            "\"99999999999999999TiB\"",
+            "test.toml:23:8: `99999999999999999TiB` is larger than any disk",
+            "write the size of a disk, as `12GiB` or `2TiB`",
+        ),
+        (
+            "esp = \"1GiB\"",
+            "esp = \"64MiB\"",
+            "test.toml:24:7: an ESP of 64MiB is too small",
+            "use at least 128MiB",
+        ),
+        (
+            "root = \"4GiB\"",
+            "root = \"1MiB\"",
+            "test.toml:25:8: a root of 1MiB is too small",
+            "use at least 1024MiB",
+        ),
+    ] {
+        check_with_hint(from, to, expected, hint);
+    }
+}
+
+/// What the hint names is enough, and one MiB less is not.
+#[test]
+fn the_size_that_a_hint_asks_for_would_do() {
+    load(folder().path(), &GOOD.replace("\"12GiB\"", "\"6146MiB\"")).unwrap();
+    load(folder().path(), &GOOD.replace("esp = \"1GiB\"", "esp = \"128MiB\"")).unwrap();
+    load(folder().path(), &GOOD.replace("root = \"4GiB\"", "root = \"1024MiB\"")).unwrap();
 }
 
 #[test]
 fn an_id_used_twice_names_the_other_account() {
-    check(
+    check_with_hint(
         "[[group]]",
         "[[user]]\nname = \"two\"\nuid = 990\n[[group]]",
         "test.toml:19:7: the uid 990 is `one`'s already",
+        "give each its own, for ever",
     );
-    check(
+    check_with_hint(
         "[overlay]",
         "[[group]]\nname = \"x\"\ngid = 106\n[overlay]",
-        "the gid 106 is `kvm`'s already",
+        "test.toml:22:7: the gid 106 is `kvm`'s already",
+        "give each its own, for ever",
     );
 }
 
@@ -144,6 +207,7 @@ fn a_mistake_in_an_inherited_file_is_shown_there() {
     fs::write(dir.path().join("base.toml"), GOOD.replace("uid = 990", "uid = 99000")).unwrap();
     let error = load(dir.path(), "inherit = \"base.toml\"\n").unwrap_err();
     assert!(error.starts_with("base.toml:16:7: the uid 99000 is too large"), "{error}");
+    assert!(error.contains("\nhint: use one from 101 to 65533\n"), "{error}");
 }
 
 #[test]
@@ -152,7 +216,8 @@ fn inheritance_in_a_circle_or_from_nowhere_is_refused() {
     let error = load(dir.path(), "inherit = \"test.toml\"\n").unwrap_err();
     assert!(error.contains("test.toml:1:11: definitions inherit from each other"), "{error}");
     let error = load(dir.path(), "inherit = \"gone.toml\"\n").unwrap_err();
-    assert!(error.contains("there is no definition `gone.toml`"), "{error}");
+    assert!(error.starts_with("test.toml:1:11: there is no definition `gone.toml`"), "{error}");
+    assert!(error.ends_with("hint: `inherit` is relative to the file that says it"), "{error}");
 }
 
 #[test]

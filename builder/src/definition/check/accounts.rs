@@ -21,6 +21,8 @@ const BASE_GROUPS: &str = "root daemon bin sys adm tty disk lp mail news uucp ma
 const STATIC_GROUPS: std::ops::RangeInclusive<u32> = 0..=100;
 /// base-passwd's `nogroup`.
 const NOGROUP: u32 = 65_534;
+/// The hint where another id is needed.
+const FREE_IDS: &str = "use one from 101 to 65533";
 
 impl Checker<'_> {
     pub(super) fn accounts(
@@ -63,10 +65,10 @@ impl Checker<'_> {
             }
             if STATIC_GROUPS.contains(&id.value) || id.value == NOGROUP {
                 let message = format!("the {key} {} is Debian's own", id.value);
-                self.at(id, &message, "use one from 101 to 65533");
+                self.at(id, &message, FREE_IDS);
             }
             if id.value > MAX_ID {
-                self.at(id, &format!("the {key} {} is too large", id.value), "use at most 65534");
+                self.at(id, &format!("the {key} {} is too large", id.value), FREE_IDS);
             }
             if let Some(other) = ids.insert(id.value, name.value.clone()) {
                 let message = format!("the {key} {} is `{other}`'s already", id.value);

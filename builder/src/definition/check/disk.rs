@@ -62,8 +62,8 @@ impl Checker<'_> {
         };
         match Size::parse(&at.value) {
             Ok(size) => Some(size),
-            Err(message) => {
-                self.at(at, &message, "");
+            Err((message, hint)) => {
+                self.at(at, &message, hint);
                 None
             }
         }
