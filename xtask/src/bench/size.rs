@@ -13,6 +13,9 @@ use super::{Ground, Measure};
 const ROWS: usize = 15;
 /// Bytes that the list of a tree may take: 30 000 files of 100 bytes each, and room.
 const LIST_CAP: usize = 64 << 20;
+/// What the build puts into /usr/bin beside the packages.
+const HOST_PROGRAMS: [&str; 3] = ["hostd", "hostctl", "hostd-virt"];
+const MODULES: &str = "/usr/lib/modules/";
 const DPKG_INFO: &str = "/usr/lib/sysimage/dpkg/info";
 
 pub(super) fn run(ground: &Ground<'_>) -> Result<Vec<Measure>> {
@@ -103,12 +106,25 @@ fn in_the_tree(path: &str) -> String {
     }
 }
 
+/// The package that a file came with, or what made it.
 fn owner(owners: &HashMap<String, String>, path: &str) -> String {
-    let made_here = || match path {
-        _ if path.ends_with("/initramfs.img") => "(initramfs)".to_owned(),
-        _ => "(made by the build)".to_owned(),
-    };
-    owners.get(path).cloned().unwrap_or_else(made_here)
+    if let Some(package) = names(path).iter().find_map(|name| owners.get(name)) {
+        return package.clone();
+    }
+    let program = path.strip_prefix("/usr/bin/").filter(|name| HOST_PROGRAMS.contains(name));
+    match program {
+        Some(program) => format!("({program})"),
+        None if path.ends_with("/initramfs.img") => "(initramfs)".to_owned(),
+        None => "(made by the build)".to_owned(),
+    }
+}
+
+/// The names under which a package may have brought a file: its own; that of a module, which the
+/// build uncompresses; that of a kernel, which it moves beside its modules.
+fn names(path: &str) -> [String; 3] {
+    let kernel = path.strip_prefix(MODULES).and_then(|rest| rest.split_once('/'));
+    let boot = kernel.map(|(version, name)| format!("/boot/{name}-{version}"));
+    [path.to_owned(), format!("{path}.xz"), boot.unwrap_or_default()]
 }
 
 #[cfg(test)]
@@ -144,6 +160,25 @@ l00777 0 0      0 /bin -> usr/bin
         let owners = HashMap::from([(in_the_tree("/etc/fstab"), "base".to_owned())]);
         assert_eq!(owner(&owners, "/usr/etc/fstab"), "base");
         assert_eq!(owner(&owners, "/usr/lib/modules/6/initramfs.img"), "(initramfs)");
+    }
+
+    #[test]
+    fn what_the_build_uncompressed_or_moved_is_its_packages_still() {
+        let module = "/usr/lib/modules/6.12/kernel/fs/ext4/ext4.ko";
+        let kernel = "linux-image-6.12";
+        let listed = [format!("{module}.xz"), "/boot/vmlinuz-6.12".to_owned()];
+        let owners: HashMap<_, _> =
+            listed.iter().map(|file| (in_the_tree(file), kernel.to_owned())).collect();
+        assert_eq!(owner(&owners, module), kernel);
+        assert_eq!(owner(&owners, "/usr/lib/modules/6.12/vmlinuz"), kernel);
+        assert_eq!(owner(&owners, "/usr/lib/modules/6.13/vmlinuz"), "(made by the build)");
+        assert_eq!(owner(&owners, "/usr/lib/modules/6.12/modules.dep.bin"), "(made by the build)");
+    }
+
+    #[test]
+    fn a_host_program_is_named() {
+        assert_eq!(owner(&HashMap::new(), "/usr/bin/hostd-virt"), "(hostd-virt)");
+        assert_eq!(owner(&HashMap::new(), "/usr/sbin/hostd"), "(made by the build)");
     }
 
     #[test]
