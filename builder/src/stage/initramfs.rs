@@ -134,6 +134,89 @@ pub fn kernel_folder(root: &Path, version: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lock::{Archive, Lock, LockedPackage};
+    use crate::plan::{self, Places, Request};
+    use crate::stage::compose::HOST_PROGRAMS;
+
+    /// A definition with overlays, host programs and a lock of one package.
+    struct Ground {
+        folder: tempfile::TempDir,
+        definition: Definition,
+        lock: Lock,
+    }
+
+    impl Ground {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let mut definition = crate::definition::example();
+            definition.overlay.root = vec![folder.path().join("root")];
+            definition.overlay.initramfs = vec![folder.path().join("early")];
+            for inside in ["root", "early", "programs"] {
+                fs::create_dir(folder.path().join(inside)).unwrap();
+            }
+            for program in HOST_PROGRAMS {
+                fs::write(folder.path().join("programs").join(program), program).unwrap();
+            }
+            let package = LockedPackage {
+                name: "stone".into(),
+                version: "1".into(),
+                architecture: "all".into(),
+                sha256: "0".repeat(64),
+                size: 7,
+                archive: Archive::Debian,
+                path: "pool/stone.deb".into(),
+            };
+            let lock = Lock { form: 1, request: "r".into(), resolved: 1, packages: vec![package] };
+            Self { folder, definition, lock }
+        }
+
+        fn put(&self, inside: &str) {
+            fs::write(self.folder.path().join(inside), "changed").unwrap();
+        }
+
+        /// The keys of its initramfs and of the whole image.
+        fn keys(&self) -> (String, String) {
+            let places = Places {
+                definition: PathBuf::new(),
+                out: PathBuf::new(),
+                cache: CachePaths::new(PathBuf::new()),
+                programs: self.folder.path().join("programs"),
+            };
+            let request = Request::default();
+            let inputs = plan::inputs(&self.definition, &self.lock, &places, &request).unwrap();
+            (inputs.initramfs_key.clone(), inputs.build_id().unwrap())
+        }
+    }
+
+    /// The change makes another image, and another initramfs or the same.
+    fn check(what: &str, another_initramfs: bool, change: impl Fn(&mut Ground)) {
+        let mut ground = Ground::new();
+        let before = ground.keys();
+        assert_eq!(before, ground.keys());
+        change(&mut ground);
+        let after = ground.keys();
+        assert_ne!(before.1, after.1, "{what}: the image");
+        assert_eq!(before.0 != after.0, another_initramfs, "{what}: the initramfs");
+    }
+
+    #[test]
+    fn what_is_not_in_the_initramfs_makes_no_other_one() {
+        for program in HOST_PROGRAMS {
+            check(program, false, |ground| ground.put(&format!("programs/{program}")));
+        }
+        check("root overlay", false, |ground| ground.put("root/file"));
+        check("units", false, |ground| ground.definition.units.mask.push("x.service".into()));
+        check("arguments", false, |ground| ground.definition.kernel.arguments.push("x".into()));
+        check("name", false, |ground| ground.definition.name.push('x'));
+    }
+
+    #[test]
+    fn what_is_in_the_initramfs_makes_another_one() {
+        check("drivers", true, |ground| ground.definition.kernel.drivers.push("x".into()));
+        check("modules", true, |ground| ground.definition.initramfs.modules.push("x".into()));
+        check("initramfs overlay", true, |ground| ground.put("early/file"));
+        check("tree", true, |ground| ground.lock.packages[0].sha256 = "1".repeat(64));
+    }
 
     #[test]
     fn an_initramfs_that_changed_in_the_cache_is_none() {
