@@ -346,6 +346,28 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_that_must_be_kept_is_there_and_fits() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("base.lock");
+        let definition = crate::definition::example();
+        let usable = |policy| usable_lock(&definition, &path, policy);
+        let refused = || usable(LockPolicy::Keep).unwrap_err().to_string();
+        let hint = "hint: build once without `--locked` and commit the";
+        let none = format!("there is no lock `{}`\n{hint} lock", path.display());
+        assert_eq!(refused(), none);
+        assert_eq!(usable(LockPolicy::Follow).unwrap(), None);
+        let mut lock = Lock { form: 1, request: "x".into(), resolved: 1, packages: Vec::new() };
+        lock.write(&path).unwrap();
+        assert!(refused().contains("was made for other packages"), "{}", refused());
+        assert!(refused().ends_with(&format!("{hint} new lock")), "{}", refused());
+        assert_eq!(usable(LockPolicy::Follow).unwrap(), None);
+        lock.request = Lock::request_of(&definition);
+        lock.write(&path).unwrap();
+        assert_eq!(usable(LockPolicy::Keep).unwrap(), Some(lock));
+        assert_eq!(usable(LockPolicy::Update).unwrap(), None);
+    }
+
+    #[test]
     fn every_version_with_an_output_was_given() {
         let out = out();
         assert_eq!(given_versions(out.path()), ["5"]);
