@@ -230,3 +230,31 @@ fn without_a_network_not_every_package_is_waited_for() {
     assert!(error.contains(" more packages were not tried\n"), "{error}");
     assert!(error.matches("cannot get").count() < 2 * UNREACHABLE, "{error}");
 }
+
+/// snapshot.debian.org keeps each archive below a name of its own, at the time of the lock.
+#[test]
+fn a_package_comes_from_its_own_archive_and_from_that_ones_snapshot() {
+    let snapshot = "http://snapshot/archive/debian/".to_owned();
+    let mut ground = Ground::with("http://mirror/debian/".to_owned(), Some(snapshot));
+    ground.debian.security_mirror = Some("http://mirror/debian-security".to_owned());
+    let mut package = ground.lock.packages[0].clone();
+    package.path = "pool/updates/s/stone_1.2+deb13~1_all.deb".to_owned();
+    let addresses =
+        |package: &LockedPackage, debian: &Debian| addresses(debian, package, ground.lock.resolved);
+    let file = "pool/updates/s/stone_1.2%2bdeb13%7e1_all.deb";
+    assert_eq!(
+        addresses(&package, &ground.debian),
+        [
+            format!("http://mirror/debian/{file}"),
+            format!("http://snapshot/archive/debian/20251123T071700Z/{file}"),
+        ]
+    );
+    package.archive = Archive::Security;
+    let security = format!("http://snapshot/archive/debian-security/20251123T071700Z/{file}");
+    assert_eq!(
+        addresses(&package, &ground.debian),
+        [format!("http://mirror/debian-security/{file}"), security.clone()]
+    );
+    let without = Debian { security_mirror: None, ..ground.debian.clone() };
+    assert_eq!(addresses(&package, &without), [security]);
+}
