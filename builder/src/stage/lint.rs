@@ -11,6 +11,9 @@ use anyhow::{Result, bail};
 use super::tree::kernel_versions;
 use crate::definition::Definition;
 
+mod units;
+mod var;
+
 /// Links that a finished tree must have.
 const LINKS: [(&str, &str); 12] = [
     ("bin", "usr/bin"),
@@ -29,20 +32,30 @@ const LINKS: [(&str, &str); 12] = [
 /// Folders that must be there and empty.
 const EMPTY: [&str; 9] = ["boot", "dev", "efi", "proc", "run", "sys", "sysroot", "tmp", "var"];
 /// What would make two hosts alike that must differ, or holds a secret.
-const IDENTITY: [&str; 6] = [
+const IDENTITY: [&str; 4] = [
     "usr/etc/hostname",
     "usr/etc/.pwd.lock",
     "usr/share/factory/var/lib/dbus/machine-id",
     "usr/share/factory/var/lib/systemd/random-seed",
-    "usr/etc/ssh/ssh_host_rsa_key",
-    "usr/etc/ssh/ssh_host_ed25519_key",
 ];
-/// Files without which a tree does not boot.
-const NEEDED: [(&str, &str); 4] = [
+/// How the names of a host's ssh keys begin, of whatever kind they are.
+const SSH_HOST_KEY: &str = "ssh_host_";
+/// What must not lie at the top, by how its name begins.
+const NOT_AT_THE_TOP: [(&str, &str); 2] =
+    [("vmlinuz", "boot entries name kernels"), ("initrd", "boot entries name initramfs images")];
+/// Files without which a tree does not boot, or not as fast as it could.
+const NEEDED: [(&str, &str); 8] = [
     ("usr/lib/systemd/systemd", "add `systemd` to `packages`"),
     ("usr/lib/ostree/prepare-root.conf", "an initramfs overlay has it"),
     ("usr/lib/os-release", "the builder writes it"),
     ("usr/bin/hostd", "give the folder of the host programs with `--host-programs`"),
+    (var::DPKG_STATUS, "it is dpkg's database, moved out of /var"),
+    ("usr/etc/ld.so.cache", "`ldconfig` makes it"),
+    ("usr/lib/udev/hwdb.bin", "`systemd-hwdb --usr update` makes it"),
+    (
+        "usr/share/factory/var/lib/systemd/catalog/database",
+        "`journalctl --update-catalog` makes it",
+    ),
 ];
 /// The ids that Debian gives to system accounts as packages ask for them. It begins with 100,
 /// but that one is the group `users`, which is fixed.
@@ -56,8 +69,13 @@ pub fn check(tree: &Path, definition: &Definition) -> Result<()> {
     let mut broken = Vec::new();
     check_links(tree, &mut broken);
     check_empty(tree, &mut broken);
+    check_top(tree, &mut broken)?;
     check_kernel(tree, &mut broken)?;
     check_files(tree, &mut broken);
+    check_fstab(tree, &mut broken);
+    check_identity(tree, &mut broken);
+    var::check(tree, &mut broken)?;
+    units::check(tree, &mut broken);
     check_kinds(tree, &mut broken)?;
     check_accounts(tree, definition, &mut broken);
     if broken.is_empty() {
@@ -91,11 +109,16 @@ fn check_empty(tree: &Path, broken: &mut Vec<String>) {
             Err(_) => broken.push(format!("the folder `/{folder}` is missing")),
         }
     }
-    for (path, why) in [("etc", "it is in /usr/etc"), ("vmlinuz", "boot entries name kernels")] {
-        if fs::symlink_metadata(tree.join(path)).is_ok() {
-            broken.push(format!("`/{path}` must not be there: {why}"));
-        }
+}
+
+fn check_top(tree: &Path, broken: &mut Vec<String>) -> Result<()> {
+    for entry in fs::read_dir(tree)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let link = NOT_AT_THE_TOP.iter().find(|(start, _)| name.starts_with(start));
+        let why = if name == "etc" { Some("it is in /usr/etc") } else { link.map(|(_, why)| *why) };
+        broken.extend(why.map(|why| format!("`/{name}` must not be there: {why}")));
     }
+    Ok(())
 }
 
 fn check_kernel(tree: &Path, broken: &mut Vec<String>) -> Result<()> {
@@ -119,17 +142,39 @@ fn check_files(tree: &Path, broken: &mut Vec<String>) {
             broken.push(format!("`/{path}` is missing: {hint}"));
         }
     }
-    for path in IDENTITY {
-        if tree.join(path).exists() {
-            broken.push(format!("`/{path}` belongs to one machine and must not be in an image"));
-        }
+}
+
+fn check_fstab(tree: &Path, broken: &mut Vec<String>) {
+    let fstab = fs::read_to_string(tree.join("usr/etc/fstab")).unwrap_or_default();
+    let lines: Vec<Vec<&str>> =
+        fstab.lines().map(|line| line.split_whitespace().collect()).collect();
+    if !lines.iter().any(|line| line.get(1) == Some(&"/var")) {
+        broken.push("`/usr/etc/fstab` has no line for `/var`".to_owned());
     }
+    let binds = |line: &Vec<&str>| {
+        line.starts_with(&["/sysroot/boot", "/boot", "none"])
+            && line.get(3).is_some_and(|options| options.split(',').any(|word| word == "bind"))
+    };
+    if !lines.iter().any(binds) {
+        broken.push(
+            "`/usr/etc/fstab` does not say that ostree binds /boot: add `/sysroot/boot /boot none \
+             bind,noauto 0 0`"
+                .to_owned(),
+        );
+    }
+}
+
+fn check_identity(tree: &Path, broken: &mut Vec<String>) {
+    let mut found: Vec<String> =
+        IDENTITY.iter().filter(|path| tree.join(path).exists()).map(ToString::to_string).collect();
+    let ssh = fs::read_dir(tree.join("usr/etc/ssh")).into_iter().flatten().flatten();
+    let names = ssh.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let keys = names.filter(|name| name.starts_with(SSH_HOST_KEY));
+    found.extend(keys.map(|name| format!("usr/etc/ssh/{name}")));
+    let told = |path| format!("`/{path}` belongs to one machine and must not be in an image");
+    broken.extend(found.into_iter().map(told));
     if fs::metadata(tree.join("usr/etc/machine-id")).is_ok_and(|meta| meta.len() > 0) {
         broken.push("`/usr/etc/machine-id` must be empty".to_owned());
-    }
-    let fstab = fs::read_to_string(tree.join("usr/etc/fstab")).unwrap_or_default();
-    if !fstab.lines().any(|line| line.split_whitespace().nth(1) == Some("/var")) {
-        broken.push("`/usr/etc/fstab` has no line for `/var`".to_owned());
     }
 }
 
