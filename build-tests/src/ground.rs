@@ -155,9 +155,13 @@ impl Ground {
     }
 
     fn unlocked(&self) -> Cmd {
+        self.unlocked_into("out")
+    }
+
+    fn unlocked_into(&self, out: &str) -> Cmd {
         Cmd::new(self.path("programs/basalt"))
             .args(["build", "images/base.toml", "--json", "--out"])
-            .arg(self.path("out"))
+            .arg(self.path(out))
             .arg("--cache")
             .arg(self.path("cache"))
             .current_dir(self.folder.path())
@@ -179,8 +183,17 @@ impl Ground {
     /// Starts it with these flags, its words going to a file of this name.
     #[must_use]
     pub fn start_with(&self, log: &str, flags: &[&str]) -> Running {
+        self.start(self.unlocked().args(flags), log)
+    }
+
+    /// Starts it with the lock as it is and another output folder.
+    #[must_use]
+    pub fn start_into(&self, out: &str, log: &str) -> Running {
+        self.start(self.unlocked_into(out).arg("--locked"), log)
+    }
+
+    fn start(&self, command: Cmd, log: &str) -> Running {
         let log = File::create(self.path(log)).expect("a log");
-        let command = self.unlocked().args(flags);
         command.spawn(Stdio::null(), Stdio::null(), log.into()).expect("basalt runs")
     }
 

@@ -5,17 +5,48 @@ use std::fs;
 use build_tests::ground::{Ground, Has};
 use build_tests::hindrance::Hindrance;
 
+/// Room for a part of the repository, and for the repository but not for the disk.
 #[test]
-fn without_room_for_the_disk_it_says_so_and_a_later_build_succeeds() {
+fn without_room_for_the_export_or_the_disk_it_says_so_and_a_later_build_succeeds() {
     let Some(ground) = Ground::prepare(Has::Everything) else { return };
     let out = ground.path("out");
     fs::create_dir(&out).expect("a folder");
-    let full = ground.build_hindered(&Hindrance::Full(&out, 200));
-    assert_eq!(full.code, Some(1));
-    assert!(full.stderr.contains("No space left on device"), "{}", full.stderr);
-    let hint = "\nhint: free some space there, or name another folder with `--out`";
-    assert!(full.stderr.contains(hint), "{}", full.stderr);
+    let for_the_repository = "hint: free some space there, or name another folder with `--out`";
+    let for_the_disk = "hint: free some space there, or build into another folder with `--out`";
+    let rooms = [(200, "commit …", for_the_repository), (1100, "disk …", for_the_disk)];
+    for (room, last_stage, hint) in rooms {
+        let full = ground.build_hindered(&Hindrance::Full(&out, room));
+        assert_eq!(full.code, Some(1));
+        let mut stages = full.stderr.lines().filter(|line| line.ends_with(" …"));
+        assert_eq!(stages.next_back(), Some(last_stage), "{}", full.stderr);
+        said_what_to_do(&full.stderr, hint);
+    }
     ground.build().commit();
+}
+
+/// What a build that found no more room left in the cache is no harm to the next one.
+#[test]
+fn in_a_full_cache_it_says_so_and_with_room_it_is_taken_up_again() {
+    let Some(ground) = Ground::prepare(Has::Everything) else { return };
+    ground.change_hostd();
+    let cache = ground.path("cache");
+    let later = ground.build_hindered(&Hindrance::FullAtFirst(&cache, 100));
+    let full = fs::read_to_string(ground.path("cache.first")).expect("it was built twice");
+    let hint = "hint: free some space there, or name another folder with `--cache`";
+    said_what_to_do(&full, hint);
+    assert!(full.ends_with("\nexit code 1\n"), "{full}");
+    assert!(!later.stderr.contains("damaged"), "{}", later.stderr);
+    // Nothing of all that reached the cache itself: this is a build that was never hindered.
+    assert_eq!(ground.versions(), ["1"]);
+    let Some(other) = Ground::prepare(Has::Everything) else { return };
+    other.change_hostd();
+    assert_eq!(other.build().commit(), later.commit());
+}
+
+/// That there is no space, and a hint of its own line, with the flag that names another folder.
+fn said_what_to_do(said: &str, hint: &str) {
+    assert!(said.lines().any(|line| line == hint), "{said}");
+    assert!(said.contains("error: no space left"), "{said}");
 }
 
 #[test]

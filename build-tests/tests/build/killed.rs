@@ -9,12 +9,16 @@ use build_tests::mirror::Mirror;
 /// Packages that come before the mirror stalls.
 const SOME: usize = 20;
 
+/// Made as the commit begins to be taken out of the cache.
+const EXPORT: &str = "out/repo/objects";
+
 /// Where a build is killed: as a stage begins, or late in it, once it has made this.
-const MOMENTS: [(&str, Option<&str>); 6] = [
+const MOMENTS: [(&str, Option<&str>); 7] = [
     ("initramfs", None),
     ("initramfs", Some("cache/tmp/initramfs/output/initramfs.img")),
     ("commit", None),
     ("commit", Some("cache/tmp/compose/usr/etc")),
+    ("commit", Some(EXPORT)),
     ("disk", None),
     ("disk", Some("out/base/.1.new/disk.raw")),
 ];
@@ -30,12 +34,23 @@ fn a_build_killed_in_any_stage_is_taken_up_again() {
         if stage == "initramfs" && made.is_none() {
             assert!(!ground.has_cached(stage));
         }
+        if made == Some(EXPORT) {
+            let half = ground.path("out/repo/refs/heads/basalt/trixie/x86_64/base");
+            assert!(!half.exists(), "half a commit has a name");
+        }
     }
     let built = ground.build();
     assert_eq!(ground.versions(), ["1"], "{}", built.stderr);
     let Some(other) = Ground::prepare(Has::Everything) else { return };
     other.change_hostd();
     assert_eq!(other.build().commit(), built.commit());
+    // As a kill leaves it before the last step, the rename of what is whole already.
+    let (place, staging) = (ground.path("out/base/1"), ground.path("out/base/.1.new"));
+    fs::rename(place, &staging).expect("it can be moved");
+    assert!(staging.join("manifest.json").exists() && !ground.has_cached("disk"));
+    assert_eq!(ground.build().commit(), built.commit());
+    assert!(!staging.exists());
+    assert_eq!(ground.versions(), ["1"]);
 }
 
 /// From nothing: killed while it asks for the lock, while it fetches, and while it installs.
@@ -93,10 +108,31 @@ fn two_builds_at_once_wait_for_each_other() {
     let mut first = ground.start_with("first", &["--locked"]);
     ground.wait_until("first", "…", &mut first);
     let mut second = ground.start_with("second", &["--locked"]);
-    ground.wait_until("second", "waiting for another build", &mut second);
+    let waits = "waiting for another build that uses the same output folder";
+    ground.wait_until("second", waits, &mut second);
     for build in [&mut first, &mut second] {
         let ended = build.wait_for(Duration::from_secs(600)).expect("the build is ours");
         assert!(ended.is_some_and(|status| status.success()));
     }
     assert_eq!(ground.versions(), ["1"]);
+}
+
+#[test]
+fn two_builds_into_two_folders_wait_for_the_cache_that_they_share() {
+    let Some(ground) = Ground::prepare(Has::Everything) else { return };
+    let mut first = ground.start_with("first", &["--locked"]);
+    ground.wait_until("first", "…", &mut first);
+    let mut second = ground.start_into("other", "second");
+    ground.wait_until("second", "waiting for another build that uses the same cache", &mut second);
+    for build in [&mut first, &mut second] {
+        let ended = build.wait_for(Duration::from_secs(600)).expect("the build is ours");
+        assert!(ended.is_some_and(|status| status.success()));
+    }
+    let commit = |out: &str| {
+        let text = fs::read_to_string(ground.path(out).join("base/1/manifest.json"));
+        let manifest: serde_json::Value =
+            serde_json::from_str(&text.expect("a manifest")).expect("it is JSON");
+        manifest["commit"].clone()
+    };
+    assert_eq!(commit("out"), commit("other"));
 }
