@@ -12,6 +12,7 @@ use basalt_endpoint::duration;
 use basalt_endpoint::names::EndpointUrl;
 use basalt_endpoint::restore::{self, Overwrite};
 use basalt_endpoint::server::MAX_CONNECTIONS;
+use basalt_endpoint_core::pace::Pace;
 use basalt_log::Filter;
 use clap::{Parser, Subcommand};
 use rustix::fs::Mode;
@@ -44,6 +45,9 @@ struct Cli {
     /// at most 32.
     #[arg(long, value_name = "N", default_value_t = MAX_CONNECTIONS)]
     max_connections: usize,
+    /// Find out so many times faster who is silent: for tests, which cannot wait for minutes
+    #[arg(long, value_name = "TIMES", hide = true, default_value_t = Pace::CALM.times)]
+    quicken: u64,
     /// What to log, as `info,basalt_endpoint=debug`
     #[arg(long, value_name = "FILTER", default_value = "info")]
     log: String,
@@ -100,6 +104,7 @@ fn run(cli: Cli) -> Result<()> {
                 certificate_life: cli.cert_life,
                 ca_life: cli.ca_life,
                 max_connections: cli.max_connections,
+                pace: Pace { times: cli.quicken },
             })
         }
         Some(Command::Backup { file }) => {

@@ -15,4 +15,5 @@ mod restore;
 mod rollover;
 mod route_table;
 mod secrets;
+mod silence;
 mod slow;
