@@ -13,6 +13,7 @@ pub mod secrets;
 pub mod sets;
 pub mod statuses;
 pub mod tokens;
+pub mod trouble;
 pub mod workloads;
 
 use std::path::Path;

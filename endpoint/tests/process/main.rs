@@ -11,6 +11,8 @@ mod bad_input;
 mod checkin;
 mod ctl;
 mod enrol;
+mod json;
+mod manual;
 mod restore;
 mod rollover;
 mod route_table;
