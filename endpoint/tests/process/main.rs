@@ -13,6 +13,7 @@ mod ctl;
 mod enrol;
 mod json;
 mod manual;
+mod placement;
 mod restore;
 mod rollover;
 mod route_table;
