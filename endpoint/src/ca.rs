@@ -221,6 +221,27 @@ mod tests {
         certificate.raw_serial().to_vec()
     }
 
+    /// A host's clock may be behind by a day.
+    #[test]
+    fn every_certificate_is_good_since_a_day_before_it_was_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = Ca::open(&Data::at(folder.path()), CA_LIFE, NOW).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let request = CertificateParams::default().serialize_request(&key).unwrap();
+        let request = SigningRequest::parse(&request.pem().unwrap()).unwrap();
+        let host = HostId(uuid::Uuid::from_u128(1));
+        let of_host = ca.sign_host(host, &request, 900, NOW).unwrap();
+        let of_host = CertificateDer::from_pem_slice(of_host.pem.as_bytes()).unwrap();
+        let mut chain = ca.sign_server(&["a".to_owned()], NOW).unwrap().chain;
+        assert_eq!(chain.len(), 2, "the server's and the CA's");
+        chain.push(of_host);
+        for der in chain {
+            let (_, certificate) = X509Certificate::from_der(&der).unwrap();
+            let from = certificate.validity().not_before.timestamp();
+            assert_eq!(from, NOW - 24 * 3600, "{}", certificate.subject());
+        }
+    }
+
     #[test]
     fn no_two_certificates_have_the_same_serial_number_also_of_one_key() {
         let folder = tempfile::tempdir().unwrap();

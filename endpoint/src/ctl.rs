@@ -37,11 +37,12 @@ pub async fn run(cli: Cli) -> Result<()> {
             return output::print(basalt_workload_file::schema::text().as_bytes());
         }
         Command::Completion(args) => {
-            return output::print(&basalt_manual::completion(Cli::command(), &args));
+            let script = basalt_manual::completion(Cli::command(), &args);
+            return output.script(&script);
         }
         Command::Man(args) => {
-            basalt_manual::write_pages(Cli::command(), &args).context("cannot write")?;
-            return Ok(());
+            let pages = basalt_manual::write_pages(Cli::command(), &args);
+            return output.pages(pages.context("cannot write")?);
         }
         _ => (),
     }

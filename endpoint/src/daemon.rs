@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use basalt_durable::PUBLIC;
 use basalt_endpoint_core::Seconds;
+use basalt_endpoint_core::pace::Pace;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -39,6 +40,8 @@ pub struct Options {
     pub ca_life: Seconds,
     /// Connections at once.
     pub max_connections: usize,
+    /// How fast it finds out who is silent.
+    pub pace: Pace,
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -90,7 +93,7 @@ async fn open(options: &Options, listening: SocketAddr) -> Result<Shared> {
         ca: Ca::open(data, options.ca_life, now)?,
         vault: Vault::open(data)?,
         operator: OperatorToken::open(data)?,
-        presence: Presence::new(&all, clock::up()),
+        presence: Presence::new(&all, clock::up(), options.pace),
         logs: LogRequests::default(),
         metrics: Metrics::default(),
         urls: names::advertised(&options.advertise, listening, &machine),

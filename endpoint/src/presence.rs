@@ -7,8 +7,9 @@ use basalt_api::checkin::Action;
 use basalt_api::id::HostId;
 use basalt_api::operator::HostState;
 use basalt_endpoint_core::checkin::Frozen;
+use basalt_endpoint_core::pace::{self, Pace};
 use basalt_endpoint_core::presence::{self, Heard};
-use basalt_endpoint_core::{Moment, Seconds, UpSeconds, pace};
+use basalt_endpoint_core::{Moment, Seconds, UpSeconds};
 use tokio::sync::watch;
 
 use crate::store::hosts::Host;
@@ -22,6 +23,7 @@ const DUPLICATE_TOLD_S: Seconds = 600;
 #[derive(Debug)]
 pub struct Presence {
     started: UpSeconds,
+    pace: Pace,
     hosts: Mutex<HashMap<HostId, Entry>>,
 }
 
@@ -55,9 +57,9 @@ pub struct Poll {
 impl Presence {
     /// Knows these hosts, as the database does.
     #[must_use]
-    pub fn new(hosts: &[Host], started: UpSeconds) -> Self {
+    pub fn new(hosts: &[Host], started: UpSeconds, pace: Pace) -> Self {
         let entries = hosts.iter().map(|host| (host.id, Entry::of(host))).collect();
-        Self { started, hosts: Mutex::new(entries) }
+        Self { started, pace, hosts: Mutex::new(entries) }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<HostId, Entry>> {
@@ -68,6 +70,18 @@ impl Presence {
     #[must_use]
     pub fn count(&self) -> usize {
         self.lock().len()
+    }
+
+    /// Seconds that a poll is held; `chance` of 0 to 1 spreads them.
+    #[must_use]
+    pub fn wait_s(&self, chance: f64) -> u64 {
+        self.pace.wait_s(self.count(), chance)
+    }
+
+    /// Seconds that a host is taken for present after an answer which said so much to wait.
+    #[must_use]
+    pub fn lease_s(&self, wait_s: u64) -> u64 {
+        self.pace.lease_s(wait_s)
     }
 
     /// Knows a host from now on.
@@ -131,7 +145,7 @@ impl Presence {
             entry.state = if frozen.is_some() { HostState::Ahead } else { HostState::Present };
             entry.heard.frozen = frozen;
             entry.seen_at = Some(now.date);
-            entry.extend(hold_s, now.up);
+            entry.extend(self.lease_s(hold_s), now.up);
         }
     }
 
@@ -139,7 +153,7 @@ impl Presence {
     pub fn answered(&self, host: HostId, wait_s: u64, now: UpSeconds) {
         if let Some(entry) = self.lock().get_mut(&host) {
             (entry.wait_s, entry.answered_at) = (Some(wait_s), Some(now));
-            entry.extend(wait_s, now);
+            entry.extend(self.lease_s(wait_s), now);
         }
     }
 
@@ -195,9 +209,9 @@ impl Presence {
     /// Hosts that are other than the database says.
     #[must_use]
     pub fn transitions(&self, now: Moment) -> Vec<(HostId, HostState)> {
-        let entries = self.lock();
+        let (entries, calm_until) = (self.lock(), self.pace.calm_until(self.started));
         let states = entries.iter().map(|(host, entry)| {
-            (*host, entry.state, presence::state(&entry.heard, self.started, now))
+            (*host, entry.state, presence::state(&entry.heard, calm_until, now))
         });
         states.filter(|(_, was, is)| was != is).map(|(host, _, is)| (host, is)).collect()
     }
@@ -253,7 +267,7 @@ impl Entry {
         }
     }
 
-    fn extend(&mut self, wait_s: u64, now: UpSeconds) {
-        self.heard.lease_until = Some(now.saturating_add_unsigned(pace::lease_s(wait_s)));
+    fn extend(&mut self, lease_s: u64, now: UpSeconds) {
+        self.heard.lease_until = Some(now.saturating_add_unsigned(lease_s));
     }
 }

@@ -4,8 +4,12 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use basalt_api::fault::{self, Fault, FaultKind};
 
+use crate::store::trouble::{self, Trouble};
+
 /// Seconds after which to come again when the database was busy for as long as a request waits.
 const BUSY_S: u64 = 5;
+/// The same when its disk is full, which somebody has to mend.
+const FULL_S: u64 = 30;
 
 /// Why a request is not answered as asked.
 #[derive(Debug)]
@@ -29,11 +33,15 @@ impl From<anyhow::Error> for Refusal {
         if let Some(fault) = error.downcast_ref::<Fault>() {
             return fault.clone().into();
         }
-        if error.chain().any(|cause| cause.downcast_ref().is_some_and(is_busy)) {
+        let trouble = trouble::of(&error);
+        if trouble == Some(Trouble::Busy) {
             tracing::warn!("{}", basalt_explain::explain(&error));
             return Self::come_again("the database is busy", BUSY_S);
         }
         tracing::error!("{}", basalt_explain::explain(&error));
+        if trouble == Some(Trouble::Full) {
+            return Self::full();
+        }
         FaultKind::Internal.with("").hint("the endpoint's log tells more").into()
     }
 }
@@ -45,23 +53,18 @@ impl Refusal {
         Self { fault: FaultKind::Unavailable.with(detail), retry_after_s: Some(after_s) }
     }
 
+    /// There is no room for what was asked; somebody has to make some.
+    fn full() -> Self {
+        let fault = FaultKind::StorageFull.with("the disk of the endpoint's folder is full").hint(
+            "make room there; what was answered before is kept, and the endpoint goes on by itself",
+        );
+        Self { fault, retry_after_s: Some(FULL_S) }
+    }
+
     /// Whether a host's certificate is worth nothing, or no longer.
     #[must_use]
     pub fn is_of_certificate(&self) -> bool {
         [FaultKind::Revoked, FaultKind::CertificateExpired].iter().any(|kind| self.fault.is(*kind))
-    }
-}
-
-/// Whether the database had no time, which passes. No connection was free, or somebody else writes
-/// (`SQLITE_BUSY`; an extended code has the plain one in its last byte).
-fn is_busy(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::PoolTimedOut => true,
-        sqlx::Error::Database(error) => {
-            let code = error.code().and_then(|code| code.parse::<u32>().ok());
-            code.is_some_and(|code| code & 0xff == 5)
-        }
-        _ => false,
     }
 }
 

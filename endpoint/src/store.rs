@@ -13,6 +13,7 @@ pub mod secrets;
 pub mod sets;
 pub mod statuses;
 pub mod tokens;
+pub mod trouble;
 pub mod workloads;
 
 use std::path::Path;
@@ -113,7 +114,17 @@ fn options(path: &Path) -> SqliteConnectOptions {
 }
 
 fn pool(connections: u32) -> SqlitePoolOptions {
-    SqlitePoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE)
+    let pool = SqlitePoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE);
+    pool.after_release(|connection, _| Box::pin(is_clean(connection)))
+}
+
+/// Whether a connection that comes back is fit for whoever comes next. SQLite ends a transaction by
+/// itself where the disk is full (sqlite.org/lang_transaction.html); sqlx's own `ROLLBACK` fails
+/// then, and it goes on counting a transaction that no longer is: nothing new could begin.
+async fn is_clean(connection: &mut Db) -> Result<bool, sqlx::Error> {
+    // What is to be rolled back has been, once this is answered.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 async fn lineage(write: &SqlitePool) -> Result<Lineage> {
@@ -149,6 +160,17 @@ type Db = SqliteConnection;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_ended_by_itself_stands_in_nobodys_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("db")).await.unwrap();
+        let mut write = store.write().await.unwrap();
+        // As SQLite does it, of which sqlx is not told.
+        sqlx::query("ROLLBACK").execute(&mut *write).await.unwrap();
+        drop(write);
+        store.write().await.unwrap().commit().await.unwrap();
+    }
 
     /// A power cut loses what only the page cache has, which outlives every kill -9. With a log
     /// (WAL), only `FULL` or more syncs at each commit (SQLite's `PRAGMA synchronous`).

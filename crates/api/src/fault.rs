@@ -98,6 +98,8 @@ kinds! {
     Unavailable = "unavailable", 503, "the endpoint cannot answer now";
     /// A host did not answer in time.
     HostSilent = "host_silent", 504, "the host did not answer in time";
+    /// There is no room on the endpoint's disk; `Retry-After` says when to come again.
+    StorageFull = "storage_full", 507, "the endpoint has no room left";
 }
 
 impl FaultKind {

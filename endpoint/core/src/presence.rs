@@ -5,9 +5,6 @@ use basalt_api::operator::HostState;
 use crate::checkin::Frozen;
 use crate::{Moment, Seconds, UpSeconds};
 
-/// Nobody is lost so soon after a start: the silence was the endpoint's own.
-pub const GRACE_S: UpSeconds = 300;
-
 /// What is known of a host's presence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heard {
@@ -21,14 +18,14 @@ pub struct Heard {
     pub certificate_until: Seconds,
 }
 
-/// How a host is, `now`, to an endpoint that started at `started`.
+/// How a host is, `now`, to an endpoint that loses nobody before `calm_until`.
 #[must_use]
-pub fn state(heard: &Heard, started: UpSeconds, now: Moment) -> HostState {
+pub fn state(heard: &Heard, calm_until: UpSeconds, now: Moment) -> HostState {
     let is_silent = match heard.lease_until {
         // Nobody is lost, and nobody is found again, before it was heard.
-        None if now.up < started + GRACE_S => return heard.before,
+        None if now.up < calm_until => return heard.before,
         None => true,
-        Some(until) => now.up >= until.max(started + GRACE_S),
+        Some(until) => now.up >= until.max(calm_until),
     };
     match heard.before {
         HostState::Unseen if heard.lease_until.is_none() => HostState::Unseen,
@@ -44,6 +41,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::pace::Pace;
 
     /// By both clocks, which show the same.
     fn at(seconds: i64) -> Moment {
@@ -92,8 +90,8 @@ mod tests {
     #[test]
     fn one_that_was_lost_before_the_start_is_not_found_by_it() {
         let heard = Heard { before: HostState::Lost, lease_until: None, ..heard() };
-        assert_eq!(state(&heard, 1000, at(1001)), HostState::Lost);
-        assert_eq!(state(&heard, 1000, at(1000 + GRACE_S)), HostState::Lost);
+        assert_eq!(state(&heard, 1300, at(1001)), HostState::Lost);
+        assert_eq!(state(&heard, 1300, at(1300)), HostState::Lost);
     }
 
     proptest! {
@@ -101,10 +99,11 @@ mod tests {
         fn nobody_is_lost_for_300_s_after_a_start(
             lease in proptest::option::of(0_i64..10_000),
             started in 0_i64..10_000,
-            after in 0_i64..GRACE_S,
+            after in 0_i64..300,
         ) {
             let heard = Heard { lease_until: lease, certificate_until: 0, ..heard() };
-            prop_assert_eq!(state(&heard, started, at(started + after)), HostState::Present);
+            let calm_until = Pace::CALM.calm_until(started);
+            prop_assert_eq!(state(&heard, calm_until, at(started + after)), HostState::Present);
         }
     }
 }

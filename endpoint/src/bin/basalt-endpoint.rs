@@ -1,5 +1,6 @@
 //! `basalt-endpoint`, which tells hosts what to run.
 
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,9 +13,13 @@ use basalt_endpoint::duration;
 use basalt_endpoint::names::EndpointUrl;
 use basalt_endpoint::restore::{self, Overwrite};
 use basalt_endpoint::server::MAX_CONNECTIONS;
+use basalt_endpoint::store::trouble;
+use basalt_endpoint_core::pace::Pace;
 use basalt_log::Filter;
-use clap::{Parser, Subcommand};
+use basalt_manual::{CompletionArgs, ManArgs};
+use clap::{CommandFactory, Parser, Subcommand};
 use rustix::fs::Mode;
+use serde_json::{Value, json};
 
 /// Tells Basalt hosts what to run. Without a command, it runs until it is asked to stop
 #[derive(Debug, Parser)]
@@ -44,6 +49,9 @@ struct Cli {
     /// at most 32.
     #[arg(long, value_name = "N", default_value_t = MAX_CONNECTIONS)]
     max_connections: usize,
+    /// Find out so many times faster who is silent: for tests, which cannot wait for minutes
+    #[arg(long, value_name = "TIMES", hide = true, default_value_t = Pace::CALM.times)]
+    quicken: u64,
     /// What to log, as `info,basalt_endpoint=debug`
     #[arg(long, value_name = "FILTER", default_value = "info")]
     log: String,
@@ -52,12 +60,14 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[command(disable_version_flag = true)]
 enum Command {
     /// Write the database and the keys to one new file, also while the endpoint runs
     Backup {
         /// The file; who has it is the endpoint
         file: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Put a backup into the folder, while no endpoint runs there
     ///
@@ -69,7 +79,14 @@ enum Command {
         /// Replace what is in the folder
         #[arg(long)]
         overwrite: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
+    /// Print a shell's completion script
+    Completion(CompletionArgs),
+    /// Write the man pages
+    Man(ManArgs),
 }
 
 fn main() -> ExitCode {
@@ -83,7 +100,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", basalt_explain::explain(&error));
-            ExitCode::FAILURE
+            // 1 where whoever started it can mend it.
+            if trouble::is_ours(&error) { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -100,20 +118,47 @@ fn run(cli: Cli) -> Result<()> {
                 certificate_life: cli.cert_life,
                 ca_life: cli.ca_life,
                 max_connections: cli.max_connections,
+                pace: Pace { times: cli.quicken },
             })
         }
-        Some(Command::Backup { file }) => {
+        Some(Command::Backup { file, json }) => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(backup::backup(&data, &file))?;
-            eprintln!("wrote `{}`: whoever has it is this endpoint", file.display());
-            Ok(())
+            let told = format!("wrote `{}`: whoever has it is this endpoint", file.display());
+            tell(json, &json!({ "did": "backed_up", "file": file }), &told)
         }
-        Some(Command::Restore { file, overwrite }) => {
+        Some(Command::Restore { file, overwrite, json }) => {
             let overwrite = if overwrite { Overwrite::Yes } else { Overwrite::No };
             restore::restore(&data, &file, overwrite)?;
-            eprintln!("restored `{}`; the operator's token is that of the backup", file.display());
+            let told = format!(
+                "restored `{}`; the operator's token is that of the backup",
+                file.display()
+            );
+            tell(json, &json!({ "did": "restored", "file": file }), &told)
+        }
+        Some(Command::Completion(args)) => print(&basalt_manual::completion(Cli::command(), &args)),
+        Some(Command::Man(args)) => {
+            basalt_manual::write_pages(Cli::command(), &args).context("cannot write")?;
             Ok(())
         }
+    }
+}
+
+/// Tells what was done: as JSON, or a person in a sentence, which is no data.
+fn tell(is_json: bool, done: &Value, for_people: &str) -> Result<()> {
+    if is_json {
+        return print(format!("{done:#}\n").as_bytes());
+    }
+    eprintln!("{for_people}");
+    Ok(())
+}
+
+fn print(bytes: &[u8]) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        // Whoever reads has seen enough, as `head` does.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("cannot print"),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::names::EndpointUrl;
 ///
 /// `BASALT_URL`, `BASALT_CA_FINGERPRINT` and `BASALT_TOKEN_FILE` go before what `login` saved.
 #[derive(Debug, Parser)]
-#[command(name = "basaltctl", version, propagate_version = true)]
+#[command(name = "basaltctl", version)]
 pub struct Cli {
     /// Print JSON
     #[arg(long, global = true)]
@@ -27,7 +27,6 @@ pub struct Cli {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-#[command(disable_version_flag = true)]
 pub enum Command {
     /// Remember an endpoint and the operator's token
     Login(Login),
@@ -99,7 +98,6 @@ pub struct Login {
 
 /// Tokens by which hosts enrol.
 #[derive(Debug, Subcommand)]
-#[command(disable_version_flag = true)]
 pub enum Token {
     /// Make a token and print its join string, this once; it is a secret
     Create {
@@ -127,7 +125,6 @@ pub enum Token {
 
 /// The operator's own token.
 #[derive(Debug, Subcommand)]
-#[command(disable_version_flag = true)]
 pub enum Operator {
     /// Replace it; the old one is worth nothing from now on
     Rotate,
@@ -135,7 +132,6 @@ pub enum Operator {
 
 /// Secrets.
 #[derive(Debug, Subcommand)]
-#[command(disable_version_flag = true)]
 pub enum Secret {
     /// Give a secret a value; workloads that use it are replaced
     ///
@@ -158,7 +154,6 @@ pub enum Secret {
 
 /// Hosts.
 #[derive(Debug, Subcommand)]
-#[command(disable_version_flag = true)]
 pub enum Hosts {
     /// Show a host and what it reports
     Show {

@@ -1,6 +1,7 @@
 //! Printing: data to stdout, JSON where it was asked for.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use basalt_api::id::Name;
@@ -35,6 +36,31 @@ impl Output {
         eprintln!("{for_people}");
         Ok(())
     }
+
+    /// Prints a script for a shell.
+    pub(super) fn script(self, script: &[u8]) -> Result<()> {
+        if !self.is_json {
+            return print(script);
+        }
+        let script = String::from_utf8_lossy(script).into_owned();
+        self.show(&Script { script }, |shown| shown.script.clone())
+    }
+
+    /// Tells that man pages were written to this folder.
+    pub(super) fn pages(self, folder: &Path) -> Result<()> {
+        let told = format!("the man pages are in `{}`", folder.display());
+        self.tell(&Done::new("wrote", Pages { folder }), &told)
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Script {
+    script: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Pages<'a> {
+    folder: &'a Path,
 }
 
 /// What a command has done that the endpoint has nothing to say of.

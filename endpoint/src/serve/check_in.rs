@@ -9,8 +9,8 @@ use axum::extract::State;
 use basalt_api::checkin::{Action, CheckinAnswer, CheckinRequest};
 use basalt_api::fault::{Fault, FaultKind};
 use basalt_api::id::Name;
+use basalt_endpoint_core::Seconds;
 use basalt_endpoint_core::checkin::Verdict;
-use basalt_endpoint_core::{Seconds, pace};
 use tokio::time::Instant;
 
 use crate::app::{App, Shared, to_the_end};
@@ -192,7 +192,7 @@ fn answer(
         generation: outcome.set.generation.number,
         set_hash: outcome.set.generation.hash,
         wait_s,
-        lease_s: pace::lease_s(wait_s),
+        lease_s: app.presence.lease_s(wait_s),
         server_time: now,
         actions,
     })
@@ -201,7 +201,7 @@ fn answer(
 /// How long the next poll is held: not beyond the time to renew the certificate, nor so long that
 /// a workload which may not be out of contact for longer would stop on a host that is in contact.
 fn wait_s(app: &App, caller: HostCaller, outcome: &Outcome, now: Seconds) -> anyhow::Result<u64> {
-    let wait_s = pace::wait_s(app.presence.count(), chance::fraction());
+    let wait_s = app.presence.wait_s(chance::fraction());
     let left = u64::try_from(caller.certificate.until - now).unwrap_or(0);
     let patience = outcome.set.shortest_period_s()?.map_or(u64::MAX, u64::from);
     Ok(wait_s.min(left.min(patience) / 3).max(1))

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Method, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use serde_json::{Value, json};
 
 use crate::endpoint::{DEADLINE, Endpoint, run};
 use crate::host::TestHost;
@@ -57,38 +56,6 @@ async fn a_token_that_has_no_place_is_not_replaced() {
     assert!(refused.stderr.contains("so the old token stays"), "{}", refused.stderr);
     let hosts = endpoint.operator().call(Method::GET, "/v1/hosts", None, DEADLINE).await.unwrap();
     assert_eq!(hosts.status, 200);
-}
-
-/// What a command prints with `--json`, which is all that it prints.
-async fn json(endpoint: &Endpoint, args: &[&str]) -> Value {
-    let ended = endpoint.ctl(&[args, &["--json"]].concat()).await;
-    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{args:?}");
-    serde_json::from_str(&ended.stdout).unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_command_tells_in_json_what_it_has_done() {
-    let endpoint = Endpoint::start();
-    let _host = TestHost::enrol(&endpoint, "a").await;
-    endpoint.apply("web").await;
-    endpoint.ctl_with(&["secret", "set", "db"], b"x").await;
-    let token = endpoint.get("/v1/tokens").await["tokens"][0]["id"].as_str().unwrap().to_owned();
-    for (args, expected) in [
-        (&["delete", "web"][..], json!({ "did": "deleted", "name": "web" })),
-        (&["secret", "rm", "db"], json!({ "did": "removed", "name": "db" })),
-        (&["hosts", "remove", "a"], json!({ "did": "removed", "name": "a" })),
-        (&["token", "revoke", &token], json!({ "did": "revoked", "id": token })),
-    ] {
-        assert_eq!(json(&endpoint, args).await, expected);
-    }
-    let (fingerprint, file) = (endpoint.fingerprint(), endpoint.data().operator_token());
-    let file = file.to_str().unwrap();
-    let (url, fingerprint) = (endpoint.url(), fingerprint.to_string());
-    let login = ["login", &url, "--ca-fingerprint", &fingerprint, "--token-file", file];
-    let expected = json!({ "did": "logged_in", "url": url, "hosts": 0 });
-    assert_eq!(json(&endpoint, &login).await, expected);
-    let expected = json!({ "did": "rotated", "token_file": file });
-    assert_eq!(json(&endpoint, &["operator", "rotate"]).await, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,5 @@
 use std::fs;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use basalt_api::operator::WORKLOADS_PATH;
@@ -6,7 +7,7 @@ use basalt_api::report::{Trouble, WorkloadState, WorkloadStatus};
 use hyper::Method;
 use serde_json::Value;
 
-use crate::endpoint::{DEADLINE, Ended, Endpoint, container};
+use crate::endpoint::{DEADLINE, Ended, Endpoint, container, wait_until};
 use crate::host::TestHost;
 
 const WEB: &str = "name = \"web\"\nkind = \"container\"\n[container]\nimage = \"x\"\n";
@@ -268,10 +269,41 @@ async fn an_endpoint_that_is_away_is_told_as_such() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shell_learns_the_commands_and_each_has_a_page() {
+async fn who_follows_the_events_sees_them_as_they_happen() {
     let endpoint = Endpoint::start();
-    assert!(endpoint.ctl(&["completion", "bash"]).await.stdout.contains("resync"));
-    let folder = endpoint.path("man");
-    assert_eq!(endpoint.ctl(&["man", "--out", folder.to_str().unwrap()]).await.code, 0);
-    assert!(folder.join("basaltctl-hosts-resync.1").exists());
+    let _host = TestHost::ready(&endpoint, "a").await;
+    let file = fs::File::create(endpoint.path("followed")).unwrap();
+    let followed = async |expected: &str| {
+        wait_until(expected, async || {
+            let text = fs::read_to_string(endpoint.path("followed")).unwrap();
+            if text.contains(expected) { Ok(()) } else { Err(text) }
+        })
+        .await;
+    };
+    let cmd = endpoint.ctl_cmd().args(["events", "-f"]);
+    let mut follows = cmd.spawn(Stdio::null(), file.into(), Stdio::inherit()).unwrap();
+    // What was there already; then what was not, and it goes on.
+    followed("host_present a: ").await;
+    for name in ["web", "more"] {
+        endpoint.apply(name).await;
+        followed(&format!("workload_assigned a {name}: ")).await;
+    }
+    assert_eq!(follows.wait_for(Duration::ZERO).unwrap(), None, "it has ended by itself");
+    follows.kill();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_and_the_audit_log_are_shown_as_tables() {
+    let endpoint = Endpoint::start();
+    let made = endpoint.ctl(&["token", "create", "--uses", "3", "--label", "rack=4"]).await;
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    let listed = endpoint.ctl(&["token", "list"]).await.stdout;
+    let [head, row] = listed.lines().collect::<Vec<_>>()[..] else { panic!("{listed}") };
+    assert!(head.starts_with("ID") && head.contains("USES LEFT"), "{head}");
+    assert!(row.contains("  3  ") && row.contains("rack=4"), "{row}");
+    let log = endpoint.ctl(&["audit"]).await.stdout;
+    let [head, row] = log.lines().collect::<Vec<_>>()[..] else { panic!("{log}") };
+    assert!(head.starts_with("TIME") && head.ends_with("STATUS"), "{head}");
+    let row: Vec<&str> = row.split_whitespace().collect();
+    assert!(row.ends_with(&["operator", "127.0.0.1", "POST", "/v1/tokens", "200"]), "{row:?}");
 }

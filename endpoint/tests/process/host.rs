@@ -1,7 +1,7 @@
 //! A host as the endpoint sees one: enrols, checks in, takes sets, reports.
 
 use anyhow::Result;
-use basalt_api::capacity::{Capacity, HostFacts};
+use basalt_api::capacity::{Capacity, HostFacts, Taken};
 use basalt_api::checkin::{CHECKIN_PATH, CheckinAnswer, CheckinRequest, ReportedSet, SET_PATH};
 use basalt_api::enrol::{
     ENROL_PATH, EnrolAnswer, EnrolRequest, JoinString, RENEW_PATH, RenewRequest,
@@ -36,6 +36,8 @@ pub(crate) struct TestHost {
     pub(crate) sends_set: bool,
     /// Whether an answer has told it that the endpoint knows what it is.
     pub(crate) is_known: bool,
+    /// What its workloads take, its own local ones among them.
+    pub(crate) taken: Taken,
 }
 
 impl TestHost {
@@ -68,6 +70,7 @@ impl TestHost {
             changes: Vec::new(),
             sends_set: false,
             is_known: false,
+            taken: Taken::default(),
         }
     }
 
@@ -84,7 +87,8 @@ impl TestHost {
     }
 
     pub(crate) fn request(&self) -> CheckinRequest {
-        let capacity = Capacity { cpus: Cpus::whole(4), memory_mib: 4096, ..Capacity::default() };
+        let (cpus, memory_mib, taken) = (Cpus::whole(4), 4096, self.taken);
+        let capacity = Capacity { cpus, memory_mib, taken, ..Capacity::default() };
         CheckinRequest {
             protocol: 1,
             features: ["container", "secrets", "logs"].map(str::to_owned).to_vec(),

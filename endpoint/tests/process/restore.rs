@@ -15,7 +15,7 @@ use crate::endpoint::{DEADLINE, Endpoint, container, run};
 use crate::host::{TestHost, is};
 
 /// A host with `web` and `more`, on an endpoint whose backup knows only `web`.
-async fn older() -> (Endpoint, TestHost) {
+pub(crate) async fn older() -> (Endpoint, TestHost) {
     let mut endpoint = Endpoint::start();
     let mut host = TestHost::ready(&endpoint, "a").await;
     endpoint.apply("web").await;

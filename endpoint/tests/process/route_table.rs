@@ -1,7 +1,7 @@
 //! Who may ask what: every route × everybody who could ask. A route without a row fails.
 
 use basalt_api::checkin::Action;
-use basalt_api::operator::TokenCreate;
+use basalt_api::operator::{AUDIT_PATH, AuditEntry, AuditLog, TokenCreate};
 use basalt_endpoint::client::Client;
 use basalt_endpoint::routes::{Who, table};
 use hyper::Method;
@@ -89,6 +89,18 @@ impl Scene {
             .replace("{id}", &self.token)
     }
 
+    /// The audit log, the newest first.
+    async fn audit(&self, operator: &Client) -> Vec<(String, String, u16)> {
+        let log: AuditLog = operator.get(AUDIT_PATH, DEADLINE).await.unwrap();
+        let entry = |entry: AuditEntry| (entry.method, entry.path, entry.status.unwrap_or(0));
+        log.entries.into_iter().map(entry).collect()
+    }
+
+    /// What stands there of a row that was answered so.
+    fn write(&self, row: &Row, status: u16) -> (String, String, u16) {
+        (row.0.to_owned(), self.path(row.1), status)
+    }
+
     async fn ask(&self, row: &Row) -> [u16; 5] {
         let (method, path, body, _) = row;
         let method: Method = method.parse().unwrap();
@@ -155,7 +167,9 @@ async fn every_route_is_open_to_whom_the_table_says_and_to_nobody_else() {
     ];
     let scene = Scene { endpoint, token, ticket, secret_version, askers };
 
+    let begun = scene.audit(&scene.askers[4]).await.len();
     let rows = rows(renew, checkin);
+    let mut writes = Vec::new();
     for route in table() {
         let has_row = rows.iter().any(|row| row.0 == route.method.as_str() && row.1 == route.path);
         assert!(has_row, "{} {} has no row here", route.method, route.path);
@@ -166,10 +180,21 @@ async fn every_route_is_open_to_whom_the_table_says_and_to_nobody_else() {
         if row.0 == "DELETE" && row.1 == "/v1/hosts/{host}" && found[4] == 409 {
             let forced = Row::clone(&(row.0, "/v1/hosts/{host}?force=true", None, row.3));
             found[4] = scene.ask(&forced).await[4];
+            writes.push(scene.write(row, 409));
+            writes.push(scene.write(&forced, found[4]));
+        } else if table().iter().any(|route| {
+            row.0 == route.method.as_str() && row.1 == route.path && route.who == Who::Operator
+        }) {
+            writes.extend((row.0 != "GET").then(|| scene.write(row, found[4])));
         }
         assert_eq!(found, row.3, "{} {}; the log: {}", row.0, row.1, scene.endpoint.log());
     }
     assert_eq!(log.await.unwrap(), "\"text\"", "and no other's");
+    // The token was rotated by the last row.
+    let mut entries = scene.audit(&scene.endpoint.operator()).await;
+    entries.truncate(entries.len() - begun);
+    entries.reverse();
+    assert_eq!(entries, writes, "each write of an operator stands there, and nothing else");
 }
 
 #[test]

@@ -1,14 +1,16 @@
 use std::fs;
 
 use basalt_api::fault::FaultKind;
+use basalt_api::operator::TokenCreate;
 use basalt_api::secret::SecretValue;
 use hyper::Method;
+use rcgen::KeyPair;
 use serde_json::json;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqliteConnection};
 
 use crate::endpoint::{DEADLINE, Endpoint, container, files};
-use crate::host::{TestHost, is};
+use crate::host::{TestHost, is, redeem};
 
 /// Found nowhere but where it belongs.
 const CANARY: &str = "canary-4f1c0a7e";
@@ -62,7 +64,12 @@ async fn a_host_gets_the_values_that_its_set_names_and_no_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_is_found_in_no_file_log_or_answer_of_the_endpoint() {
     let mut endpoint = Endpoint::start();
-    let mut host = TestHost::ready(&endpoint, "a").await;
+    // A token that was redeemed, by which more hosts may come.
+    let join = endpoint.token(TokenCreate { uses: Some(2), ..TokenCreate::default() }).await;
+    let key = KeyPair::generate().unwrap();
+    let answer = redeem(&endpoint, &join, "a", &key).await.unwrap();
+    let mut host = TestHost::of(key, answer);
+    host.settle(&endpoint).await;
     endpoint.ctl_with(&["secret", "set", "db"], CANARY.as_bytes()).await;
     endpoint.apply_spec(with_secret("web")).await;
     host.settle(&endpoint).await;
@@ -78,10 +85,12 @@ async fn a_secret_is_found_in_no_file_log_or_answer_of_the_endpoint() {
     assert!(!listed.stdout.contains(CANARY) && listed.stdout.contains("\"db\""));
     endpoint.command(&["backup", endpoint.path("backup.tar").to_str().unwrap()]).await;
     let encoded = SecretValue::of(CANARY.as_bytes()).value;
+    let listed = endpoint.ctl(&["token", "list", "--json"]).await.stdout;
+    assert!(listed.contains("\"uses_left\": 1") && !listed.contains(&join.secret), "{listed}");
     let check = |endpoint: &Endpoint| {
         for path in files(endpoint.folder.path()) {
             let Ok(bytes) = fs::read(&path) else { continue };
-            for needle in [CANARY.as_bytes(), encoded.as_bytes()] {
+            for needle in [CANARY.as_bytes(), encoded.as_bytes(), join.secret.as_bytes()] {
                 let is_there = bytes.windows(needle.len()).any(|window| window == needle);
                 assert!(!is_there, "it is in {}", path.display());
             }

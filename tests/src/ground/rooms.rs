@@ -68,7 +68,10 @@ pub fn own_small_disk(folder: &Path, mib: u32) -> io::Result<()> {
 }
 
 /// Makes `folder` a file system of this size.
-pub(super) fn small_disk(folder: &Path, mib: u32) -> io::Result<()> {
+///
+/// # Errors
+/// The kernel refuses.
+pub fn small_disk(folder: &Path, mib: u32) -> io::Result<()> {
     let options = std::ffi::CString::new(format!("size={mib}m")).map_err(io::Error::other)?;
     mount("tmpfs", folder, "tmpfs", MountFlags::empty(), options.as_c_str())?;
     Ok(())

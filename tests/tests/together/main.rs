@@ -1,5 +1,6 @@
 //! The real endpoint and real hosts in the days that nobody wishes for: a restored backup, a cloned
-//! disk, an expired certificate, a clock that is a year off, a reply that is lost, a long silence.
+//! disk, an expired certificate, a clock that is a year off, a reply that is lost, a long silence,
+//! a full disk.
 //! And where a secret's value is, and where it is not.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -10,5 +11,6 @@ mod clocks;
 mod copies;
 mod enrolment;
 mod fields;
+mod full_disk;
 mod restore;
 mod secrets;

@@ -65,6 +65,22 @@ fn the_emptiest_host_gets_it() {
 }
 
 #[test]
+fn what_runs_locally_takes_room() {
+    let local = |cpus, memory_mib| Host {
+        local: Taken { cpus: Cpus::from_milli(cpus), memory_mib },
+        ..host(1, 1000)
+    };
+    check(&[local(0, 900)], |_| (), "h1");
+    let short = "no host can run it: `h1`: 99 MiB of memory are free, 100 wanted";
+    check(&[local(0, 901)], |_| (), short);
+    check(
+        &[local(1900, 0)],
+        |spec| spec.resources.cpus = Some(Cpus::from_milli(200)),
+        "no host can run it: `h1`: 0.1 processors are free, 0.2 wanted",
+    );
+}
+
+#[test]
 fn labels_and_names_are_conditions() {
     let label = |spec: &mut WorkloadSpec| {
         spec.placement.labels.insert("rack".to_owned(), "1".to_owned());
