@@ -57,7 +57,11 @@ impl Manifest {
     #[must_use]
     pub fn read(folder: &Path) -> Option<Self> {
         let text = fs::read(folder.join(Self::FILE)).ok()?;
-        let manifest: Self = serde_json::from_slice(&text).ok()?;
+        Self::parse(&text)
+    }
+
+    fn parse(text: &[u8]) -> Option<Self> {
+        let manifest: Self = serde_json::from_slice(text).ok()?;
         (manifest.form == FORM).then_some(manifest)
     }
 
@@ -78,5 +82,24 @@ impl Manifest {
         text.push(b'\n');
         basalt_durable::write(&folder.join(Self::FILE), &text, basalt_durable::PUBLIC)
             .with_context(|| format!("cannot write the manifest in `{}`", folder.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fuzz_manifest_of_a_build() {
+        let seed = br#"{"form":1,"name":"base","version":"1","build_id":"a","commit":"b","ref":"c",
+            "release":"signed","signed_by":"d","packages":1,"disk_key":"e",
+            "disk":{"file":"disk.img","size":1,"allocated":1}}"#;
+        assert!(Manifest::parse(seed).is_some());
+        basalt_fuzz::run(&[seed], |bytes| {
+            if let Some(manifest) = Manifest::parse(bytes) {
+                let again = serde_json::to_vec(&manifest).unwrap();
+                assert_eq!(Manifest::parse(&again), Some(manifest));
+            }
+        });
     }
 }

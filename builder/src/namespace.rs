@@ -77,4 +77,10 @@ mod tests {
         assert_eq!(subordinate_ids(text, "bob", 7), 2);
         assert_eq!(subordinate_ids(text, "eve", 8), 0);
     }
+
+    #[test]
+    fn fuzz_subuid_and_passwd() {
+        let seed = "root:x:0:0:root:/root:/bin/sh\nroot:100000:65536\n0:1:18446744073709551616";
+        basalt_fuzz::run_on_text!(&[seed], |text| subordinate_ids(text, "root", 0));
+    }
 }

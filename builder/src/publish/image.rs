@@ -83,4 +83,13 @@ mod tests {
         fs::create_dir(tree.join("usr/lib/modules/6.13")).unwrap();
         assert!(read().unwrap_err().contains("2 kernels"));
     }
+
+    #[test]
+    fn fuzz_os_release_of_an_image() {
+        let seed = "NAME=a\nIMAGE_ID=\"base\"\nIMAGE_VERSION=12";
+        basalt_fuzz::run_on_text!(&[seed], |text| {
+            let found = value(text, "IMAGE_ID");
+            assert!(found.is_none_or(|value| text.contains(&value)), "{text}");
+        });
+    }
 }

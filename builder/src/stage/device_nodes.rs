@@ -60,4 +60,13 @@ mod tests {
         let text = "# a b c10:1\nx\nx y z10:1\nx y c10\nx y c10:q\n";
         assert_eq!(tmpfiles(text).lines().count(), 1);
     }
+
+    #[test]
+    fn fuzz_devices_of_modules() {
+        basalt_fuzz::run_on_text!(&["# a\ntun net/tun c10:200", "a b \u{e4}10:1"], |text| {
+            text.lines().filter_map(Node::parse).for_each(|node| {
+                assert!(matches!(node.kind, 'b' | 'c') && node.number.contains(':'));
+            })
+        });
+    }
 }

@@ -259,4 +259,62 @@ mod tests {
         assert!(new.believes(&server, &[&new.certificate, &bridge, &old.certificate]));
         assert!(!old.believes(&server, &[&new.certificate, &old.certificate]), "no bridge");
     }
+
+    #[test]
+    fn fuzz_certificate_and_key_in_pem() {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::default().self_signed(&key).unwrap().pem();
+        let both = format!("{certificate}{}", key.serialize_pem());
+        let identity = Identity { certificate: both.clone(), key: both.clone() };
+        config(&Trust::Ca(certificate), Some(&identity)).unwrap();
+        basalt_fuzz::run_on_text!(&[&both, "no PEM"], |text| {
+            let identity = Identity { certificate: text.to_owned(), key: text.to_owned() };
+            config(&Trust::Ca(text.to_owned()), Some(&identity))
+        });
+    }
+
+    #[test]
+    fn fuzz_fingerprint() {
+        let (plain, colons) = ("ab".repeat(32), ["AB"; 32].join(":"));
+        basalt_fuzz::run_on_text!(&[&plain, &colons], |text| {
+            text.parse::<Fingerprint>().map(|read| assert_eq!(read.to_string().parse(), Ok(read)))
+        });
+    }
+
+    /// The CA and the certificates of a chain in DER, each after its length as two bytes.
+    fn chain(bytes: &[u8]) -> Vec<CertificateDer<'_>> {
+        let (mut rest, mut chain) = (bytes, Vec::new());
+        while let Some((length, after)) = rest.split_first_chunk::<2>() {
+            let length = usize::from(u16::from_be_bytes(*length)).min(after.len());
+            let (certificate, after) = after.split_at(length);
+            chain.push(CertificateDer::from(certificate));
+            rest = after;
+        }
+        chain
+    }
+
+    #[test]
+    fn fuzz_chain_of_a_server() {
+        let (old, new) = (authority("old"), authority("new"));
+        let (server, bridge) = (new.server(), old.vouches_for(&new));
+        let sent = [&server, &new.certificate, &bridge, &old.certificate];
+        let prefixed = |der: &&CertificateDer<'static>| {
+            let length = u16::try_from(der.len()).unwrap().to_be_bytes();
+            [length.as_slice(), der.as_ref()].concat()
+        };
+        let seed: Vec<u8> = sent.iter().flat_map(prefixed).collect();
+        assert_eq!(chain(&seed).iter().collect::<Vec<_>>(), sent);
+        basalt_fuzz::run(&[&seed], |bytes| {
+            let chain = chain(bytes);
+            let [server, .., ca] = chain.as_slice() else { return };
+            let believed = |ca: &[u8]| {
+                let ca = Fingerprint(Sha256::digest(ca).into());
+                let pinned = Pinned { ca, provider: Arc::new(ring::default_provider()) };
+                let name = ServerName::try_from("a.example").unwrap();
+                pinned.verify_server_cert(server, &chain[1..], &name, &[], UnixTime::now()).is_ok()
+            };
+            believed(ca);
+            assert!(!believed(b"another"));
+        });
+    }
 }

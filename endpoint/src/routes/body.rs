@@ -167,3 +167,58 @@ impl<S: Sync + Send, T: DeserializeOwned + Send> FromRequestParts<S> for In<T> {
         Ok(Self(path.0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+
+    use axum::body::Body;
+    use basalt_api::operator::{Apply, PageQuery};
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    fn now<T>(asked: impl Future<Output = T>) -> T {
+        Builder::new_current_thread().enable_time().build().unwrap().block_on(asked)
+    }
+
+    fn strict(body: &[u8]) -> Answer<StrictBody<Apply>> {
+        let request = Request::builder().header(CONTENT_TYPE, "application/json");
+        let request = request.body(Body::from(body.to_vec())).unwrap();
+        now(StrictBody::from_request(request, &()))
+    }
+
+    fn query(query: &str) -> Option<Answer<QueryOf<PageQuery>>> {
+        let request = Request::builder().uri(format!("/?{query}")).body(()).ok()?;
+        Some(now(QueryOf::from_request_parts(&mut request.into_parts().0, &())))
+    }
+
+    #[test]
+    fn fuzz_body_with_fields_that_are_not_known() {
+        let spec = r#"{"name":"web","kind":"container","image":"example.test/web:1"}"#;
+        let good = format!(r#"{{"workloads":[{spec}]}}"#);
+        let deep = good.replace("image", "imgae");
+        let after = format!(
+            "{good}
+,"
+        );
+        let seeds: [&[u8]; 4] = [
+            good.as_bytes(),
+            deep.as_bytes(),
+            after.as_bytes(),
+            br#"{"workloads":[],"dry-run":1}"#,
+        ];
+        basalt_fuzz::run(&seeds, |body| {
+            let read = strict(body);
+            let is_strict = serde_json::from_slice::<Apply>(body).is_ok();
+            assert!(read.is_err() || is_strict, "what is no such body was read");
+        });
+    }
+
+    #[test]
+    fn fuzz_keys_of_a_query() {
+        assert!(query("limit=5").unwrap().is_ok());
+        let seeds = &["limit=5&after=a", "limt=5", "limit=%35&limit=6", "a%ff=%zz"];
+        basalt_fuzz::run_on_text!(seeds, |text| query(text));
+    }
+}

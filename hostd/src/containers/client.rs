@@ -290,4 +290,23 @@ mod tests {
             "the container engine at `/nowhere/engine.sock` cannot be reached: No such file or directory (os error 2)"
         );
     }
+
+    #[test]
+    fn fuzz_version_of_an_engine() {
+        basalt_fuzz::run_on_text!(&["1.41", "9.1", "1.x"], |text| {
+            let ours = (API_DEFAULT_VERSION.major_version, API_DEFAULT_VERSION.minor_version);
+            let spoken = version_to_speak(text);
+            assert!(spoken.is_none_or(|it| (it.major_version, it.minor_version) <= ours));
+        });
+    }
+
+    #[test]
+    fn fuzz_refusal_of_an_engine() {
+        let seeds: &[&[u8]] = &[br#"{"message":"no\nsuch  thing\u001b[31m"}"#, b"plain\n", b"\xff"];
+        basalt_fuzz::run(seeds, |body| {
+            let message = message_of(body);
+            assert!(!message.contains(char::is_control), "{message:?}");
+            assert!(message.chars().count() <= MAX_MESSAGE + 1);
+        });
+    }
 }

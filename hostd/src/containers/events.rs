@@ -183,4 +183,16 @@ mod tests {
             check(event(action, labels::UID), None);
         }
     }
+
+    #[test]
+    fn fuzz_events_of_an_engine() {
+        let ours = event("die", labels::UID).to_string();
+        let quiet = event("exec_create: sh", labels::UID).to_string();
+        basalt_fuzz::run(&[ours.as_bytes(), quiet.as_bytes(), b"{}"], |bytes| {
+            let Ok(event) = serde_json::from_slice::<EventMessage>(bytes) else { return };
+            if let Some(id) = changed_container(&event) {
+                Cache::default().forget(id);
+            }
+        });
+    }
 }

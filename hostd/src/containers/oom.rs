@@ -101,4 +101,16 @@ mod tests {
         assert!(killed(&log, "bbbb", 0));
         assert!(!killed(&log, "bbbb", i64::MAX));
     }
+
+    #[test]
+    fn fuzz_records_of_the_kernel() {
+        let other = "6,1,2,-;tail invoked oom-killer: bbbb\n SUBSYSTEM=memory";
+        basalt_fuzz::run(&[RECORD.as_bytes(), other.as_bytes()], |bytes| {
+            let record = String::from_utf8_lossy(bytes);
+            if kill_in(&record, "bbbb").is_some() {
+                assert!(record.contains("_memcg=") && record.contains("bbbb"), "{record}");
+            }
+            assert_eq!(kill_in(&record, ""), None, "{record}");
+        });
+    }
 }

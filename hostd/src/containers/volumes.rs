@@ -182,4 +182,20 @@ mod tests {
         let answer: Answer = serde_json::from_str(text).unwrap();
         assert_eq!(answer.volumes.unwrap()[0].name, "a");
     }
+
+    #[test]
+    fn fuzz_volumes_of_an_engine() {
+        let make = samples::make();
+        let volume = serde_json::json!({
+            "Name": format!("{}a", spec::volumes_of(make.assigned.uid)),
+            "Labels": labels::of_volume(&make), "Driver": "local",
+        });
+        let ours = serde_json::json!({ "Volumes": [volume], "Warnings": null }).to_string();
+        let other = br#"{"Volumes":[{"Name":"a","Labels":null},{"Name":"b","Labels":{"a":"b"}}]}"#;
+        basalt_fuzz::run(&[ours.as_bytes(), other], |bytes| {
+            let Ok(answer) = serde_json::from_slice::<Answer>(bytes) else { return };
+            let listed = answer.volumes.unwrap_or_default();
+            assert!(instances(&listed).len() <= listed.len());
+        });
+    }
 }

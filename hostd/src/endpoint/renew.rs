@@ -54,6 +54,10 @@ fn due_at(not_before: i64, not_after: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
+    use rcgen::CertificateParams;
+
     use super::*;
 
     #[test]
@@ -66,5 +70,37 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_due() {
         assert!(is_due("no certificate", 0));
+    }
+
+    static KEY: LazyLock<KeyPair> = LazyLock::new(|| KeyPair::generate().unwrap());
+
+    fn enrolled() -> Enrolled {
+        let enrolled = serde_json::json!({
+            "host_id": "00000000-0000-0000-0000-000000000000", "name": "a", "urls": [], "certificate": "",
+            "ca": "", "machine_id": "",
+        });
+        serde_json::from_value(enrolled).unwrap()
+    }
+
+    #[test]
+    fn fuzz_answer_to_a_renewal() {
+        static ENROLLED: LazyLock<Enrolled> = LazyLock::new(enrolled);
+        let pem = CertificateParams::default().self_signed(&*KEY).unwrap().pem();
+        let good = serde_json::json!({
+            "host_id": ENROLLED.host_id, "name": "a", "certificate": &pem, "ca": &pem,
+        });
+        let good = good.to_string();
+        let answer: EnrolAnswer = serde_json::from_str(&good).unwrap();
+        let renewed = ENROLLED.with_certificate(answer.certificate, answer.ca);
+        super::super::client(&renewed, "https://a.example", &KEY).unwrap();
+        basalt_fuzz::run(&[good.as_bytes(), pem.as_bytes()], |bytes| {
+            if let Ok(text) = std::str::from_utf8(bytes) {
+                is_due(text, 0);
+            }
+            let Ok(answer) = serde_json::from_slice::<EnrolAnswer>(bytes) else { return };
+            is_due(&answer.certificate, 0);
+            let renewed = ENROLLED.with_certificate(answer.certificate, answer.ca);
+            let _ = super::super::client(&renewed, "https://a.example", &KEY);
+        });
     }
 }

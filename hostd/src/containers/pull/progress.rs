@@ -32,10 +32,12 @@ impl Progress {
         let status = message.status.clone().unwrap_or_default();
         let size = u64::try_from(bytes.max(total)).unwrap_or_default();
         let Some(layer) = self.0.get_mut(&id) else {
-            if self.0.len() < MAX_LAYERS {
+            // One layer too many is never known, and would seem new each time.
+            let is_told_apart = self.0.len() < MAX_LAYERS;
+            if is_told_apart {
                 self.0.insert(id, Layer { status, bytes, size });
             }
-            return true;
+            return is_told_apart;
         };
         layer.size = layer.size.max(size);
         let step = if layer.status == "Downloading" { STEP } else { 1 };
@@ -140,5 +142,35 @@ mod tests {
         assert!(!progress.has_all());
         feed(&mut progress, &[("b", "Extracting", Some(1))]);
         assert!(progress.has_all());
+    }
+
+    #[test]
+    fn fuzz_messages_of_a_pull() {
+        let seed = r#"{"status":"Pulling fs layer","progressDetail":{},"id":"a"}
+    {"status":"Downloading","progressDetail":{"current":65536,"total":9999999},"id":"a"}
+    {"status":"Download complete","id":"a"}
+    {"status":"Downloading","progressDetail":{"current":-9223372036854775808,"total":-1},"id":"b"}
+    {"status":"Downloading","progressDetail":{"current":9223372036854775807},"id":"b"}"#;
+        basalt_fuzz::run_on_text!(&[seed], |text| {
+            let mut progress = Progress::default();
+            let mut size = 0;
+            for line in text.lines() {
+                let Ok(message) = serde_json::from_str::<CreateImageInfo>(line) else { continue };
+                progress.moved(&message);
+                assert!(!progress.moved(&message), "a repetition is no progress");
+                assert!(progress.size() >= size, "an image shrinks while it comes");
+                size = progress.size();
+                progress.has_all();
+            }
+        });
+    }
+
+    #[test]
+    fn a_layer_too_many_is_no_progress() {
+        let mut progress = Progress::default();
+        let ids: Vec<String> = (0..=MAX_LAYERS).map(|number| number.to_string()).collect();
+        let all: Vec<_> = ids.iter().map(|id| (id.as_str(), "Downloading", None)).collect();
+        assert_eq!(feed(&mut progress, &all), MAX_LAYERS);
+        assert_eq!(feed(&mut progress, &all), 0);
     }
 }

@@ -158,9 +158,15 @@ fn rest(agent: &Agent, wanted: &Wanted) -> Result<Option<Response<Body>>, Failur
         Err(error) => return Err(Failure::Broke(told(&shown(&wanted.url), &error))),
     };
     let range = answer.headers().get("Content-Range").and_then(|range| range.to_str().ok());
-    let begins = range.and_then(|range| range.strip_prefix("bytes ")?.split('-').next());
-    let is_it = begins.is_some_and(|begins| begins.parse() == Ok(from));
+    let is_it = range.is_some_and(|range| begins_at(range) == Some(from));
     Ok((answer.status() == PARTIAL && is_it).then_some(answer))
+}
+
+/// The first byte that a `Content-Range` tells of (RFC 9110, 14.4).
+fn begins_at(range: &str) -> Option<u64> {
+    let (begins, _) = range.strip_prefix("bytes ")?.split_once('-')?;
+    let is_number = begins.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| begins.parse().ok())?
 }
 
 /// Whether nothing came for too long; `ureq` hides its own error in one of the system's.
@@ -238,4 +244,28 @@ impl Resolver for Guard {
 fn own_addresses() -> Result<Vec<IpAddr>, ureq::Error> {
     let interfaces = if_addrs::get_if_addrs().map_err(ureq::Error::Io)?;
     Ok(interfaces.iter().map(if_addrs::Interface::ip).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::begins_at;
+
+    #[test]
+    fn a_range_says_where_it_begins() {
+        assert_eq!(begins_at("bytes 42-99/100"), Some(42));
+        assert_eq!(begins_at("bytes 42-99/*"), Some(42));
+        for bad in ["", "bytes */100", "bytes 42", "bytes +42-99/100", "bytes -1/2", "42-99/100"] {
+            assert_eq!(begins_at(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn fuzz_content_range() {
+        basalt_fuzz::run_on_text!(&["bytes 42-99/100", "bytes */100"], |range| {
+            begins_at(range).inspect(|at| {
+                let zeros = range["bytes ".len()..].trim_start_matches('0');
+                assert!(*at == 0 || zeros.starts_with(&at.to_string()), "{range}");
+            })
+        });
+    }
 }

@@ -12,6 +12,8 @@ pub(super) fn shown(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ureq::http::Uri;
+
     use super::shown;
 
     #[test]
@@ -20,5 +22,20 @@ mod tests {
         assert_eq!(shown(plain), plain);
         assert_eq!(shown("http://me:pw@images.example/a?token=x#y"), "http://images.example/a");
         assert_eq!(shown("http://a@b@c?x"), "http://c");
+    }
+
+    #[test]
+    fn fuzz_url_that_is_shown() {
+        let seeds =
+            &["https://images.example:8443/a/b.qcow2", "http://me:pw@images.example/a?token=x#y"];
+        basalt_fuzz::run_on_text!(seeds, |text| {
+            let shown = shown(text);
+            assert!(!shown.contains(['?', '#']), "{shown}");
+            let Ok(uri) = text.parse::<Uri>() else { return };
+            let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host()) else { return };
+            let whole = shown.to_ascii_lowercase();
+            let begins = format!("{scheme}://{host}").to_ascii_lowercase();
+            assert!(whole.starts_with(&begins), "{whole} shows more than {begins}");
+        });
     }
 }
