@@ -250,6 +250,38 @@ fn who_mistypes_can_mend_it_and_who_asks_for_help_gets_it() {
     }
 }
 
+/// 2 is for what the user cannot mend: hostd itself answers wrong.
+#[test]
+fn hostctl_ends_with_2_where_hostd_is_at_fault_and_with_1_where_the_user_can_mend_it() {
+    let host = Host::new();
+    fs::create_dir_all(host.path("run/hostd")).unwrap();
+    let listener =
+        std::os::unix::net::UnixListener::bind(host.path("run/hostd/hostd.sock")).unwrap();
+    let answers = [
+        ("200 OK", "nonsense", 2),
+        ("500 Internal Server Error", r#"{"detail":"it broke"}"#, 2),
+        ("404 Not Found", r#"{"detail":"there is no such workload"}"#, 1),
+        ("503 Service Unavailable", r#"{"detail":"too many ask"}"#, 1),
+    ];
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for (status, body, _) in answers {
+                let (mut client, _) = listener.accept().unwrap();
+                let mut asked = [0; 4096];
+                assert!(client.read(&mut asked).unwrap() > 0);
+                let length = body.len();
+                let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n");
+                client.write_all((head + body).as_bytes()).unwrap();
+            }
+        });
+        for (status, _, code) in answers {
+            let ended = host.hostctl(&["describe", "web"]);
+            assert_eq!(ended.code, code, "{status}: {}", ended.stderr);
+            assert!(ended.stderr.starts_with("error: "), "{}", ended.stderr);
+        }
+    });
+}
+
 #[test]
 fn events_end_where_nobody_follows() {
     let host = Host::new();
