@@ -1,5 +1,7 @@
 //! The ledger on the disk: two copies in turns, and a mark that there was one.
 
+#[cfg(test)]
+mod before;
 mod session;
 
 use std::fs::{self, File};

@@ -14,7 +14,7 @@ use basalt_api::id::WorkloadUid;
 use basalt_api::problem::Problem;
 use basalt_api::status::{Boot, EndpointState, EndpointStatus, HostStatus};
 use hostd_core::checkin::Machine;
-use hostd_core::health;
+use hostd_core::{cmdline, health};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -50,8 +50,8 @@ pub struct Workloads {
     copy_of: String,
     /// What ran before the host booted.
     comeback: comeback::Keeper,
-    /// What is wrong with the join string.
-    bad_join: Option<Problem>,
+    /// What is wrong with the join string, and with where it is.
+    bad_join: Vec<Problem>,
     tasks: [JoinHandle<()>; 3],
 }
 
@@ -78,11 +78,13 @@ impl Origin {
     }
 }
 
-/// The join string, or what is wrong with it.
-fn read_join(paths: &Paths) -> (Option<JoinString>, Option<Problem>) {
-    match join::read(paths) {
-        Ok(join) => (join, None),
-        Err(reason) => (None, Some(health::join_invalid(&reason))),
+/// The join string, and what is wrong with it or beside it.
+fn read_join(paths: &Paths) -> (Option<JoinString>, Vec<Problem>) {
+    let on_cmdline = cmdline::join(&join::cmdline(paths));
+    let beside = on_cmdline.map(health::join_on_cmdline);
+    match join::read(paths, on_cmdline) {
+        Ok(join) => (join, beside.into_iter().collect()),
+        Err(reason) => (None, beside.into_iter().chain([health::join_invalid(&reason)]).collect()),
     }
 }
 

@@ -3,6 +3,7 @@
 use basalt_api::problem::{Code, Problem};
 use basalt_api::status::{Boot, HostStatus, State};
 
+use crate::cmdline::OnCmdline;
 use crate::ledger::Found;
 
 /// A unit that must be active, as systemd has it.
@@ -125,6 +126,24 @@ pub fn join_invalid(reason: &str) -> Problem {
         subject: "join string".to_owned(),
         message: reason.to_owned(),
         hint: Some("`basaltctl token create` prints one".to_owned()),
+        fails_gate: false,
+    }
+}
+
+/// That a join string came by the kernel's command line. It is not used; nor is it told here.
+#[must_use]
+pub fn join_on_cmdline(came: OnCmdline) -> Problem {
+    Problem {
+        code: Code::JoinInvalid,
+        subject: "kernel command line".to_owned(),
+        message: format!(
+            "`{came}` is there, a secret that everybody on this host may read: it is not used"
+        ),
+        hint: Some(
+            "remove it, revoke its token (`basaltctl token revoke`), and give a new one by the \
+             SMBIOS credential `basalt.join` or in /etc/basalt/join"
+                .to_owned(),
+        ),
         fails_gate: false,
     }
 }

@@ -7,6 +7,7 @@ pub mod address;
 pub mod books;
 pub mod boot;
 pub mod checkin;
+pub mod cmdline;
 pub mod comeback;
 pub mod health;
 pub mod instance;

@@ -33,6 +33,9 @@ impl Containers {
             }
         }
         self.cache.forget(&ours.id);
+        if ours.phase == Phase::Paused {
+            return self.unpause(&ours).await;
+        }
         let id = &ours.id;
         // One that runs is a success on both engines (304).
         let start = async move |docker: bollard::Docker| {
@@ -56,8 +59,13 @@ impl Containers {
     /// Lets it end within `grace`, then kills it. The deadline is around it all: an engine that
     /// hangs in its own stop is asked for a kill, which goes another way.
     pub(super) async fn stop_one(&self, ours: &Ours, grace: Duration) -> Result<(), RuntimeError> {
-        if !matches!(ours.phase, Phase::Alive | Phase::Odd(_)) {
+        if !(ours.phase.has_processes() || matches!(ours.phase, Phase::Odd(_))) {
             return Ok(());
+        }
+        if ours.phase == Phase::Paused
+            && let Err(error) = self.unpause(ours).await
+        {
+            tracing::warn!(container = %ours.id, %error, "it stays paused and is killed");
         }
         let id = &ours.id;
         let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
@@ -70,6 +78,21 @@ impl Containers {
             Err(error) => {
                 tracing::warn!(container = %id, ?error, "it does not stop and is killed");
                 self.kill(ours).await
+            }
+        }
+    }
+
+    /// Lets a paused one go on; podman neither starts nor stops one before.
+    async fn unpause(&self, ours: &Ours) -> Result<(), RuntimeError> {
+        let id = &ours.id;
+        let unpause = async move |docker: bollard::Docker| docker.unpause_container(id).await;
+        match self.client.call(START_DEADLINE, unpause).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                // Somebody else may have let it go on in this moment, or ended it.
+                let now = self.of(ours.labels.uid).await?;
+                let stays = now.iter().any(|now| now.id == *id && now.phase == Phase::Paused);
+                if stays { Err(error.of_workload("cannot let it go on")) } else { Ok(()) }
             }
         }
     }
@@ -87,7 +110,7 @@ impl Containers {
         let until = tokio::time::Instant::now() + DEATH_DEADLINE;
         loop {
             let now = self.of(ours.labels.uid).await?;
-            let lives = now.iter().any(|now| now.id == *id && now.phase == Phase::Alive);
+            let lives = now.iter().any(|now| now.id == *id && now.phase.has_processes());
             if !lives {
                 return Ok(());
             }
@@ -100,7 +123,7 @@ impl Containers {
 
     /// Removes a container that does not run, with the volumes that have no name, and its secrets.
     pub(super) async fn remove_one(&self, ours: &Ours) -> Result<(), RuntimeError> {
-        if ours.phase == Phase::Alive {
+        if ours.phase.has_processes() {
             return Err(refuse("it still runs"));
         }
         let id = &ours.id;

@@ -99,8 +99,10 @@ pub(super) enum Whose {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Phase {
     Made,
-    /// It runs, is about to end, or is frozen: it has processes.
+    /// It runs or is about to end.
     Alive,
+    /// It has processes, and all of them are frozen.
+    Paused,
     Ended,
     /// Neither of these, in the engine's word.
     Odd(String),
@@ -157,7 +159,8 @@ impl Phase {
     fn of(state: &str) -> Self {
         match state {
             "created" | "configured" | "initialized" => Self::Made,
-            "running" | "paused" | "restarting" | "stopping" => Self::Alive,
+            "running" | "restarting" | "stopping" => Self::Alive,
+            "paused" => Self::Paused,
             "exited" | "stopped" => Self::Ended,
             other => Self::Odd(other.to_owned()),
         }
@@ -165,7 +168,12 @@ impl Phase {
 
     /// Whether the list alone tells what there is to know.
     pub(super) fn needs_details(&self) -> bool {
-        matches!(self, Self::Alive | Self::Ended)
+        matches!(self, Self::Alive | Self::Paused | Self::Ended)
+    }
+
+    /// Whether it has processes.
+    pub(super) fn has_processes(&self) -> bool {
+        matches!(self, Self::Alive | Self::Paused)
     }
 }
 
@@ -213,16 +221,26 @@ impl Ours {
             }
             // That it runs is known from the list, and only since when is not.
             (Phase::Alive, Err(_)) => InstanceState::Running { since: 0 },
+            (Phase::Paused, Err(_)) => paused(0),
             (Phase::Made, Err(reason)) => InstanceState::Broken { reason },
             (Phase::Ended, Err(reason)) => InstanceState::Unknown { reason },
             (Phase::Alive, Ok(Some(details))) => InstanceState::Running { since: details.started },
+            (Phase::Paused, Ok(Some(details))) => paused(details.started),
             (Phase::Ended, Ok(Some(details))) => ended(&details),
-            (Phase::Made | Phase::Alive | Phase::Ended, Ok(_)) => InstanceState::Made,
+            (Phase::Made | Phase::Alive | Phase::Paused | Phase::Ended, Ok(_)) => {
+                InstanceState::Made
+            }
         };
         let Labels { uid, owner, hash, name, .. } = self.labels;
         let (kind, addresses) = (Kind::Container, self.addresses);
         Instance { uid, name, kind, owner, hash, state, addresses, lacks: None }
     }
+}
+
+/// No engine tells since when: the beginning of its run tells this one from another.
+fn paused(started: i64) -> InstanceState {
+    let reason = "somebody paused its container".to_owned();
+    InstanceState::Paused { at: started, reason, may_resume: true }
 }
 
 fn ended(details: &Details) -> InstanceState {

@@ -1,6 +1,7 @@
 //! Looks at the runtimes, and hears from them when to look again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use basalt_api::workload::Kind;
 use hostd_core::plan::Seen;
@@ -11,21 +12,25 @@ use super::kinds::{Kinds, Runtimes};
 use super::{Loop, RELIST};
 use crate::runtime::{Runtime, Sight};
 
+/// How long an engine may take that could not be asked a moment ago.
+const AGAIN: Duration = Duration::from_secs(2);
+
 impl Loop {
     /// Looks anew at what may have changed. A runtime that is in no use is not asked.
     pub(super) async fn look(&mut self) {
+        let patience = self.patience();
         if self.looked.elapsed() >= RELIST {
             self.stale = Kinds::ALL;
         }
-        if self.stale == Kinds::ALL {
+        if self.stale == Kinds::ALL && patience.is_none() {
             self.looked = Instant::now();
         }
         let used = *self.used.borrow();
         let wants = |kind| used.has(kind) && self.stale.has(kind);
         let runtimes = &self.ground.runtimes;
         let (containers, machines) = tokio::join!(
-            seen(&runtimes.containers, wants(Kind::Container)),
-            seen(&runtimes.machines, wants(Kind::Vm)),
+            seen(&runtimes.containers, wants(Kind::Container), patience),
+            seen(&runtimes.machines, wants(Kind::Vm), None),
         );
         self.stale = Kinds::NONE;
         for (kind, seen) in [(Kind::Container, containers), (Kind::Vm, machines)] {
@@ -36,6 +41,19 @@ impl Loop {
                 }
                 None => (),
             }
+        }
+    }
+
+    /// How long the engine of containers may take, where not as long as it takes itself. Both
+    /// kinds are looked at in one round: one that hung a moment ago, and may hang for hours, holds
+    /// up the machines by no more than this. Now and then it has all the time that it needs.
+    /// `hostd-virt` is another process with deadlines of its own.
+    fn patience(&self) -> Option<(Duration, String)> {
+        match &self.observed.containers {
+            Seen::Unavailable(reason) if self.looked.elapsed() < RELIST => {
+                Some((AGAIN, reason.clone()))
+            }
+            Seen::Unavailable(_) | Seen::Instances(_) => None,
         }
     }
 
@@ -62,11 +80,26 @@ impl Loop {
 }
 
 /// What there is, and what has our labels and is not ours; none where nobody wants to know.
-async fn seen(runtime: &Arc<dyn Runtime>, wants: bool) -> Option<(Seen, Vec<String>)> {
+/// With a patience, it stays as unavailable as it was once that is over.
+async fn seen(
+    runtime: &Arc<dyn Runtime>,
+    wants: bool,
+    patience: Option<(Duration, String)>,
+) -> Option<(Seen, Vec<String>)> {
     if !wants {
         return None;
     }
-    Some(match runtime.observe().await {
+    let observed = match patience {
+        None => runtime.observe().await,
+        Some((patience, reason)) => {
+            // Cancel-safe: to observe changes nothing.
+            match tokio::time::timeout(patience, runtime.observe()).await {
+                Ok(observed) => observed,
+                Err(_) => return Some((Seen::Unavailable(reason), Vec::new())),
+            }
+        }
+    };
+    Some(match observed {
         Ok(Sight { instances, strangers }) => (Seen::Instances(instances), strangers),
         Err(error) => {
             tracing::warn!("{error}");

@@ -72,3 +72,86 @@ fn disk_mib(path: &Path) -> (u64, u64) {
         Err(_) => (0, 0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use basalt_api::problem::{Code, Problem};
+    use basalt_api::status::{Boot, State};
+
+    use super::*;
+
+    fn status() -> HostStatus {
+        let text = include_str!("../../../crates/api/examples/status.json");
+        serde_json::from_str(text).unwrap()
+    }
+
+    fn ground(root: &Path, config: &Config) -> Ground {
+        std::fs::create_dir_all(root.join("var/lib/hostd")).unwrap();
+        Ground::of(&Paths::under(root), config)
+    }
+
+    #[test]
+    fn capacity_is_what_the_kernel_has_and_what_is_taken_of_it() {
+        let root = tempfile::tempdir().unwrap();
+        let ground = ground(root.path(), &Config::default());
+        let taken = Taken { cpus: Cpus::whole(2), memory_mib: 512 };
+        let capacity = ground.facts(&status(), taken).capacity;
+        let number = std::thread::available_parallelism().unwrap().get();
+        assert_eq!(capacity.cpus, Cpus::whole(number.try_into().unwrap()));
+        let stat = rustix::fs::statvfs(root.path()).unwrap();
+        assert_eq!(capacity.disk_mib, stat.f_blocks * stat.f_frsize / (1024 * 1024));
+        assert!(capacity.disk_free_mib <= capacity.disk_mib);
+        let memory = std::fs::read_to_string("/proc/meminfo").unwrap();
+        let kib: u64 = memory.split_ascii_whitespace().nth(1).unwrap().parse().unwrap();
+        assert!(capacity.memory_mib > 0 && capacity.memory_mib < kib / 1024, "{capacity:?}");
+        assert_eq!(capacity.taken, taken);
+    }
+
+    #[test]
+    fn free_disk_is_told_in_steps_so_that_not_every_byte_is_news() {
+        let root = tempfile::tempdir().unwrap();
+        let ground = ground(root.path(), &Config::default());
+        let free = ground.facts(&status(), Taken::default()).capacity.disk_free_mib;
+        let (_, exact) = disk_mib(root.path());
+        assert_eq!(free % STEP_MIB, 0);
+        assert!(free.abs_diff(exact) < 2 * STEP_MIB, "{free} of {exact}");
+        assert_eq!(disk_mib(Path::new("/nowhere/at/all")), (0, 0));
+    }
+
+    #[test]
+    fn only_devices_that_the_policy_names_and_the_machine_has_are_told() {
+        let root = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.policy.devices = vec!["/dev/null".to_owned(), "/dev/not-there".to_owned()];
+        config.labels = BTreeMap::from([("zone".to_owned(), "a".to_owned())]);
+        let facts = ground(root.path(), &config).facts(&status(), Taken::default());
+        assert_eq!(facts.capacity.devices, ["/dev/null"]);
+        assert_eq!(facts.labels, config.labels);
+    }
+
+    #[test]
+    fn the_release_its_slot_and_what_is_wrong_are_told() {
+        let root = tempfile::tempdir().unwrap();
+        let problem = Problem {
+            code: Code::UnitInactive,
+            subject: "nftables.service".to_owned(),
+            message: "it is failed".to_owned(),
+            hint: None,
+            fails_gate: true,
+        };
+        let status = HostStatus {
+            version: "7".to_owned(),
+            slot: Some("b".to_owned()),
+            commit: Some("22bb".to_owned()),
+            boot: Boot::Trial,
+            state: State::Degraded,
+            problems: vec![problem],
+            ..status()
+        };
+        let os = ground(root.path(), &Config::default()).facts(&status, Taken::default()).os;
+        assert_eq!((os.image, os.version.as_str()), (status.image, "7"));
+        assert_eq!((os.slot.as_deref(), os.commit.as_deref()), (Some("b"), Some("22bb")));
+        assert_eq!((os.boot.as_str(), os.state.as_str()), ("trial", "degraded"));
+        assert_eq!(os.problems, ["nftables.service: it is failed"]);
+    }
+}

@@ -1,10 +1,12 @@
-//! The join string that somebody left for this host: as a systemd credential, or as a file.
+//! The join string that somebody left for this host: as a systemd credential, or as a file. Never
+//! by the kernel's command line, which everybody on the host may read.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use basalt_api::enrol::JoinString;
+use hostd_core::cmdline::OnCmdline;
 
 use crate::paths::Paths;
 
@@ -13,9 +15,18 @@ const CREDENTIAL: &str = "basalt.join";
 /// Bytes that a file may have.
 const MAX_BYTES: u64 = 8 << 10;
 
-/// Reads it. The credential comes before the file. None where there is neither.
-pub(super) fn read(paths: &Paths) -> Result<Option<JoinString>, String> {
+/// Reads it. The credential comes before the file, and is not taken where the command line has one.
+/// None where there is neither.
+pub(super) fn read(
+    paths: &Paths,
+    on_cmdline: Option<OnCmdline>,
+) -> Result<Option<JoinString>, String> {
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let credentials = credentials.filter(|_| on_cmdline != Some(OnCmdline::Credential));
+    read_from(credentials, paths)
+}
+
+fn read_from(credentials: Option<PathBuf>, paths: &Paths) -> Result<Option<JoinString>, String> {
     let credential = credentials.map(|folder| folder.join(CREDENTIAL));
     for path in credential.into_iter().chain([paths.join()]) {
         if let Some(text) = text(&path)? {
@@ -23,6 +34,12 @@ pub(super) fn read(paths: &Paths) -> Result<Option<JoinString>, String> {
         }
     }
     Ok(None)
+}
+
+/// The kernel's command line; empty where it cannot be read.
+pub(super) fn cmdline(paths: &Paths) -> String {
+    let bytes = std::fs::read(paths.cmdline()).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn text(path: &Path) -> Result<Option<String>, String> {
@@ -45,10 +62,10 @@ mod tests {
     fn a_bad_join_string_is_told_by_its_place_alone() {
         let root = tempfile::tempdir().unwrap();
         let paths = Paths::under(root.path());
-        assert_eq!(read(&paths), Ok(None));
+        assert_eq!(read_from(None, &paths), Ok(None));
         std::fs::create_dir_all(root.path().join("etc/basalt")).unwrap();
         std::fs::write(root.path().join("etc/basalt/join"), "basalt1.s3cret\n").unwrap();
-        let told = read(&paths).unwrap_err();
+        let told = read_from(None, &paths).unwrap_err();
         assert!(told.contains("etc/basalt/join`: the join string was cut off"), "{told}");
         assert!(!told.contains("s3cret"));
     }

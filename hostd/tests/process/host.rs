@@ -113,7 +113,12 @@ impl Host {
 
     fn cmd(&self, program: &str) -> Cmd {
         let path = format!("{}:/usr/bin:/bin", self.path("bin").display());
-        Cmd::new(program).arg("--root").arg(self.root.path()).env_clear().env("PATH", path)
+        Cmd::new(program)
+            .arg("--root")
+            .arg(self.root.path())
+            .env_clear()
+            .env("PATH", path)
+            .env("CREDENTIALS_DIRECTORY", self.path("credentials"))
     }
 }
 
@@ -152,6 +157,20 @@ impl Hostd {
     pub(crate) fn terminate(mut self) -> Option<i32> {
         self.program.terminate();
         self.program.wait_for(DEADLINE).unwrap().and_then(|status| status.code())
+    }
+
+    /// Asks it to end; everything that it told systemd from then on.
+    pub(crate) fn ends_with(mut self) -> String {
+        self.program.terminate();
+        let ended = self.program.wait_for(DEADLINE).unwrap();
+        assert!(ended.is_some_and(|status| status.success()), "{}", self.log());
+        self.notify.set_nonblocking(true).unwrap();
+        let mut said = String::new();
+        let mut bytes = [0; 4096];
+        while let Ok(length) = self.notify.recv(&mut bytes) {
+            said.push_str(&String::from_utf8_lossy(&bytes[..length]));
+        }
+        said
     }
 
     fn log(&self) -> String {

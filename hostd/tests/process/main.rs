@@ -142,6 +142,53 @@ fn a_mistake_in_the_operators_file_is_shown_and_does_not_stop_it() {
 }
 
 #[test]
+fn a_join_string_on_the_kernels_command_line_is_told_and_not_used() {
+    use std::fmt::Write as _;
+    let host = Host::new();
+    let cmdline = host.path("proc/cmdline");
+    let mut text = fs::read_to_string(&cmdline).unwrap();
+    write!(text, " basalt.join=basalt1.canary").unwrap();
+    fs::write(&cmdline, &text).unwrap();
+    let _hostd = host.start();
+    let status = host.status();
+    assert_eq!(status["problems"][0]["code"], "join_invalid");
+    assert_eq!(status["slot"], "a");
+    assert!(status["endpoint"].is_null(), "{status}");
+    let shown = host.hostctl(&["status"]).stdout;
+    let told = "kernel command line: `basalt.join=` is there, a secret that everybody";
+    assert!(shown.contains(told) && shown.contains("credential `basalt.join`"), "{shown}");
+    assert!(!format!("{status}{shown}").contains("canary"), "{shown}");
+    assert_eq!(host.hostctl(&["gate", "--deadline", "20"]).code, 0);
+}
+
+/// systemd hands a credential of the command line on like one of a safe place.
+#[test]
+fn a_credential_of_the_kernels_command_line_is_told_and_not_used() {
+    let host = Host::new();
+    let join = "basalt1.canary";
+    fs::create_dir(host.path("credentials")).unwrap();
+    fs::write(host.path("credentials/basalt.join"), join).unwrap();
+    let from_elsewhere = host.start();
+    let told = host.status()["problems"].to_string();
+    assert!(told.contains("basalt.join`: the join string was cut off"), "it is read: {told}");
+    drop(from_elsewhere);
+    let text = format!("quiet systemd.set_credential=basalt.join:{join}");
+    fs::write(host.path("proc/cmdline"), text).unwrap();
+    let _hostd = host.start();
+    let told = host.status()["problems"].to_string();
+    assert!(told.contains("`systemd.set_credential=basalt.join:` is there"), "{told}");
+    assert!(!told.contains("cut off") && !told.contains("canary"), "{told}");
+}
+
+/// systemd is told that it ends on purpose.
+#[test]
+fn asked_to_end_it_tells_systemd_that_it_is_stopping() {
+    let host = Host::new();
+    let hostd = host.start();
+    assert!(hostd.ends_with().contains("STOPPING=1"));
+}
+
+#[test]
 fn a_port_that_is_taken_is_shown_until_it_is_free() {
     let host = Host::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -201,6 +248,38 @@ fn who_mistypes_can_mend_it_and_who_asks_for_help_gets_it() {
         // What was asked for is what a pipe gets; a mistake is not.
         assert_eq!(ended.stdout.is_empty(), code != 0, "{}", ended.stdout);
     }
+}
+
+/// 2 is for what the user cannot mend: hostd itself answers wrong.
+#[test]
+fn hostctl_ends_with_2_where_hostd_is_at_fault_and_with_1_where_the_user_can_mend_it() {
+    let host = Host::new();
+    fs::create_dir_all(host.path("run/hostd")).unwrap();
+    let listener =
+        std::os::unix::net::UnixListener::bind(host.path("run/hostd/hostd.sock")).unwrap();
+    let answers = [
+        ("200 OK", "nonsense", 2),
+        ("500 Internal Server Error", r#"{"detail":"it broke"}"#, 2),
+        ("404 Not Found", r#"{"detail":"there is no such workload"}"#, 1),
+        ("503 Service Unavailable", r#"{"detail":"too many ask"}"#, 1),
+    ];
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for (status, body, _) in answers {
+                let (mut client, _) = listener.accept().unwrap();
+                let mut asked = [0; 4096];
+                assert!(client.read(&mut asked).unwrap() > 0);
+                let length = body.len();
+                let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n");
+                client.write_all((head + body).as_bytes()).unwrap();
+            }
+        });
+        for (status, _, code) in answers {
+            let ended = host.hostctl(&["describe", "web"]);
+            assert_eq!(ended.code, code, "{status}: {}", ended.stderr);
+            assert!(ended.stderr.starts_with("error: "), "{}", ended.stderr);
+        }
+    });
 }
 
 #[test]

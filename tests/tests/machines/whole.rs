@@ -147,6 +147,17 @@ async fn a_machine_is_applied_speaks_comes_back_and_goes_with_its_disk() {
     whole.until("the guest is up again", || up(2));
 
     let domain = format!("guest-{}", &uid[..8]);
+    // Drift: whatever somebody does to it by virsh, it runs again, once.
+    for (count, drift) in [(3, &["destroy"][..]), (4, &["undefine", "destroy"])] {
+        for word in drift {
+            let nvram: &[&str] = if *word == "undefine" { &["--nvram"] } else { &[] };
+            daemon.virsh(&[&[*word, domain.as_str()], nvram].concat());
+        }
+        whole.until("the guest is up once more", || up(count));
+        whole.is("running");
+        let domains = daemon.virsh(&["list", "--all", "--name"]);
+        assert_eq!(domains.trim(), domain, "{drift:?}");
+    }
     daemon.virsh(&["suspend", &domain]);
     let reason = whole.is("failed")["reason"].as_str().unwrap().to_owned();
     assert!(reason.starts_with("it is paused: somebody paused it in libvirt"), "{reason}");

@@ -50,6 +50,38 @@ fn both_hosts_of_one_identity_keep_what_they_run_and_operators_see_it() {
     drop(engine);
 }
 
+/// `/etc/machine-id` was copied, too: the firmware's UUID tells one machine from the other.
+#[test]
+fn a_copy_on_a_machine_with_another_dmi_uuid_starts_nothing() {
+    let uuid = "sys/class/dmi/id/product_uuid";
+    let Some(mut fleet) = Fleet::prepare(Kind::Podman) else { return };
+    fleet.host.put(uuid, "4c4c4544-0051-3510-8052-b4c04f4a3132\n");
+    fleet.endpoint.start();
+    fleet.enrol();
+    fleet.apply("web", "");
+    let containers = fleet.containers();
+    fleet.host.kill();
+    let (mut other, engine) = copy(&fleet);
+    other.put(uuid, "4c4c4544-0051-3510-8052-b4c04f4a3133\n");
+    fleet.host.start();
+    other.start();
+    let why = other.stands("copy");
+    let problems = other.status()["problems"].to_string();
+    assert!(problems.contains("state_copied"), "{why}: {problems}");
+    fleet.host.stands("connected");
+    let workloads = other.workloads().unwrap();
+    assert!(workloads.is_empty(), "{workloads:?}");
+    assert_eq!(engine.ask("GET /containers/json?all=true").json(), serde_json::json!([]));
+    fleet.host.becomes(&[("web", "running")]);
+    assert_eq!(fleet.containers(), containers);
+    // On its own machine the state is its own again.
+    fleet.host.kill();
+    other.kill();
+    other.put(uuid, "4c4c4544-0051-3510-8052-b4c04f4a3132\n");
+    other.start();
+    other.stands("connected");
+}
+
 #[test]
 fn a_copy_on_another_machine_starts_nothing_and_says_whose_it_is() {
     let Some(mut fleet) = Fleet::start(Kind::Podman) else { return };

@@ -133,6 +133,9 @@ pub(crate) enum Command {
         /// So many lines from the end
         #[arg(short = 'n', long, value_name = "LINES")]
         tail: Option<u32>,
+        /// Print a line of JSON for each: `{"message": …}`
+        #[arg(long)]
+        json: bool,
     },
     /// Show what happened to workloads
     Events {

@@ -2,6 +2,7 @@
 
 mod cli;
 mod host;
+mod lines;
 mod orphans;
 mod workloads;
 
@@ -14,9 +15,11 @@ use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser};
 use hostd::client::{Client, ClientError};
 use hostd::paths::Paths;
+use hostd::runtime::LogsWanted;
 
 use cli::{Cli, Command};
 use orphans::{Asks, Which};
+use workloads::Form;
 
 /// How long `hostctl` waits for an answer.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -67,7 +70,10 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             let asks = if yes { Asks::Nothing } else { Asks::First };
             orphans::purge(&client, which, asks, json).await
         }
-        Command::Logs { name, follow, tail } => workloads::logs(&client, &name, follow, tail).await,
+        Command::Logs { name, follow, tail, json } => {
+            let form = if json { Form::Json } else { Form::Raw };
+            workloads::logs(&client, &name, LogsWanted { tail, follow }, form).await
+        }
         Command::Events { follow, json } => workloads::events(&client, follow, json).await,
         Command::Completion(args) => {
             print(&basalt_manual::completion(Cli::command(), &args))?;

@@ -12,10 +12,12 @@ use basalt_api::local::{
 };
 use basalt_document::MAX_BYTES;
 use hostd::client::Client;
+use hostd::runtime::LogsWanted;
 use hostd::show::workloads as show;
 use hyper::Method;
 use hyper::body::Bytes;
 
+use crate::lines::Lines;
 use crate::{print, print_json, write};
 
 pub(crate) async fn list(client: &Client, json: bool) -> Result<ExitCode> {
@@ -149,37 +151,70 @@ async fn ask(client: &Client, name: &str, wish: &Wish) -> Result<WorkloadUid> {
     Ok(client.ask(wish.method.clone(), &path, wish.body.clone()).await?)
 }
 
+/// How a log is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As it was written.
+    Raw,
+    /// A line of JSON for each line.
+    Json,
+}
+
+/// A line of a log, as JSON has it. What is no UTF-8 in it is replaced by U+FFFD.
+#[derive(serde::Serialize)]
+struct LogLine<'a> {
+    message: &'a str,
+}
+
 pub(crate) async fn logs(
     client: &Client,
     name: &str,
-    follow: bool,
-    tail: Option<u32>,
+    wanted: LogsWanted,
+    form: Form,
 ) -> Result<ExitCode> {
-    let tail = tail.map(|lines| format!("&tail={lines}")).unwrap_or_default();
-    let path = path(name, &format!("/logs?follow={follow}{tail}"))?;
-    client.follow(&path, write).await?;
+    let tail = wanted.tail.map(|lines| format!("&tail={lines}")).unwrap_or_default();
+    let path = path(name, &format!("/logs?follow={}{tail}", wanted.follow))?;
+    match form {
+        Form::Raw => client.follow(&path, write).await?,
+        Form::Json => {
+            let mut lines = Lines::default();
+            let each = |bytes: &[u8]| all(lines.take(bytes), write_log_line);
+            client.follow(&path, each).await?;
+            all(lines.last().into_iter().collect(), write_log_line)?;
+        }
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+fn write_log_line(line: &[u8]) -> io::Result<bool> {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let line = LogLine { message: &String::from_utf8_lossy(line) };
+    write((serde_json::to_string(&line)? + "\n").as_bytes())
 }
 
 pub(crate) async fn events(client: &Client, follow: bool, json: bool) -> Result<ExitCode> {
     let path = format!("{EVENTS_PATH}?follow={follow}");
-    let mut rest = Vec::new();
-    let each_line = |bytes: &[u8]| {
-        if json {
-            return write(bytes);
-        }
-        rest.extend_from_slice(bytes);
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = rest.drain(..=end).collect();
-            let event: Event = serde_json::from_slice(&line).map_err(io::Error::other)?;
-            if !write(show::event(&event).as_bytes())? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    let mut lines = Lines::default();
+    let each = |bytes: &[u8]| {
+        if json { write(bytes) } else { all(lines.take(bytes), write_event) }
     };
-    client.follow(&path, each_line).await?;
+    client.follow(&path, each).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn write_event(line: &[u8]) -> io::Result<bool> {
+    let event: Event = serde_json::from_slice(line).map_err(io::Error::other)?;
+    write(show::event(&event).as_bytes())
+}
+
+/// Writes each until nobody reads any more; whether somebody still does.
+fn all(lines: Vec<Vec<u8>>, write_one: impl Fn(&[u8]) -> io::Result<bool>) -> io::Result<bool> {
+    for line in lines {
+        if !write_one(&line)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn path(name: &str, wish: &str) -> Result<String> {

@@ -70,7 +70,8 @@ fn every_state_of_either_engine_is_some_state() {
     let details = || Some(inspected(&json!({ "StartedAt": "", "FinishedAt": "nonsense" })));
     for (states, expected) in [
         (&["created", "configured", "initialized"][..], InstanceState::Made),
-        (&["running", "paused", "restarting", "stopping"], InstanceState::Running { since: 0 }),
+        (&["running", "restarting", "stopping"], InstanceState::Running { since: 0 }),
+        (&["paused"], paused(0)),
         (&["exited", "stopped"], InstanceState::Ended { code: Some(0), at: 0, note: None }),
     ] {
         for state in states {
@@ -90,6 +91,7 @@ fn a_container_that_cannot_be_asked_is_not_taken_for_broken() {
         ours.instance(Err("layer not known".to_owned())).state
     };
     assert_eq!(state("running"), InstanceState::Running { since: 0 });
+    assert_eq!(state("paused"), paused(0));
     assert_eq!(state("exited"), InstanceState::Unknown { reason: "layer not known".to_owned() });
 }
 

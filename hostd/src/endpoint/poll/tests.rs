@@ -32,6 +32,9 @@ use crate::{identity, runtimes};
 /// How long anything here may take.
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// What the server asks for where it is busy, far beyond any wait that the host would choose.
+const RETRY_AFTER_S: u16 = 300;
+
 /// A poll as it reached the server.
 struct Asked {
     request: CheckinRequest,
@@ -67,6 +70,7 @@ struct Host {
     picture: watch::Sender<Arc<Picture>>,
     heard: watch::Receiver<Option<Duration>>,
     trouble: watch::Receiver<Trouble>,
+    standing: watch::Receiver<Standing>,
     books: Arc<Books>,
     task: tokio::task::JoinHandle<Result<()>>,
     _others: Vec<Box<dyn std::any::Any>>,
@@ -95,6 +99,7 @@ impl Host {
         let (facts, facts_seen) = watch::channel(HostFacts::default());
         let (heard, heard_seen) = watch::channel(None);
         let (trouble, trouble_seen) = watch::channel(Trouble::default());
+        let (standing, standing_seen) = watch::channel(Standing::Alone);
         let ground = Ground {
             store: identity,
             machine: identity::machine(&paths),
@@ -108,7 +113,7 @@ impl Host {
             us: watch::channel(None).0,
             heard,
             heard_file: folder.path().join("heard"),
-            standing: watch::channel(Standing::Alone).0,
+            standing,
             trouble,
             copy: watch::channel(false).0,
             secrets: Arc::new(EndpointSecrets::new(paths.secrets())),
@@ -122,6 +127,7 @@ impl Host {
             picture,
             heard: heard_seen,
             trouble: trouble_seen,
+            standing: standing_seen,
             books,
             task,
             _others: others,
@@ -231,6 +237,9 @@ async fn answer(
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(RETRY_AFTER, hyper::header::HeaderValue::from(RETRY_AFTER_S));
+    }
     Ok(response)
 }
 
@@ -410,6 +419,67 @@ async fn a_clock_that_differs_from_the_endpoints_is_told() {
     assert!((3990..=4010).contains(&skew), "{skew}");
     let problem = host.trouble.borrow().problems().remove(0).to_string();
     assert!(problem.ends_with(" s behind its endpoint's"), "{problem}");
+}
+
+/// How long it takes by a clock that goes on while nothing else does, until the next poll.
+async fn until_the_next(host: &mut Host) -> (Duration, Asked) {
+    tokio::time::pause();
+    let begun = Instant::now();
+    let next = host.polls.recv().await.unwrap();
+    let took = begun.elapsed();
+    tokio::time::resume();
+    (took, next)
+}
+
+#[tokio::test]
+async fn a_poll_that_is_held_beyond_its_wait_is_given_up_and_asked_again() {
+    let mut host = Host::new().await;
+    host.asked().await.answer(|answer| answer.wait_s = 45);
+    let held = host.asked().await;
+    assert!(!carries_news(&held.request));
+    let (took, next) = until_the_next(&mut host).await;
+    // The wait, 10 s more, and the pause after a first failure: at most 1 s.
+    assert!((54..=57).contains(&took.as_secs()), "{took:?}");
+    let Standing::Away(why) = host.standing.borrow().clone() else { panic!("{:?}", host.standing) };
+    assert!(why.contains("55 s"), "{why}");
+    assert_ne!(next.line, held.line, "the old connection may hang");
+    next.answer(|_| ());
+    let well = host.standing.wait_for(|standing| *standing == Standing::Connected);
+    tokio::time::timeout(DEADLINE, well).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_busy_endpoint_is_asked_again_when_it_said() {
+    let mut host = Host::new().await;
+    host.asked().await.answer(|_| ());
+    let asked = host.asked().await;
+    asked.answer.send((StatusCode::SERVICE_UNAVAILABLE, b"busy".to_vec())).unwrap();
+    let away = host.standing.wait_for(|standing| matches!(standing, Standing::Away(_)));
+    tokio::time::timeout(DEADLINE, away).await.unwrap().unwrap();
+    let (took, next) = until_the_next(&mut host).await;
+    let asked_for = u64::from(RETRY_AFTER_S);
+    assert!((asked_for - 2..=asked_for + 1).contains(&took.as_secs()), "{took:?}");
+    next.answer(|_| ());
+}
+
+#[tokio::test]
+async fn an_answer_of_a_later_release_is_taken() {
+    let mut host = Host::new().await;
+    let first = host.asked().await;
+    let hash = HostSet::default().hash();
+    let answer = serde_json::json!({
+        "lineage": Uuid::nil(), "generation": 7, "set_hash": hash,
+        "set": { "workloads": [], "colour": "blue" }, "wait_s": 60, "lease_s": 100,
+        "server_time": clock::unix_s(), "moon": { "phase": 3 },
+        "actions": [{ "action": "dance", "steps": [1, 2] }, { "action": "report_all", "loud": true }],
+    });
+    first.answer.send((StatusCode::OK, serde_json::to_vec(&answer).unwrap())).unwrap();
+    let next = host.asked().await;
+    assert_eq!(next.request.observed_generation, 7);
+    assert!(next.request.is_full, "what stands beside what is unknown is done");
+    assert_eq!(*host.standing.borrow(), Standing::Connected);
+    assert!(host.heard.borrow().is_some());
+    assert_eq!(host.trouble.borrow().problems(), []);
 }
 
 /// `systemctl stop` and `start` are no boot: what was heard in it counts.

@@ -1,12 +1,31 @@
 //! The real endpoint, the real `hostd` and a real engine: what an operator applies runs, and goes
 //! on running whoever is killed.
 
+#![expect(clippy::unwrap_used, reason = "what cannot set up its fleet has failed")]
+
+mod adoption;
+mod changes;
+mod commands;
+mod drift;
+mod hanging;
+mod reenrolment;
+mod told;
+
+use adoption::a_container_of_the_release_before_is_adopted_by_its_ledger;
 use basalt_api::enrol::JoinString;
 use basalt_tests::engine::Kind;
 use basalt_tests::fleet::{DEADLINE, Fleet, text};
 use basalt_tests::ground::TINY;
 use basalt_tests::until::until;
+use changes::{
+    a_hold_is_told_at_the_endpoint_and_outlives_a_reboot,
+    what_is_changed_in_place_keeps_its_process_and_has_its_effect,
+};
+use commands::every_command_does_what_it_says_in_text_and_in_json;
+use drift::what_somebody_removes_stops_or_pauses_by_hand_runs_again;
+use reenrolment::what_ran_under_the_replaced_id_is_left_alone_until_it_is_purged;
 use rustix::process::{Pid, Signal, kill_process};
+use told::devices_and_problems_come_through_to_the_endpoint;
 
 /// Says what its secret is, and runs on.
 const SECRET_LOOP: &str = "echo $DB; trap 'exit 0' TERM; while :; do sleep 0.1; done";
@@ -219,4 +238,11 @@ on_both!(
     a_secret_comes_from_whichever_url_answers,
     what_no_ledger_knows_is_adopted_or_purged_and_left_alone_before,
     the_gate_waits_for_what_ran_before_the_boot,
+    what_somebody_removes_stops_or_pauses_by_hand_runs_again,
+    what_is_changed_in_place_keeps_its_process_and_has_its_effect,
+    a_hold_is_told_at_the_endpoint_and_outlives_a_reboot,
+    every_command_does_what_it_says_in_text_and_in_json,
+    devices_and_problems_come_through_to_the_endpoint,
+    what_ran_under_the_replaced_id_is_left_alone_until_it_is_purged,
+    a_container_of_the_release_before_is_adopted_by_its_ledger,
 );
