@@ -86,7 +86,7 @@ impl Containers {
     async fn unpause(&self, ours: &Ours) -> Result<(), RuntimeError> {
         let id = &ours.id;
         let unpause = async move |docker: bollard::Docker| docker.unpause_container(id).await;
-        match self.client.call(START_DEADLINE, unpause).await {
+        match self.client.call(self.client.patience, unpause).await {
             Ok(()) => Ok(()),
             Err(error) => {
                 // Somebody else may have let it go on in this moment, or ended it.

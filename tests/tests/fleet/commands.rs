@@ -139,37 +139,8 @@ pub(crate) fn every_command_does_what_it_says_in_text_and_in_json(kind: Kind) {
     events_json.says("own");
     assert!(events_json.lines().iter().any(|event| event["workload"] == "own"));
 
-    // What goes away can be asked once alone.
-    let speaks = "name = \"speaks\"\nkind = \"container\"\n[container]\n\
-                  image = \"example.test/tiny:1\"\nnetwork = \"none\"\ncommand = [\"sh\", \"-c\", \
-                  \"while :; do echo tick; sleep 0.2; done\"]\nstop_grace_s = 1\n";
-    let speaks = fleet.put("speaks.toml", speaks);
-    assert!(fleet.host.ctl(&["apply", text(&speaks)]).ok);
-    fleet.host.becomes(&[("own", "running"), ("speaks", "running"), ("web", "running")]);
-    let logs = Follower::start(&fleet, "logs", &["logs", "-f", "-n", "0", "speaks"]);
-    let logs_json = Follower::start(&fleet, "logs.json", &["logs", "-f", "--json", "speaks"]);
-    logs.says("tick\ntick");
-    logs_json.says("tick");
-    assert!(logs_json.lines().iter().all(|line| line["message"] == "tick"));
-    let deleted = fleet.host.ctl(&["delete", "own", "--json"]);
-    assert_eq!(deleted.json()["results"][0]["result"], "deleted", "{}", deleted.text);
-    let deleted = fleet.host.ctl(&["delete", "speaks"]);
-    assert!(deleted.ok && deleted.text.contains("speaks: deleted"), "{}", deleted.errors);
-    fleet.host.becomes(&[("web", "running")]);
-
-    // An orphan: one that no ledger knows.
-    assert!(fleet.host.ctl(&["apply", text(&own)]).ok);
-    fleet.host.becomes(&[("own", "running"), ("web", "running")]);
-    fleet.host.kill();
-    for name in ["ledger.a", "ledger.b", "ledger.mark"] {
-        fs::remove_file(fleet.host.path("var/lib/hostd").join(name)).unwrap();
-    }
-    fleet.host.start();
-    until(DEADLINE, "it is an orphan", || {
-        (fleet.host.workloads()?.get("own")?["source"] == "orphaned").then_some(())
-    });
-    let adopted = fleet.host.ctl(&["adopt", "own", "--spec", text(&own), "--json"]);
-    assert_eq!(adopted.json()["results"][0]["result"], "adopted", "{}", adopted.errors);
+    what_goes_away(&fleet);
+    what_is_an_orphan(&mut fleet, text(&own));
 
     let mut known: BTreeSet<String> = rows.iter().map(|row| row.command.to_owned()).collect();
     known.extend(["delete", "adopt"].map(str::to_owned));
@@ -179,4 +150,40 @@ pub(crate) fn every_command_does_what_it_says_in_text_and_in_json(kind: Kind) {
         let has_json = help.contains("--json");
         assert_eq!(has_json, !WITHOUT_JSON.contains(&leaf.as_str()), "{leaf}: {help}");
     }
+}
+
+/// What goes away can be asked once alone.
+fn what_goes_away(fleet: &Fleet) {
+    let speaks = "name = \"speaks\"\nkind = \"container\"\n[container]\n\
+                  image = \"example.test/tiny:1\"\nnetwork = \"none\"\ncommand = [\"sh\", \"-c\", \
+                  \"while :; do echo tick; sleep 0.2; done\"]\nstop_grace_s = 1\n";
+    let speaks = fleet.put("speaks.toml", speaks);
+    assert!(fleet.host.ctl(&["apply", text(&speaks)]).ok);
+    fleet.host.becomes(&[("own", "running"), ("speaks", "running"), ("web", "running")]);
+    let logs = Follower::start(fleet, "logs", &["logs", "-f", "-n", "0", "speaks"]);
+    let logs_json = Follower::start(fleet, "logs.json", &["logs", "-f", "--json", "speaks"]);
+    logs.says("tick\ntick");
+    logs_json.says("tick");
+    assert!(logs_json.lines().iter().all(|line| line["message"] == "tick"));
+    let deleted = fleet.host.ctl(&["delete", "own", "--json"]);
+    assert_eq!(deleted.json()["results"][0]["result"], "deleted", "{}", deleted.text);
+    let deleted = fleet.host.ctl(&["delete", "speaks"]);
+    assert!(deleted.ok && deleted.text.contains("speaks: deleted"), "{}", deleted.errors);
+    fleet.host.becomes(&[("web", "running")]);
+}
+
+/// One that no ledger knows.
+fn what_is_an_orphan(fleet: &mut Fleet, own: &str) {
+    assert!(fleet.host.ctl(&["apply", own]).ok);
+    fleet.host.becomes(&[("own", "running"), ("web", "running")]);
+    fleet.host.kill();
+    for name in ["ledger.a", "ledger.b", "ledger.mark"] {
+        fs::remove_file(fleet.host.path("var/lib/hostd").join(name)).unwrap();
+    }
+    fleet.host.start();
+    until(DEADLINE, "it is an orphan", || {
+        (fleet.host.workloads()?.get("own")?["source"] == "orphaned").then_some(())
+    });
+    let adopted = fleet.host.ctl(&["adopt", "own", "--spec", own, "--json"]);
+    assert_eq!(adopted.json()["results"][0]["result"], "adopted", "{}", adopted.errors);
 }

@@ -9,7 +9,7 @@ use basalt_tests::libvirt::Libvirt;
 use basalt_tests::until::until;
 
 /// A disk that boots nothing: its machine runs, and hears no button.
-const DISK: [u8; 65_536] = [0; 65_536];
+static DISK: [u8; 65_536] = [0; 65_536];
 
 #[test]
 fn a_podman_that_hangs_keeps_no_machine_from_being_applied_and_stopped() {
@@ -20,7 +20,7 @@ fn a_podman_that_hangs_keeps_no_machine_from_being_applied_and_stopped() {
     let libvirt = Libvirt::start();
     basalt_tests::libvirt::let_qemu_in(&fleet.ground);
     let disk = fleet.ground.path("disk.raw");
-    fs::write(&disk, DISK).unwrap();
+    fs::write(&disk, DISK.as_slice()).unwrap();
     let folder = fleet.ground.path("");
     let folder = text(&folder).trim_end_matches('/');
     let machines = format!(
