@@ -66,7 +66,7 @@ mod tests {
         basalt_fuzz::run_on_text!(&["# a\ntun net/tun c10:200", "a b \u{e4}10:1"], |text| {
             text.lines().filter_map(Node::parse).for_each(|node| {
                 assert!(matches!(node.kind, 'b' | 'c') && node.number.contains(':'));
-            })
+            });
         });
     }
 }
