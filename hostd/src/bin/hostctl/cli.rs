@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 /// Asks the host's supervisor, and tells it what the host itself shall run.
 #[derive(Debug, Parser)]
-#[command(name = "hostctl", version, propagate_version = true)]
+#[command(name = "hostctl", version)]
 pub(crate) struct Cli {
     /// The root of the file system to work in
     #[arg(long, value_name = "DIR", default_value = "/", hide = true, global = true)]
@@ -17,7 +17,6 @@ pub(crate) struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[command(disable_version_flag = true)]
 pub(crate) enum Command {
     /// Show how this host is
     ///
@@ -165,4 +164,15 @@ pub(crate) enum Command {
     Completion(CompletionArgs),
     /// Write the man pages
     Man(ManArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_says_its_version() {
+        let said = Cli::try_parse_from(["hostctl", "--version"]).unwrap_err();
+        assert_eq!(said.kind(), clap::error::ErrorKind::DisplayVersion);
+    }
 }
