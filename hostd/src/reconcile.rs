@@ -108,6 +108,8 @@ struct Loop {
     silent_at: Option<Duration>,
     /// When everything was looked at last, whatever woke the loop since.
     looked: Instant,
+    /// The look at an engine that hangs.
+    late: Option<look::Late>,
     /// When folders of secrets were looked through last.
     swept: Option<Instant>,
     /// Kinds that there is, or may be, something of.
@@ -148,6 +150,7 @@ impl Loop {
             stale: Kinds::ALL,
             silent_at: None,
             looked: Instant::now(),
+            late: None,
             swept: None,
             used,
             changed,
@@ -338,6 +341,7 @@ impl Loop {
             Some(progress) = self.progress.recv() => { self.note(progress); "progress" }
             Some(kind) = self.changed.recv() => { self.stale.add(kind); "event" }
             Some(uid) = self.ground.again.recv() => { self.run_again(uid); "start" }
+            () = look::ended(self.late.as_ref()) => "look",
             Ok(()) = self.known.changed() => "ledger",
             Ok(()) = self.ground.us.changed() => "identity",
             Ok(()) = self.ground.copy.changed() => "identity",

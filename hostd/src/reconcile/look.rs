@@ -5,20 +5,60 @@ use std::time::Duration;
 
 use basalt_api::workload::Kind;
 use hostd_core::plan::Seen;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::kinds::{Kinds, Runtimes};
 use super::{Loop, RELIST};
-use crate::runtime::{Runtime, Sight};
+use crate::runtime::{Runtime, RuntimeError, Sight};
 
-/// How long an engine may take that could not be asked a moment ago.
+/// How long a round waits for an engine that could not be asked a moment ago. The look goes on.
 const AGAIN: Duration = Duration::from_secs(2);
+
+/// What a look brings.
+type Observation = Result<Sight, RuntimeError>;
+
+/// A look that a round did not wait for to its end. The next round takes it up, so that an engine
+/// which is slow, as one that has just come back, is heard nevertheless.
+pub(super) struct Late {
+    look: JoinHandle<Observation>,
+    /// Told when it ends.
+    ended: Arc<Notify>,
+}
+
+impl Late {
+    fn begin(runtime: &Arc<dyn Runtime>) -> Self {
+        let (runtime, ended) = (Arc::clone(runtime), Arc::new(Notify::new()));
+        let tell = Arc::clone(&ended);
+        let look = tokio::spawn(async move {
+            let observation = runtime.observe().await;
+            tell.notify_one();
+            observation
+        });
+        Self { look, ended }
+    }
+}
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        self.look.abort();
+    }
+}
+
+/// Returns when the late look has ended; never where there is none.
+pub(super) async fn ended(late: Option<&Late>) {
+    match late {
+        Some(late) => late.ended.notified().await,
+        None => std::future::pending().await,
+    }
+}
 
 impl Loop {
     /// Looks anew at what may have changed. A runtime that is in no use is not asked.
     pub(super) async fn look(&mut self) {
         let patience = self.patience();
+        let (mut late, mut never) = (self.late.take(), None);
         if self.looked.elapsed() >= RELIST {
             self.stale = Kinds::ALL;
         }
@@ -29,9 +69,10 @@ impl Loop {
         let wants = |kind| used.has(kind) && self.stale.has(kind);
         let runtimes = &self.ground.runtimes;
         let (containers, machines) = tokio::join!(
-            seen(&runtimes.containers, wants(Kind::Container), patience),
-            seen(&runtimes.machines, wants(Kind::Vm), None),
+            seen(&runtimes.containers, wants(Kind::Container), patience, &mut late),
+            seen(&runtimes.machines, wants(Kind::Vm), None, &mut never),
         );
+        self.late = late;
         self.stale = Kinds::NONE;
         for (kind, seen) in [(Kind::Container, containers), (Kind::Vm, machines)] {
             match seen {
@@ -80,24 +121,26 @@ impl Loop {
 }
 
 /// What there is, and what has our labels and is not ours; none where nobody wants to know.
-/// With a patience, it stays as unavailable as it was once that is over.
+/// With a patience, it stays as unavailable as it was once that is over, and the look is `late`.
 async fn seen(
     runtime: &Arc<dyn Runtime>,
     wants: bool,
     patience: Option<(Duration, String)>,
+    late: &mut Option<Late>,
 ) -> Option<(Seen, Vec<String>)> {
     if !wants {
         return None;
     }
     let observed = match patience {
-        None => runtime.observe().await,
-        Some((patience, reason)) => {
-            // Cancel-safe: to observe changes nothing.
-            match tokio::time::timeout(patience, runtime.observe()).await {
-                Ok(observed) => observed,
-                Err(_) => return Some((Seen::Unavailable(reason), Vec::new())),
-            }
+        // What began a while ago would be older than what is asked now.
+        None => {
+            *late = None;
+            runtime.observe().await
         }
+        Some((patience, reason)) => match seen_within(runtime, patience, late).await {
+            Some(observed) => observed,
+            None => return Some((Seen::Unavailable(reason), Vec::new())),
+        },
     };
     Some(match observed {
         Ok(Sight { instances, strangers }) => (Seen::Instances(instances), strangers),
@@ -106,6 +149,19 @@ async fn seen(
             (Seen::Unavailable(error.message), Vec::new())
         }
     })
+}
+
+/// What the late look brings, or one that begins now; none when it is not there in time.
+async fn seen_within(
+    runtime: &Arc<dyn Runtime>,
+    patience: Duration,
+    late: &mut Option<Late>,
+) -> Option<Observation> {
+    let look = &mut late.get_or_insert_with(|| Late::begin(runtime)).look;
+    let joined = tokio::time::timeout(patience, look).await.ok()?;
+    *late = None;
+    // A look that panicked has said so in the log; the next round begins another.
+    joined.ok()
 }
 
 /// Tells of changes in the runtimes that are in use.

@@ -1,5 +1,7 @@
 //! What is looked at, and when: lost events, runtimes that are away, kinds that nobody uses.
 
+use basalt_api::report::WorkloadState;
+
 use super::*;
 
 #[tokio::test]
@@ -42,6 +44,24 @@ async fn a_runtime_that_comes_back_is_used_again() {
     host.runtime.state().is_away = false;
     host.runtime.changed.notify_one();
     host.becomes("web=running").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runtime_that_is_slow_when_it_comes_back_is_heard_before_the_next_look_at_everything() {
+    let mut host = Host::new();
+    host.runtime.state().is_away = true;
+    host.apply("web").await;
+    host.becomes("web=unknown").await;
+    {
+        let mut state = host.runtime.state();
+        state.is_away = false;
+        state.answers_in = Duration::from_secs(5);
+    }
+    host.runtime.changed.notify_one();
+    let heard = host.picture.wait_for(|picture| {
+        picture.statuses.first().is_some_and(|web| web.state != WorkloadState::Unknown)
+    });
+    tokio::time::timeout(Duration::from_secs(20), heard).await.unwrap().unwrap();
 }
 
 #[tokio::test]

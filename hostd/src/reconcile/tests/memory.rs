@@ -35,6 +35,8 @@ pub(super) struct State {
     /// Whether a removal leaves the data, as one that is cut off.
     pub(super) is_cut: bool,
     pub(super) is_away: bool,
+    /// How long each look takes.
+    pub(super) answers_in: Duration,
     pub(super) looks: u32,
     pub(super) created: u32,
 }
@@ -67,6 +69,8 @@ fn failure(kind: Failure, message: &str) -> RuntimeError {
 #[async_trait]
 impl Runtime for Memory {
     async fn observe(&self) -> Result<Sight, RuntimeError> {
+        let answers_in = self.state().answers_in;
+        tokio::time::sleep(answers_in).await;
         let mut state = self.state();
         state.looks += 1;
         if state.is_away {
