@@ -57,7 +57,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "basalt-sysroot",
         ],
     ),
-    ("basalt-https", &[]),
+    ("basalt-https", &["basalt-fuzz"]),
     (
         "hostd-virt",
         &[
