@@ -18,6 +18,7 @@ mod reach;
 mod secrets;
 mod seen;
 mod spec;
+mod unsure;
 mod volumes;
 
 #[cfg(test)]

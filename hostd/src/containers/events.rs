@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 use super::cache::Cache;
 use super::client::{Client, Connected};
 use super::labels;
+use super::unsure::Unsure;
 
 /// Between two attempts to reach the engine.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -105,7 +106,7 @@ impl Listener {
         let filters = std::collections::HashMap::from([("type", vec!["container"])]);
         let options = EventsOptionsBuilder::default().filters(&filters).build();
         let mut events = connected.docker.events(Some(options));
-        let mut is_settled = false;
+        let (mut is_settled, mut unsure) = (false, Unsure::default());
         let settle = sleep(SETTLE);
         tokio::pin!(settle);
         // Whatever happened while nobody listened.
@@ -114,13 +115,20 @@ impl Listener {
             tokio::select! {
                 // Cancel-safe: a stream keeps what it has until it is polled again.
                 event = events.next() => match event {
-                    Some(Ok(event)) => self.take(&event),
+                    Some(Ok(event)) => {
+                        if let Some(id) = changed_container(&event) {
+                            self.look_at(id);
+                            unsure.add(id);
+                        }
+                    }
                     Some(Err(error)) => {
                         tracing::debug!(%error, "the events of containers end");
                         break;
                     }
                     None => break,
                 },
+                // Cancel-safe: what is not due stays.
+                id = unsure.next() => self.look_at(&id),
                 // Cancel-safe: a timer.
                 () = &mut settle, if !is_settled => {
                     is_settled = true;
@@ -133,11 +141,10 @@ impl Listener {
         self.tell();
     }
 
-    fn take(&self, event: &EventMessage) {
-        if let Some(id) = changed_container(event) {
-            self.cache.forget(id);
-            self.tell();
-        }
+    /// What is known of this container holds no more.
+    fn look_at(&self, id: &str) {
+        self.cache.forget(id);
+        self.tell();
     }
 
     fn tell(&self) {
