@@ -221,15 +221,20 @@ mod tests {
         certificate.raw_serial().to_vec()
     }
 
+    /// A host, and what it asks to have signed.
+    fn a_host() -> (HostId, SigningRequest) {
+        let key = KeyPair::generate().unwrap();
+        let request = CertificateParams::default().serialize_request(&key).unwrap();
+        let request = SigningRequest::parse(&request.pem().unwrap()).unwrap();
+        (HostId(uuid::Uuid::from_u128(1)), request)
+    }
+
     /// A host's clock may be behind by a day.
     #[test]
     fn every_certificate_is_good_since_a_day_before_it_was_made() {
         let folder = tempfile::tempdir().unwrap();
         let ca = Ca::open(&Data::at(folder.path()), CA_LIFE, NOW).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let request = CertificateParams::default().serialize_request(&key).unwrap();
-        let request = SigningRequest::parse(&request.pem().unwrap()).unwrap();
-        let host = HostId(uuid::Uuid::from_u128(1));
+        let (host, request) = a_host();
         let of_host = ca.sign_host(host, &request, 900, NOW).unwrap();
         let of_host = CertificateDer::from_pem_slice(of_host.pem.as_bytes()).unwrap();
         let mut chain = ca.sign_server(&["a".to_owned()], NOW).unwrap().chain;
@@ -246,10 +251,7 @@ mod tests {
     fn no_two_certificates_have_the_same_serial_number_also_of_one_key() {
         let folder = tempfile::tempdir().unwrap();
         let ca = Ca::open(&Data::at(folder.path()), CA_LIFE, NOW).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let request = CertificateParams::default().serialize_request(&key).unwrap();
-        let request = SigningRequest::parse(&request.pem().unwrap()).unwrap();
-        let host = HostId(uuid::Uuid::from_u128(1));
+        let (host, request) = a_host();
         let of_host = |_| {
             let certificate = ca.sign_host(host, &request, 900, NOW).unwrap();
             CertificateDer::from_pem_slice(certificate.pem.as_bytes()).unwrap()

@@ -300,3 +300,23 @@ fn configure() {
     let trust = r#"{ "default": [{ "type": "insecureAcceptAnything" }] }"#;
     fs::write(folder.join("policy.json"), trust).expect("our own /etc");
 }
+
+/// Runs each of these tests on both engines, each on a thread of its own: it asks real programs and
+/// blocks. They take the [`Kind`].
+#[macro_export]
+macro_rules! on_both_engines {
+    ($($name:ident),* $(,)?) => {
+        mod podman {
+            $(#[test]
+            fn $name() {
+                super::$name($crate::engine::Kind::Podman);
+            })*
+        }
+        mod dockerd {
+            $(#[test]
+            fn $name() {
+                super::$name($crate::engine::Kind::Docker);
+            })*
+        }
+    };
+}

@@ -25,7 +25,7 @@ pub enum DeployError {
     },
     /// Somebody else changes the sysroot.
     #[error(
-        "`{}` is being changed by another update\nhint: wait for it; `hostctl os status` shows it",
+        "`{}` is being changed by another program\nhint: wait until it has ended, and try again",
         .0.display()
     )]
     Busy(std::path::PathBuf),

@@ -138,24 +138,7 @@ fn what_a_cut_left_of_a_deletion_goes(kind: Kind) {
     }
 }
 
-/// Each on both engines, on a thread of its own: it asks real programs and blocks.
-macro_rules! cuts {
-    ($($name:ident),* $(,)?) => {
-        mod podman {
-            $(#[test]
-            fn $name() {
-                super::$name(basalt_tests::engine::Kind::Podman);
-            })*
-        }
-        mod dockerd {
-            $(#[test]
-            fn $name() {
-                super::$name(basalt_tests::engine::Kind::Docker);
-            })*
-        }
-    };
-}
-cuts!(
+basalt_tests::on_both_engines!(
     what_a_cut_left_of_a_creation_goes,
     what_a_cut_left_of_a_creation_is_used,
     what_a_cut_left_of_a_deletion_goes,

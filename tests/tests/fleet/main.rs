@@ -212,24 +212,7 @@ fn the_gate_waits_for_what_ran_before_the_boot(kind: Kind) {
     assert!(fleet.host.ctl(&["gate", "--deadline", "20"]).ok);
 }
 
-/// Runs each test on both engines, each on a thread of its own.
-macro_rules! on_both {
-    ($($name:ident),* $(,)?) => {
-        mod podman {
-            $(#[test]
-            fn $name() {
-                super::$name(basalt_tests::engine::Kind::Podman);
-            })*
-        }
-        mod dockerd {
-            $(#[test]
-            fn $name() {
-                super::$name(basalt_tests::engine::Kind::Docker);
-            })*
-        }
-    };
-}
-on_both!(
+basalt_tests::on_both_engines!(
     what_is_applied_runs_speaks_and_goes,
     nothing_stops_and_nothing_doubles_when_either_is_killed,
     a_container_that_is_killed_comes_back,
