@@ -1,6 +1,7 @@
 //! Tests that boot the built image. A story is one machine and the steps that it goes through;
 //! each step is a test. In reading order:
 
+pub mod disk;
 pub mod host;
 pub mod image;
 pub mod story;

@@ -36,6 +36,8 @@ pub struct Story {
 pub enum Start {
     /// The image alone.
     Image(fn(&Image) -> Machine),
+    /// A disk of its own, in a folder that is there for it.
+    Disk(fn(&Image, &Path) -> Result<Machine>),
     /// The image and what stands around the host; a folder is there for what the machine keeps.
     Site(fn(&Image, &Site, &Path) -> Result<Machine>),
 }
@@ -137,6 +139,7 @@ impl Story {
         clear(folder).with_context(|| format!("cannot clear `{}`", folder.display()))?;
         let (machine, site) = match self.machine {
             Start::Image(machine) => (machine(image), None),
+            Start::Disk(machine) => (machine(image, folder)?, None),
             Start::Site(machine) => {
                 let site = site(folder)?;
                 (machine(image, &site, folder)?, Some(site))

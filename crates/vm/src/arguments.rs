@@ -39,8 +39,13 @@ pub(crate) fn arguments(machine: &Machine, around: &Surroundings<'_>) -> Vec<Str
     add(&["-nodefaults", "-display", "none"]);
     add(&["-drive", &format!("{},if=pflash,format=raw,readonly=on", file(around.code))]);
     add(&["-drive", &format!("{},if=pflash,format=raw", file(around.variables))]);
-    for disk in &machine.disks {
-        add(&["-drive", &drive(disk, machine.writes)]);
+    for (number, disk) in machine.disks.iter().enumerate() {
+        let first = if number == machine.boots_from { ",bootindex=0" } else { "" };
+        add(&["-drive", &drive(number, disk, machine.writes)]);
+        add(&["-device", &format!("virtio-blk-pci,drive=disk{number}{first}")]);
+    }
+    if machine.screen {
+        add(&["-device", "VGA"]);
     }
     if matches!(machine.network, Network::User(_)) {
         add(&["-netdev", &network(around.forwards)]);
@@ -65,11 +70,11 @@ pub(crate) fn arguments(machine: &Machine, around: &Surroundings<'_>) -> Vec<Str
     line
 }
 
-fn drive(disk: &Path, writes: Writes) -> String {
+fn drive(number: usize, disk: &Path, writes: Writes) -> String {
     let qcow2 = disk.extension().is_some_and(|end| end == "qcow2");
     let format = if qcow2 { "qcow2" } else { "raw" };
     let snapshot = if writes == Writes::Discarded { ",snapshot=on" } else { "" };
-    format!("{},if=virtio,format={format}{snapshot}", file(disk))
+    format!("{},if=none,id=disk{number},format={format}{snapshot}", file(disk))
 }
 
 fn network(forwards: &[(u16, u16)]) -> String {
@@ -120,7 +125,8 @@ mod tests {
 -display none
 -drive file=/ovmf/code,if=pflash,format=raw,readonly=on
 -drive file=variables,if=pflash,format=raw
--drive file=/a,,b/disk.raw,if=virtio,format=raw,snapshot=on
+-drive file=/a,,b/disk.raw,if=none,id=disk0,format=raw,snapshot=on
+-device virtio-blk-pci,drive=disk0,bootindex=0
 -netdev user,id=net,hostfwd=tcp:127.0.0.1:40001-:22
 -device virtio-net-pci,netdev=net,romfile=
 -qmp unix:qmp,server=on,wait=off
@@ -135,12 +141,14 @@ mod tests {
         check(
             &Machine::new(Path::new("/one.qcow2"))
                 .disk(Path::new("/two.raw"))
+                .disk_in_front(Path::new("/zero.raw"))
                 .memory_mib(1024)
                 .cpus(1)
                 .firmware(Firmware::SecureBoot)
                 .keep_writes()
                 .no_network()
                 .shell()
+                .screen()
                 .ends_at_reboot(),
             Console::Folder,
             "\
@@ -154,8 +162,13 @@ mod tests {
 -display none
 -drive file=/ovmf/code,if=pflash,format=raw,readonly=on
 -drive file=variables,if=pflash,format=raw
--drive file=/one.qcow2,if=virtio,format=qcow2
--drive file=/two.raw,if=virtio,format=raw
+-drive file=/zero.raw,if=none,id=disk0,format=raw
+-device virtio-blk-pci,drive=disk0
+-drive file=/one.qcow2,if=none,id=disk1,format=qcow2
+-device virtio-blk-pci,drive=disk1,bootindex=0
+-drive file=/two.raw,if=none,id=disk2,format=raw
+-device virtio-blk-pci,drive=disk2
+-device VGA
 -qmp unix:qmp,server=on,wait=off
 -serial file:console
 -serial unix:shell,server=on,wait=off

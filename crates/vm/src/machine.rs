@@ -8,7 +8,10 @@ use crate::{Firmware, Foreground, Vm, VmError, foreground, start};
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Machine {
+    /// In the order in which the guest finds them.
     pub(crate) disks: Vec<PathBuf>,
+    /// Which of them the firmware starts from.
+    pub(crate) boots_from: usize,
     pub(crate) memory_mib: u32,
     pub(crate) cpus: u32,
     pub(crate) firmware: Firmware,
@@ -16,6 +19,7 @@ pub struct Machine {
     pub(crate) network: Network,
     pub(crate) reset: Reset,
     pub(crate) shell: bool,
+    pub(crate) screen: bool,
     /// Name and text.
     pub(crate) credentials: Vec<(String, String)>,
     pub(crate) kernel_arguments: Vec<String>,
@@ -52,6 +56,7 @@ impl Machine {
     pub fn new(disk: &Path) -> Self {
         Self {
             disks: vec![disk.to_owned()],
+            boots_from: 0,
             memory_mib: 2048,
             cpus: 2,
             firmware: Firmware::Plain,
@@ -59,6 +64,7 @@ impl Machine {
             network: Network::User(Vec::new()),
             reset: Reset::StartsAgain,
             shell: false,
+            screen: false,
             credentials: Vec::new(),
             kernel_arguments: Vec::new(),
         }
@@ -94,6 +100,14 @@ impl Machine {
         self
     }
 
+    /// A further disk that the guest finds before all others; the firmware starts from the same
+    /// one as without it.
+    pub fn disk_in_front(mut self, disk: &Path) -> Self {
+        self.disks.insert(0, disk.to_owned());
+        self.boots_from += 1;
+        self
+    }
+
     /// A systemd credential of the guest.
     pub fn credential(mut self, name: &str, text: &str) -> Self {
         self.credentials.push((name.to_owned(), text.to_owned()));
@@ -126,6 +140,13 @@ impl Machine {
     /// A root shell for [`Vm::shell`].
     pub fn shell(mut self) -> Self {
         self.shell = true;
+        self
+    }
+
+    /// A graphics card, as a real machine has one; without it a boot is seconds shorter. Nobody
+    /// sees its screen, but the guest has consoles on it.
+    pub fn screen(mut self) -> Self {
+        self.screen = true;
         self
     }
 

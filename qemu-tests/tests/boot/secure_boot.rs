@@ -1,4 +1,5 @@
-//! Firmware that starts nothing but what Microsoft's keys vouch for, and a key that opens ssh.
+//! Firmware that starts nothing but what Microsoft's keys vouch for, a screen, and a key that opens
+//! ssh.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,12 +38,14 @@ pub(crate) const STORY: Story = Story {
     machine: Start::Image(|image| {
         machine(image)
             .firmware(Firmware::SecureBoot)
+            .screen()
             .shell()
             .credential("ssh.authorized_keys.root", &key().public)
             .forward(22)
     }),
     steps: &[
         ("it_boots_with_secure_boot_on", secure),
+        ("the_screen_shows_what_the_host_is_and_how_it_is", screen),
         ("a_key_that_came_as_a_credential_opens_ssh", key_opens_ssh),
     ],
 };
@@ -54,6 +57,19 @@ fn secure(host: &mut Host) -> Result<()> {
     ensure!(lockdown.contains("[integrity]"), "{lockdown}");
     host.ok("hostctl gate --deadline 200")?;
     host.expect_status("state", "ready")
+}
+
+/// By the memory of the console that a person sees first; it is drawn on what the firmware left.
+fn screen(host: &mut Host) -> Result<()> {
+    ensure!(host.ok("cat /sys/class/graphics/fb0/name")? == "EFI VGA");
+    ensure!(host.ok("cat /sys/class/tty/tty0/active")? == "tty1");
+    let state = format!("version {}, slot a blessed, hostd is ready", host.image.version);
+    let name = host.ok("hostname")?;
+    host.eventually("the screen", |host| {
+        let shown = host.ok("cat /dev/vcs1")?;
+        let all = [&*format!("{name}  10.0.2.15"), &state, &*format!("{name} login:")];
+        Ok(if all.iter().all(|text| shown.contains(text)) { Ok(()) } else { Err(shown) })
+    })
 }
 
 fn key_opens_ssh(host: &mut Host) -> Result<()> {
