@@ -4,6 +4,8 @@
 //! anything else is laid over the tree: a new `hostd` or release number never changes it, which
 //! keeps deltas small and rebuilds fast.
 
+mod contents;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,6 +24,8 @@ use crate::progress::Step;
 
 /// Change it when this stage makes something else from the same inputs.
 const FORM: &str = "initramfs 1";
+/// What dracut writes.
+const FILE: &str = "initramfs.img";
 /// dracut takes 19 s on two busy cores.
 const DEADLINE: Duration = Duration::from_secs(600);
 
@@ -68,7 +72,10 @@ pub fn make(
         bail!("an initramfs overlay changed during the build\nhint: build again");
     }
     run_dracut(definition, &root, &output, step)?;
-    let image = output.join("initramfs.img");
+    step.note("looking into it");
+    let kernel = kernel_version(&root)?;
+    contents::check(&root, &kernel, &definition.kernel.drivers, (&output, FILE))?;
+    let image = output.join(FILE);
     store(&image, cache, key)?;
     remove_tree(&work)
 }
@@ -101,7 +108,7 @@ fn run_dracut(definition: &Definition, root: &Path, output: &Path, step: &Step) 
         .args(["--force", "--no-hostonly", "--reproducible", "--kver", &version])
         .args(["--add", &definition.initramfs.modules.join(" ")])
         .args(["--drivers", &definition.kernel.drivers.join(" ")])
-        .args(["--tmpdir", "/tmp", "/mnt/initramfs.img"])
+        .args(["--tmpdir", "/tmp", &format!("/mnt/{FILE}")])
         .deadline(DEADLINE);
     let result = cmd.run_with_lines(|line| step.note(line)).context("cannot make the initramfs")?;
     // dracut ends well even when a module that was asked for is not there.
