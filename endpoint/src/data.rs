@@ -1,7 +1,6 @@
 //! The endpoint's folder: what lies in it, and that one endpoint has it.
 
-use std::fs::{self, DirBuilder, File};
-use std::io;
+use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -145,14 +144,12 @@ fn take(path: &Path) -> Result<Option<Lock>> {
 /// # Errors
 /// It cannot be read or written.
 pub fn read_or_make(path: &Path, make: impl FnOnce() -> Result<Vec<u8>>) -> Result<Vec<u8>> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(bytes),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let bytes = make()?;
-            basalt_durable::write(path, &bytes, PRIVATE)
-                .with_context(|| format!("cannot write `{}`", path.display()))?;
-            Ok(bytes)
-        }
-        Err(error) => Err(error).with_context(|| format!("cannot read `{}`", path.display())),
+    let there = basalt_durable::read(path);
+    if let Some(bytes) = there.with_context(|| format!("cannot read `{}`", path.display()))? {
+        return Ok(bytes);
     }
+    let bytes = make()?;
+    basalt_durable::write(path, &bytes, PRIVATE)
+        .with_context(|| format!("cannot write `{}`", path.display()))?;
+    Ok(bytes)
 }

@@ -48,11 +48,8 @@ pub fn take(paths: &Paths) -> Result<Taken> {
 
 fn read(path: &Path) -> Result<Option<String>> {
     let name = path.display();
-    let file = match fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).with_context(|| format!("cannot read `{name}`")),
-    };
+    let file = basalt_durable::open(path).with_context(|| format!("cannot read `{name}`"))?;
+    let Some(file) = file else { return Ok(None) };
     let mut bytes = Vec::new();
     file.take(MAX_BYTES as u64 + 1)
         .read_to_end(&mut bytes)

@@ -4,7 +4,7 @@
 mod before;
 mod session;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -169,11 +169,8 @@ impl Store {
 }
 
 fn read(folder: &Path, place: Place) -> io::Result<Option<Result<Ledger, BadCopy>>> {
-    let file = match File::open(folder.join(place.file_name())) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    let file = basalt_durable::open(&folder.join(place.file_name()))?;
+    let Some(file) = file else { return Ok(None) };
     let mut bytes = Vec::new();
     match file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes) {
         Ok(length) if length > MAX_BYTES => Ok(Some(Err(BadCopy::NoLedger))),

@@ -4,7 +4,7 @@
 //! Knows files and folders and nothing of what is in them.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -18,8 +18,19 @@ pub const PRIVATE: u32 = 0o600;
 /// # Errors
 /// It is there and cannot be read.
 pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
+    let Some(mut file) = open(path)? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
+/// The same for a file of which only a part is read; `None` when there is none.
+///
+/// # Errors
+/// It is there and cannot be opened.
+pub fn open(path: &Path) -> io::Result<Option<File>> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -104,9 +115,12 @@ mod tests {
     fn what_is_not_there_is_none_and_what_cannot_be_read_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(read(&folder.path().join("never")).unwrap(), None);
+        assert!(open(&folder.path().join("never")).unwrap().is_none());
         write(&folder.path().join("file"), b"text", PUBLIC).unwrap();
         assert_eq!(read(&folder.path().join("file")).unwrap().unwrap(), b"text");
         assert!(read(folder.path()).is_err(), "a folder is no file");
+        let below = folder.path().join("file/below");
+        assert!(read(&below).is_err() && open(&below).is_err(), "nor is a file a folder");
     }
 
     #[test]

@@ -110,11 +110,10 @@ fn save(folder: &Path, login: &Login, token: &str) -> Result<()> {
 
 fn read_saved(folder: &Path) -> Result<Option<Saved>> {
     let path = login_file(folder);
-    match fs::read_to_string(&path) {
-        Ok(text) => Ok(Some(parse_toml(&path.display().to_string(), &text)?)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("cannot read `{}`", path.display())),
-    }
+    let cannot = || format!("cannot read `{}`", path.display());
+    let Some(bytes) = basalt_durable::read(&path).with_context(cannot)? else { return Ok(None) };
+    let text = String::from_utf8(bytes).with_context(cannot)?;
+    Ok(Some(parse_toml(&path.display().to_string(), &text)?))
 }
 
 fn read_token(path: &Path) -> Result<String> {

@@ -1,7 +1,6 @@
 //! The join string that somebody left for this host: as a systemd credential, or as a file. Never
 //! by the kernel's command line, which everybody on the host may read.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -44,11 +43,7 @@ pub(super) fn cmdline(paths: &Paths) -> String {
 
 fn text(path: &Path) -> Result<Option<String>, String> {
     let told = |error: io::Error| format!("cannot read `{}`: {error}", path.display());
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(told(error)),
-    };
+    let Some(file) = basalt_durable::open(path).map_err(told)? else { return Ok(None) };
     let mut text = String::new();
     file.take(MAX_BYTES).read_to_string(&mut text).map_err(told)?;
     Ok(Some(text))
