@@ -38,6 +38,8 @@ pub struct Config {
     pub gate_deadline: Duration,
     /// Labels that the endpoint may place workloads by.
     pub labels: BTreeMap<String, String>,
+    /// URLs at which the endpoint is asked, in turn; those of the join string where there are none.
+    pub endpoints: Vec<String>,
     /// What workloads may have of the host.
     pub policy: Policy,
     /// The socket of podman's service, or of dockerd.
@@ -80,6 +82,7 @@ impl Default for Config {
             wanted_units: Vec::new(),
             gate_deadline: Duration::from_secs(120),
             labels: BTreeMap::new(),
+            endpoints: Vec::new(),
             policy: Policy::default(),
             containers_socket: PathBuf::from("/run/podman/podman.sock"),
             containers_certs_d: PathBuf::from("/etc/containers/certs.d"),

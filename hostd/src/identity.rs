@@ -4,10 +4,10 @@
 mod switch;
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use basalt_api::enrol::JoinString;
 use basalt_api::id::{HostId, Name};
 use basalt_durable::PRIVATE;
 use basalt_https::{Identity as TlsIdentity, Trust};
@@ -21,6 +21,8 @@ use crate::paths::Paths;
 #[derive(Debug, Clone)]
 pub struct Store {
     folder: PathBuf,
+    /// Where the endpoint is, whatever the join string said.
+    endpoints: Vec<String>,
 }
 
 /// Who this host is.
@@ -30,8 +32,11 @@ pub struct Enrolled {
     pub host_id: HostId,
     /// Its name.
     pub name: Name,
-    /// The endpoint's URLs, tried in turn.
-    pub urls: Vec<String>,
+    /// The endpoint's URLs as the join string had them.
+    urls: Vec<String>,
+    /// Those that the host's configuration has instead. Its own, so not kept.
+    #[serde(skip)]
+    endpoints: Vec<String>,
     /// Its certificate, in PEM.
     pub certificate: String,
     /// The CAs that it trusts, in PEM.
@@ -61,7 +66,20 @@ impl Store {
     /// The one of a host.
     #[must_use]
     pub fn of(paths: &Paths) -> Self {
-        Self { folder: paths.identity() }
+        Self { folder: paths.identity(), endpoints: Vec::new() }
+    }
+
+    /// The same at an endpoint that is here, whatever the join string says; where it says nothing,
+    /// that holds.
+    #[must_use]
+    pub fn at(self, endpoints: Vec<String>) -> Self {
+        Self { endpoints, ..self }
+    }
+
+    /// The URLs to redeem a join string at, in turn.
+    #[must_use]
+    pub fn urls<'a>(&'a self, join: &'a JoinString) -> &'a [String] {
+        if self.endpoints.is_empty() { &join.urls } else { &self.endpoints }
     }
 
     /// Reads it.
@@ -77,15 +95,12 @@ impl Store {
 
     fn read_file(&self, name: &str) -> Result<Option<Enrolled>> {
         let path = self.folder.join(name);
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => {
-                return Err(error).with_context(|| format!("cannot read `{}`", path.display()));
-            }
-        };
+        let text = basalt_durable::read(&path)
+            .with_context(|| format!("cannot read `{}`", path.display()))?;
+        let Some(text) = text else { return Ok(None) };
         let damaged = || format!("`{}` is damaged", path.display());
-        serde_json::from_slice(&text).map(Some).with_context(damaged)
+        let enrolled: Enrolled = serde_json::from_slice(&text).with_context(damaged)?;
+        Ok(Some(Enrolled { endpoints: self.endpoints.clone(), ..enrolled }))
     }
 
     /// The host's key, made and on the disk before anybody hears of it.
@@ -99,17 +114,16 @@ impl Store {
     fn key_in(&self, name: &str) -> Result<KeyPair> {
         let path = self.folder.join(name);
         let name = || format!("`{}`", path.display());
-        match fs::read_to_string(&path) {
-            Ok(pem) => KeyPair::from_pem(&pem).with_context(|| format!("{} holds no key", name())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let key = KeyPair::generate().context("cannot make a key")?;
-                make_private(&self.folder)?;
-                basalt_durable::write(&path, key.serialize_pem().as_bytes(), PRIVATE)
-                    .with_context(|| format!("cannot write {}", name()))?;
-                Ok(key)
-            }
-            Err(error) => Err(error).with_context(|| format!("cannot read {}", name())),
+        let there = basalt_durable::read(&path);
+        if let Some(pem) = there.with_context(|| format!("cannot read {}", name()))? {
+            let pem = String::from_utf8_lossy(&pem);
+            return KeyPair::from_pem(&pem).with_context(|| format!("{} holds no key", name()));
         }
+        let key = KeyPair::generate().context("cannot make a key")?;
+        make_private(&self.folder)?;
+        basalt_durable::write(&path, key.serialize_pem().as_bytes(), PRIVATE)
+            .with_context(|| format!("cannot write {}", name()))?;
+        Ok(key)
     }
 
     /// Notes a changed identity.
@@ -133,6 +147,12 @@ impl Enrolled {
     fn is_of_another(&self, machine: &Machine) -> bool {
         let then = Machine { machine_id: self.machine_id.clone(), dmi_uuid: self.dmi_uuid.clone() };
         is_copy(&then, machine)
+    }
+
+    /// The endpoint's URLs, tried in turn.
+    #[must_use]
+    pub fn urls(&self) -> &[String] {
+        if self.endpoints.is_empty() { &self.urls } else { &self.endpoints }
     }
 
     /// The same with another certificate, and the CAs that are trusted from now on.

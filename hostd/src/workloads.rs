@@ -93,7 +93,8 @@ impl Workloads {
     #[must_use]
     pub fn begin(paths: &Paths, config: &Config, boot_id: &str, books: &Arc<Books>) -> Self {
         let runtimes = crate::runtimes::open(paths, config);
-        let (store, machine) = (identity::Store::of(paths), identity::machine(paths));
+        let store = identity::Store::of(paths).at(config.endpoints.clone());
+        let machine = identity::machine(paths);
         let Origin { enrolled, copy_of, standing } = Origin::read(&store, &machine);
         let (join, bad_join) = read_join(paths);
         let (events, metrics) = (Arc::new(Events::default()), Arc::new(Metrics::default()));

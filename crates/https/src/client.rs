@@ -51,18 +51,28 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+/// The host and port that a URL of an endpoint leads to.
+///
+/// # Errors
+/// It is no `https://` URL.
+pub fn place(url: &str) -> Result<(String, u16), HttpsError> {
+    let bad = || HttpsError::Url(url.to_owned());
+    let parsed = Url::parse(url).map_err(|_| bad())?;
+    let host = parsed.host_str().filter(|_| parsed.scheme() == "https").ok_or_else(bad)?;
+    let host = host.trim_matches(['[', ']']).to_owned();
+    Ok((host, parsed.port_or_known_default().unwrap_or(443)))
+}
+
 impl Client {
     /// A client of the server at `url`. Connects with the first request.
     ///
     /// # Errors
     /// The URL, a certificate or a key makes no sense.
     pub fn new(url: &str, trust: &Trust, identity: Option<&Identity>) -> Result<Self, HttpsError> {
-        let bad = || HttpsError::Url(url.to_owned());
-        let parsed = Url::parse(url).map_err(|_| bad())?;
-        let host = parsed.host_str().filter(|_| parsed.scheme() == "https").ok_or_else(bad)?;
+        let (host, port) = place(url)?;
         Ok(Self {
-            host: host.trim_matches(['[', ']']).to_owned(),
-            port: parsed.port_or_known_default().unwrap_or(443),
+            host,
+            port,
             tls: trust::config(trust, identity)?,
             headers: HeaderMap::new(),
             kept: None,

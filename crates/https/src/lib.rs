@@ -7,6 +7,6 @@ mod client;
 mod error;
 mod trust;
 
-pub use client::{Answer, Client, Limits};
+pub use client::{Answer, Client, Limits, place};
 pub use error::HttpsError;
 pub use trust::{BadMaterial, Fingerprint, Identity, Trust};

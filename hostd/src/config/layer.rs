@@ -32,6 +32,7 @@ pub(super) struct Layer {
     #[serde(default)]
     gate: Gate,
     labels: Option<BTreeMap<String, String>>,
+    endpoints: Option<Vec<Spanned<String>>>,
     #[serde(default)]
     policy: PolicyTable,
     #[serde(default)]
@@ -114,6 +115,9 @@ impl Layer {
         if let Some(labels) = self.labels {
             config.labels = labels;
         }
+        if let Some(urls) = self.endpoints {
+            config.endpoints = urls.into_iter().map(Spanned::into_inner).collect();
+        }
         if let Some(socket) = self.containers.socket {
             config.containers_socket = socket.into_inner();
         }
@@ -154,6 +158,11 @@ impl Layer {
         for unit in units.filter(|unit| !is_unit(unit.as_ref())) {
             let hint = "a unit's name ends with its kind, as `podman.socket`";
             found.push(source.mistake(unit.span(), "this is not the name of a unit", hint));
+        }
+        let urls = self.endpoints.iter().flatten();
+        for url in urls.filter(|url| basalt_https::place(url.get_ref()).is_err()) {
+            let hint = "as `https://endpoint.example:8443`";
+            found.push(source.mistake(url.span(), "this is no URL of an endpoint", hint));
         }
         found.extend(self.policy.mistakes(source));
         let files = self
@@ -284,6 +293,14 @@ mod tests {
         let text = format!("[listen]\naddress = \"[::]:9443\"\n{files}");
         check(&text, "hostd.toml:3:15: this is no absolute path");
         check(&text.replace("[::]:9443", "9443"), "socket address");
+    }
+
+    #[test]
+    fn where_the_endpoint_is_must_be_a_url() {
+        for url in ["endpoint.example", "http://endpoint.example", "https://"] {
+            let text = format!("endpoints = [\"https://a.example\", {url:?}]");
+            check(&text, "hostd.toml:1:36: this is no URL of an endpoint");
+        }
     }
 
     #[test]

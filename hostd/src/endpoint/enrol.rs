@@ -69,7 +69,8 @@ async fn agree(ground: &Ground, failures: u32) -> Result<Enrolled, Failure> {
     {
         return Err(Failure::Refused(USED.to_owned()));
     }
-    let url = &join.urls[failures as usize % join.urls.len()];
+    let urls = ground.store.urls(join);
+    let url = &urls[failures as usize % urls.len()];
     let answer = ask(ground, join, url).await?;
     Ok(ground.store.prepare(answer, join, &ground.machine)?)
 }

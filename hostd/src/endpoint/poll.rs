@@ -363,7 +363,7 @@ impl Poll {
     /// The endpoint's URLs take turns while questions are in vain; the one that answered serves for
     /// logs and certificates too.
     fn url(&self) -> String {
-        let urls = &self.enrolled.urls;
+        let urls = self.enrolled.urls();
         urls[self.turn % urls.len()].clone()
     }
 

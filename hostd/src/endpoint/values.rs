@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -99,7 +100,7 @@ impl EndpointSecrets {
         let known = line.take().filter(|line| line.enrolled == enrolled);
         let mut now = known.unwrap_or(Line { enrolled, turn: 0, client: None });
         let mut last = None;
-        for _ in 0..now.enrolled.urls.len() {
+        for _ in 0..now.enrolled.urls().len() {
             match now.ask(&key, name, version).await {
                 Ok(value) => {
                     *line = Some(now);
@@ -123,13 +124,9 @@ impl EndpointSecrets {
 
     fn kept(&self, name: &Name, version: u64) -> Result<Option<Vec<u8>>> {
         let path = self.path(name, version);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => {
-                return Err(error).with_context(|| format!("cannot read `{}`", path.display()));
-            }
-        };
+        let bytes = basalt_durable::read(&path)
+            .with_context(|| format!("cannot read `{}`", path.display()))?;
+        let Some(bytes) = bytes else { return Ok(None) };
         // What cannot be opened is fetched again.
         Ok(self.open(name, version, &bytes).ok())
     }
@@ -218,7 +215,7 @@ impl EndpointSecrets {
 
 impl Line {
     fn url(&self) -> &str {
-        let urls = &self.enrolled.urls;
+        let urls = self.enrolled.urls();
         urls.get(self.turn % urls.len().max(1)).map_or("", String::as_str)
     }
 
@@ -260,17 +257,14 @@ fn label(name: &Name, version: u64) -> String {
 /// The key, made when it is first needed.
 fn key(folder: &Path) -> Result<Vec<u8>> {
     let path = folder.join("key");
-    match fs::read(&path) {
-        Ok(key) => Ok(key),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            use std::os::unix::fs::DirBuilderExt;
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-            let key = random::<32>()?;
-            basalt_durable::write(&path, &key, PRIVATE)?;
-            Ok(key.to_vec())
-        }
-        Err(error) => Err(error).with_context(|| format!("cannot read `{}`", path.display())),
+    let there = basalt_durable::read(&path);
+    if let Some(key) = there.with_context(|| format!("cannot read `{}`", path.display()))? {
+        return Ok(key);
     }
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let key = random::<32>()?;
+    basalt_durable::write(&path, &key, PRIVATE)?;
+    Ok(key.to_vec())
 }
 
 /// The kernel's random bytes.

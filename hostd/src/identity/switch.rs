@@ -56,8 +56,18 @@ impl Store {
         let EnrolAnswer { host_id, name, certificate, ca } = answer;
         let Machine { machine_id, dmi_uuid } = machine.clone();
         let (urls, join_sha256) = (join.urls.clone(), Some(fingerprint(join)));
-        let next =
-            Enrolled { host_id, name, urls, certificate, ca, machine_id, dmi_uuid, join_sha256 };
+        let endpoints = self.endpoints.clone();
+        let next = Enrolled {
+            host_id,
+            name,
+            urls,
+            endpoints,
+            certificate,
+            ca,
+            machine_id,
+            dmi_uuid,
+            join_sha256,
+        };
         self.write_file(NEXT_IDENTITY, &next)?;
         Ok(next)
     }
@@ -144,6 +154,24 @@ mod tests {
         let enrolled = Box::new(enrolled);
         assert_eq!(store.read(&machine("m")).unwrap(), Found::Enrolled(enrolled.clone()));
         assert_eq!(store.read(&machine("n")).unwrap(), Found::Copy(enrolled));
+    }
+
+    #[test]
+    fn where_the_endpoint_is_the_configuration_says_before_the_join_string_and_is_not_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let (store, _) = enrolled(root.path());
+        let urls = |store: &Store| match store.read(&machine("m")).unwrap() {
+            Found::Enrolled(enrolled) => {
+                store.write(&enrolled).unwrap();
+                enrolled.urls().to_vec()
+            }
+            found => panic!("{found:?}"),
+        };
+        let configured = store.clone().at(vec!["https://b".to_owned(), "https://c".to_owned()]);
+        assert_eq!(urls(&configured), ["https://b", "https://c"]);
+        assert_eq!(configured.urls(&join("one")), ["https://b", "https://c"]);
+        assert_eq!(urls(&store), ["https://a"]);
+        assert_eq!(store.urls(&join("one")), ["https://a"]);
     }
 
     #[test]

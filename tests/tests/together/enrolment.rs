@@ -1,10 +1,11 @@
-//! An enrolment whose reply is lost.
+//! An enrolment whose reply is lost, and one whose join string leads nowhere.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use basalt_api::enrol::JoinString;
 use basalt_tests::engine::Kind;
 use basalt_tests::fleet::{DEADLINE, Fleet};
 use basalt_tests::until::until;
@@ -47,6 +48,35 @@ fn a_host_whose_enrolment_reply_was_lost_enrols_with_the_same_token() {
     let hosts = fleet.endpoint.ctl(&["hosts", "--json"]).json();
     assert_eq!(hosts["hosts"].as_array().unwrap().len(), 1, "{hosts}");
     fleet.apply("web", "");
+}
+
+/// Nobody listens there.
+const NOBODY: [&str; 2] = ["https://127.0.0.1:9", "https://127.0.0.1:10"];
+
+#[test]
+fn a_host_finds_its_endpoint_where_its_configuration_says_that_it_is() {
+    let Some(mut fleet) = Fleet::prepare(Kind::Podman) else { return };
+    fleet.endpoint.start();
+    let mut join: JoinString = fleet.endpoint.join_string().parse().unwrap();
+    join.urls = vec![NOBODY[0].to_owned()];
+    let endpoints = format!("endpoints = [{:?}, \"https://{ENDPOINT}\"]\n", NOBODY[1]);
+    fleet.host.configure("endpoints", &endpoints);
+    fleet.enrol_with(&join.reveal());
+    fleet.apply("web", "");
+    // It is the configuration's, and goes with it.
+    fleet.host.kill();
+    fleet.host.configure("endpoints", "");
+    fleet.host.start();
+    let reason = fleet.host.stands("away");
+    until(DEADLINE, "it asks where the join string said", || {
+        fleet.host.status()["endpoint"]["reason"].as_str()?.contains("127.0.0.1:9").then_some(())
+    });
+    assert!(!reason.contains(ENDPOINT), "{reason}");
+    fleet.host.becomes(&[("web", "running")]);
+    fleet.host.kill();
+    fleet.host.configure("endpoints", &endpoints);
+    fleet.host.start();
+    fleet.host.stands("connected");
 }
 
 /// Passes TLS's greeting on, then only what the client says; cuts both once `is_done` returns.
