@@ -75,7 +75,9 @@ impl Pause {
 
     /// Whether to let it go on may help.
     pub(crate) fn may_resume(self) -> bool {
-        matches!(self, Self::DiskFull | Self::DiskError)
+        // What somebody pauses by hand is drift, as a container's pause is. Who wants a guest to
+        // stand still holds its workload.
+        matches!(self, Self::DiskFull | Self::DiskError | Self::Somebody)
     }
 }
 

@@ -183,6 +183,7 @@ mod tests {
         assert_eq!(pause(DomainPausedReason::IOError, || true), Some(Pause::DiskFull));
         assert_eq!(pause(DomainPausedReason::IOError, || false), Some(Pause::DiskError));
         assert_eq!(pause(DomainPausedReason::User, || false), Some(Pause::Somebody));
-        assert!(Pause::DiskFull.may_resume() && !Pause::Somebody.may_resume());
+        assert!(Pause::DiskFull.may_resume() && Pause::Somebody.may_resume());
+        assert!(!Pause::Watchdog.may_resume() && !Pause::Panicked.may_resume());
     }
 }

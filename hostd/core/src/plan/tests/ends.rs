@@ -27,7 +27,7 @@ fn a_guest_that_is_paused_is_no_running_one_and_is_let_go_on() {
 }
 
 #[test]
-fn a_guest_that_somebody_paused_goes_on_when_somebody_says_so() {
+fn a_guest_that_hangs_goes_on_when_somebody_says_so() {
     let mut world = World::of("vm-a", "vm-a=");
     world.instances[0].state = world::paused(false);
     assert_eq!(world.plan().to_string(), "");
