@@ -98,6 +98,14 @@ pub(crate) fn remove_halves(state: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Why an image cannot be written. A full disk is told as one, in the words that containers have.
+fn not_written(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::StorageFull {
+        return "no space left on the disk for its image".to_owned();
+    }
+    format!("cannot write an image: {error}")
+}
+
 fn cannot_use(error: &io::Error) -> Refusal {
     Refusal::workload(format!("cannot use its image: {error}"))
 }

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::fetch::{BROKE, FAILED, Wanted};
 use super::half::Half;
 use super::url::shown;
-use super::{check, path, qcow};
+use super::{check, not_written, path, qcow};
 
 /// Read by everybody, written by nobody: QEMU is another user, and machines share it.
 const FINISHED: u32 = 0o444;
@@ -323,5 +323,5 @@ fn given_up() -> Refusal {
 }
 
 fn cannot_write(error: &io::Error) -> Refusal {
-    Refusal::workload(format!("cannot write an image: {error}"))
+    Refusal::workload(not_written(error))
 }

@@ -15,8 +15,8 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Body};
 
-use super::privileges;
 use super::url::shown;
+use super::{not_written, privileges};
 
 /// What begins the line in which it says why it failed.
 pub(super) const FAILED: &str = "failed: ";
@@ -92,7 +92,7 @@ fn download(wanted: &Wanted, mut to: File) -> Result<(), Failure> {
         Some(answer) => (answer, wanted.from),
         None => {
             let emptied = to.set_len(0).and_then(|()| to.rewind());
-            emptied.map_err(|error| cannot_write(&error))?;
+            emptied.map_err(|error| not_written(&error))?;
             let answer = agent.get(&wanted.url).call();
             (answer.map_err(|error| told(&url, &error))?, 0)
         }
@@ -124,7 +124,7 @@ fn download(wanted: &Wanted, mut to: File) -> Result<(), Failure> {
         if done > max {
             return Err(too_long().into());
         }
-        to.write_all(&buffer[..read]).map_err(|error| cannot_write(&error))?;
+        to.write_all(&buffer[..read]).map_err(|error| not_written(&error))?;
         if done - told_bytes >= STEP && told_at.elapsed() >= PACE {
             eprintln!("{done}");
             (told_bytes, told_at) = (done, Instant::now());
@@ -173,10 +173,6 @@ fn begins_at(range: &str) -> Option<u64> {
 fn is_timeout(error: &io::Error) -> bool {
     let own = error.get_ref().and_then(|error| error.downcast_ref::<ureq::Error>());
     matches!(own, Some(ureq::Error::Timeout(_))) || error.kind() == io::ErrorKind::TimedOut
-}
-
-fn cannot_write(error: &io::Error) -> String {
-    format!("cannot write an image: {error}")
 }
 
 /// Why there is no download, in a sentence for a person.
