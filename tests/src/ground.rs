@@ -15,7 +15,7 @@ use crate::engine::{Engine, Kind};
 use crate::image::Image;
 use crate::process::Process;
 
-pub use rooms::{ADDRESS, HOST, own_small_disk, small_disk};
+pub use rooms::{ADDRESS, HOST, fill, own_small_disk, small_disk};
 
 /// The image that is there from the beginning.
 pub const TINY: &str = "example.test/tiny:1";

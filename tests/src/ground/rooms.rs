@@ -1,7 +1,7 @@
 //! Namespaces of one test's own: its mounts and its network are nobody else's, and go with it.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -27,10 +27,15 @@ pub(super) fn enter(folder: &Path) -> io::Result<()> {
     own_etc(folder)?;
     let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
     fs::write("/etc/hosts", format!("{hosts}\n{ADDRESS} {HOST}\n"))?;
-    for words in [&["link", "set", "lo", "up"][..], &["address", "add", ADDRESS, "dev", "lo"]] {
-        Cmd::new("ip").args(words).run().map_err(io::Error::other)?;
-    }
+    loopback()?;
+    let address = ["address", "add", ADDRESS, "dev", "lo"];
+    Cmd::new("ip").args(address).run().map_err(io::Error::other)?;
     Ok(())
+}
+
+fn loopback() -> io::Result<()> {
+    let up = Cmd::new("ip").args(["link", "set", "lo", "up"]).run();
+    up.map(drop).map_err(io::Error::other)
 }
 
 #[expect(unsafe_code, reason = "rustix marks it so for a flag that is not used here")]
@@ -54,12 +59,13 @@ fn own_etc(folder: &Path) -> io::Result<()> {
 }
 
 /// Gives this thread, and all that it starts from now on, a table of mounts of its own in which
-/// `folder` is a file system of this size.
+/// `folder` is a file system of this size, and a network with nothing but loopback.
 ///
 /// # Errors
 /// The kernel refuses, as to who is not root.
 pub fn own_small_disk(folder: &Path, mib: u32) -> io::Result<()> {
     unshare()?;
+    loopback()?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
     fs::create_dir_all(folder)?;
     small_disk(folder, mib)?;
@@ -74,6 +80,20 @@ pub fn own_small_disk(folder: &Path, mib: u32) -> io::Result<()> {
 pub fn small_disk(folder: &Path, mib: u32) -> io::Result<()> {
     let options = std::ffi::CString::new(format!("size={mib}m")).map_err(io::Error::other)?;
     mount("tmpfs", folder, "tmpfs", MountFlags::empty(), options.as_c_str())?;
+    Ok(())
+}
+
+/// Takes all the room that there is on a file system, by a file that it makes there.
+///
+/// # Errors
+/// Something other than the lack of room ends the writing.
+pub fn fill(path: &Path) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    for block in [1 << 16, 1 << 12, 1] {
+        let bytes = vec![0; block];
+        let ended = std::iter::repeat_with(|| file.write_all(&bytes)).find_map(Result::err);
+        ended.filter(|error| error.kind() != io::ErrorKind::StorageFull).map_or(Ok(()), Err)?;
+    }
     Ok(())
 }
 

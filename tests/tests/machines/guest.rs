@@ -4,6 +4,10 @@ use std::path::{Path, PathBuf};
 
 /// The raw disk image.
 pub(crate) fn image() -> PathBuf {
-    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guest");
-    basalt_site::guest::disk(&cache).unwrap_or_else(|error| panic!("{error:#}"))
+    basalt_site::guest::disk(&folder()).unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+/// Where it lies.
+pub(crate) fn folder() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("guest")
 }

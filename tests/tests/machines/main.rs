@@ -5,6 +5,7 @@
 mod daemon;
 mod ground;
 mod guest;
+mod stage;
 mod web;
 
 mod images;

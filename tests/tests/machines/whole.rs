@@ -1,128 +1,17 @@
 //! A virtual machine through all of it: `hostctl`, `hostd`, `hostd-virt`, libvirtd, QEMU, the guest.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use basalt_cmd::{Cmd, Running};
+use basalt_cmd::Cmd;
+use basalt_tests::ground::own_small_disk;
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::daemon::{Daemon, may_run};
-use crate::ground::{program, sha256};
+use crate::ground::{TEST_DRIVER, sha256};
 use crate::guest;
-
-/// An emulated processor boots the guest in seconds; a busy machine takes its time.
-const DEADLINE: Duration = Duration::from_secs(120);
-
-/// A root for `hostd`, and the `hostd` in it.
-struct Whole {
-    root: TempDir,
-    _hostd: Running,
-}
-
-struct Said {
-    ok: bool,
-    out: String,
-    err: String,
-}
-
-impl Whole {
-    fn start(daemon: &Daemon) -> Self {
-        let root = tempfile::tempdir().unwrap();
-        // QEMU is another user.
-        fs::set_permissions(root.path(), fs::Permissions::from_mode(0o711)).unwrap();
-        for folder in ["usr/lib/basalt", "etc", "run/issue.d", "proc", "sysroot/ostree", "bin"] {
-            fs::create_dir_all(root.path().join(folder)).unwrap();
-        }
-        let put = |name: &str, text: &str| fs::write(root.path().join(name), text).unwrap();
-        let images = guest::image().parent().unwrap().to_owned();
-        put(
-            "usr/lib/basalt/hostd.toml",
-            &format!(
-                "round_interval_s = 1\n[machines]\nuri = {:?}\naccel = \"tcg\"\n[policy]\n\
-                 host_paths = [{images:?}]\n",
-                daemon.uri()
-            ),
-        );
-        put("etc/machine-id", "f1ee7");
-        put("bin/systemctl", "#!/bin/sh\necho ActiveState=active\n");
-        let executable = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(root.path().join("bin/systemctl"), executable).unwrap();
-        let path = format!("{}:/usr/bin:/bin:/usr/sbin:/sbin", root.path().join("bin").display());
-        let log = fs::File::create(root.path().join("log")).unwrap();
-        let hostd = Cmd::new(program("hostd")).arg("--root").arg(root.path()).env("PATH", path);
-        let hostd = hostd.spawn(Stdio::null(), log.try_clone().unwrap().into(), log.into());
-        let whole = Self { root, _hostd: hostd.unwrap() };
-        whole.until("hostd answers", || whole.hostctl(&["workloads"]).ok.then_some(()));
-        whole
-    }
-
-    fn hostctl(&self, args: &[&str]) -> Said {
-        let cmd = Cmd::new(program("hostctl")).arg("--root").arg(self.root.path()).args(args);
-        let output = cmd.deadline(DEADLINE).output().unwrap();
-        let err = String::from_utf8_lossy(&output.stderr).into_owned();
-        Said { ok: output.status.success(), out: output.stdout_text(), err }
-    }
-
-    fn must(&self, args: &[&str]) -> String {
-        let said = self.hostctl(args);
-        assert!(said.ok, "{args:?}: {}", said.err);
-        said.out
-    }
-
-    /// The one workload, as JSON has it; none where there is none.
-    fn workload(&self) -> Option<Value> {
-        let list: Value = serde_json::from_str(&self.must(&["workloads", "--json"])).unwrap();
-        list["workloads"].as_array().unwrap().first().cloned()
-    }
-
-    fn is(&self, state: &str) -> Value {
-        self.until(state, || self.workload().filter(|one| one["state"] == state))
-    }
-
-    fn until<T>(&self, what: &str, is_so: impl Fn() -> Option<T>) -> T {
-        let until = Instant::now() + DEADLINE;
-        loop {
-            if let Some(it) = is_so() {
-                return it;
-            }
-            let log = || fs::read_to_string(self.root.path().join("log")).unwrap_or_default();
-            assert!(Instant::now() < until, "it never was so: {what}; hostd says\n{}", log());
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    }
-
-    fn spec(&self) -> PathBuf {
-        let image = guest::image();
-        let path = self.root.path().join("guest.toml");
-        let text = format!(
-            "name = \"guest\"\nkind = \"vm\"\n[resources]\ncpus = 1\nmemory_mib = 256\n[vm]\n\
-             firmware = \"uefi\"\nnetwork = \"none\"\nstop_grace_s = 60\n\
-             [vm.disk]\nfile = {image:?}\nsha256 = \"{}\"\nformat = \"raw\"\n",
-            sha256(&fs::read(&image).unwrap())
-        );
-        fs::write(&path, text).unwrap();
-        path
-    }
-
-    fn machines(&self) -> Vec<PathBuf> {
-        let folder = self.root.path().join("var/lib/hostd-virt/machines");
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
-    }
-}
-
-fn kill_qemu(uid: &str) {
-    let pattern = format!("^[^ ]*qemu-system-x86_64 .*-uuid {uid} ");
-    let pids = Cmd::new("pgrep").args(["-f", &pattern]).run().unwrap().stdout_text();
-    Cmd::new("kill").args(["-9", pids.trim()]).run().unwrap();
-}
-
-fn says(log: &str, line: &str) -> usize {
-    log.lines().filter(|said| said.contains(line)).count()
-}
+use crate::stage::{Stage, emulator, file, says};
+use crate::web::{Answer, Web};
 
 #[tokio::test]
 async fn a_machine_is_applied_speaks_comes_back_and_goes_with_its_disk() {
@@ -130,21 +19,17 @@ async fn a_machine_is_applied_speaks_comes_back_and_goes_with_its_disk() {
         return;
     }
     let daemon = Daemon::start();
-    let whole = Whole::start(&daemon);
-    let spec = whole.spec();
-    assert_eq!(whole.must(&["apply", spec.to_str().unwrap()]), "guest: created");
-    let uid = whole.is("running")["uid"].as_str().unwrap().to_owned();
-    let up = |times| {
-        let log = whole.hostctl(&["logs", "guest"]);
-        (log.ok && says(&log.out, "guest is up") >= times).then_some(())
-    };
-    whole.until("the guest is up", || up(1));
-    assert_eq!(says(&whole.must(&["logs", "guest", "--tail", "1"]), "guest is up"), 1);
+    let stage = Stage::start(tempfile::tempdir().unwrap(), &daemon.uri(), "");
+    stage.apply("guest", 256, "stop_grace_s = 60", &file(&guest::image(), "raw"));
+    let uid = stage.is("guest", "running")["uid"].as_str().unwrap().to_owned();
+    stage.hears("guest", "guest is up", 1);
+    assert_eq!(says(&stage.must(&["logs", "guest", "--tail", "1"]), "guest is up"), 1);
 
-    kill_qemu(&uid);
-    whole.until("it came back", || whole.workload().filter(|one| one["restarts"] == 1));
-    whole.is("running");
-    whole.until("the guest is up again", || up(2));
+    Cmd::new("kill").args(["-9", &emulator(&uid)]).run().unwrap();
+    let restarted = || stage.workload("guest").filter(|one| one["restarts"] == 1);
+    stage.until("it came back", restarted);
+    stage.is("guest", "running");
+    stage.hears("guest", "guest is up", 2);
 
     let domain = format!("guest-{}", &uid[..8]);
     // Drift: whatever somebody does to it by virsh, it runs again, once.
@@ -153,20 +38,137 @@ async fn a_machine_is_applied_speaks_comes_back_and_goes_with_its_disk() {
             let nvram: &[&str] = if *word == "undefine" { &["--nvram"] } else { &[] };
             daemon.virsh(&[&[*word, domain.as_str()], nvram].concat());
         }
-        whole.until("the guest is up once more", || up(count));
-        whole.is("running");
+        stage.hears("guest", "guest is up", count);
+        stage.is("guest", "running");
         let domains = daemon.virsh(&["list", "--all", "--name"]);
         assert_eq!(domains.trim(), domain, "{drift:?}");
     }
-    daemon.virsh(&["suspend", &domain]);
-    let reason = whole.is("failed")["reason"].as_str().unwrap().to_owned();
-    assert!(reason.starts_with("it is paused: somebody paused it in libvirt"), "{reason}");
-    whole.must(&["start", "guest"]);
-    whole.is("running");
-
-    whole.must(&["delete", "guest"]);
-    whole.until("it is gone", || whole.workload().is_none().then_some(()));
-    assert_eq!(whole.machines(), Vec::<PathBuf>::new());
+    stage.must(&["delete", "guest"]);
+    stage.until("it is gone", || stage.workload("guest").is_none().then_some(()));
+    assert_eq!(stage.machines(), Vec::<PathBuf>::new());
     assert_eq!(daemon.virsh(&["list", "--all", "--name"]).trim(), "");
-    assert!(!Path::new(&format!("/run/hostd-virt/seeds/{uid}.img")).exists());
+    assert!(!stage.path(&format!("run/hostd-virt/seeds/{uid}.img")).exists());
+}
+
+/// A disk that boots nothing: its machine runs, and hears no button.
+fn nothing(stage: &Stage) -> String {
+    let path = stage.path("nothing");
+    std::fs::write(&path, [0; 65_536]).unwrap();
+    file(&path, "raw")
+}
+
+#[tokio::test]
+async fn a_machine_that_somebody_paused_goes_on_by_itself_as_the_same_one() {
+    if !may_run() {
+        return;
+    }
+    let daemon = Daemon::start();
+    let stage = Stage::start(tempfile::tempdir().unwrap(), &daemon.uri(), "");
+    stage.apply("guest", 32, "firmware = \"bios\"\nstop_grace_s = 1", &nothing(&stage));
+    let uid = stage.is("guest", "running")["uid"].as_str().unwrap().to_owned();
+    let (domain, process) = (format!("guest-{}", &uid[..8]), emulator(&uid));
+    let is = |state: &str| (daemon.virsh(&["domstate", &domain]).trim() == state).then_some(());
+    daemon.virsh(&["suspend", &domain]);
+    stage.until("libvirt lets it go on", || is("running"));
+    let now = stage.is("guest", "running");
+    assert_eq!((&now["restarts"], emulator(&uid)), (&Value::from(0), process.clone()));
+
+    // A hold of the host's operator is how it rests.
+    stage.must(&["stop", "guest"]);
+    stage.is("guest", "stopped");
+    assert_eq!(is("shut off"), Some(()));
+    stage.must(&["start", "guest"]);
+    stage.is("guest", "running");
+    assert_ne!(emulator(&uid), process);
+}
+
+#[tokio::test]
+async fn what_a_machines_spec_says_its_guest_hears_and_has_its_time_to_end() {
+    const GRACE: Duration = Duration::from_secs(8);
+    if !may_run() {
+        return;
+    }
+    let daemon = Daemon::start();
+    let stage = Stage::start(tempfile::tempdir().unwrap(), &daemon.uri(), "");
+    let image = stage.path("guest.qcow2");
+    let convert = ["convert", "-f", "raw", "-O", "qcow2"];
+    Cmd::new("qemu-img").args(convert).args([&guest::image(), &image]).run().unwrap();
+    let vm = format!(
+        "user_data = \"greetings from outside\\ndeaf\\n\"\nstop_grace_s = {}",
+        GRACE.as_secs()
+    );
+    stage.apply("guest", 256, &vm, &file(&image, "qcow2"));
+    let uid = stage.is("guest", "running")["uid"].as_str().unwrap().to_owned();
+    stage.hears("guest", "seed: greetings from outside", 1);
+    stage.hears("guest", "seed: local-hostname: guest", 1);
+    stage.hears("guest", "guest hears no button", 1);
+    stage.hears("guest", "guest is up", 1);
+    // The overlay says of what format the image under it is: nobody guesses.
+    let disk = stage.path(&format!("var/lib/hostd-virt/machines/{uid}/disk.qcow2"));
+    let info = Cmd::new("qemu-img").args(["info", "-U", "--output", "json"]).arg(&disk);
+    let info: Value = serde_json::from_str(&info.run().unwrap().stdout_text()).unwrap();
+    assert_eq!(info["backing-filename-format"], "qcow2", "{info}");
+
+    let process = emulator(&uid);
+    let began = Instant::now();
+    stage.must(&["stop", "guest"]);
+    while began.elapsed() < GRACE {
+        let now = (emulator(&uid), began.elapsed());
+        assert!(now.0 == process || now.1 >= GRACE, "it ended after {:?}", now.1);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    stage.is("guest", "stopped");
+    let took = began.elapsed();
+    assert!(took < GRACE + Duration::from_secs(30), "{took:?}");
+    assert_eq!(emulator(&uid), "");
+    assert_eq!(says(&stage.must(&["logs", "guest"]), "guest goes down"), 0);
+}
+
+/// Verified images, and whatever else lies beside them.
+fn images(stage: &Stage) -> Vec<String> {
+    let entries = std::fs::read_dir(stage.path("var/lib/hostd-virt/images")).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+const BIOS: &str = "firmware = \"bios\"";
+
+fn remount(folder: &Path, mib: u32) {
+    let options = std::ffi::CString::new(format!("size={mib}m")).unwrap();
+    let flags = rustix::mount::MountFlags::empty();
+    rustix::mount::mount_remount(folder, flags, options.as_c_str()).unwrap();
+}
+
+#[tokio::test]
+async fn an_image_that_meets_a_full_disk_is_told_harms_nobody_and_comes_once_there_is_room() {
+    if !may_run() {
+        return;
+    }
+    let large = vec![7; 3 << 20];
+    let root = tempfile::tempdir().unwrap();
+    let disk = root.path().join("var/lib/hostd-virt");
+    own_small_disk(&disk, 2).unwrap();
+    // In this network, as who fetches from it.
+    let web = Web::new(Answer::Bytes(large.clone()));
+    let stage = Stage::start(root, TEST_DRIVER, &format!("url_allow = [{:?}]", web.name()));
+    stage.apply("before", 32, BIOS, &nothing(&stage));
+    stage.is("before", "running");
+
+    let sha256 = sha256(&large);
+    let url = format!("url = {:?}\nsha256 = {sha256:?}\nformat = \"raw\"", web.url());
+    stage.apply("large", 32, BIOS, &url);
+    let failed = stage.is("large", "failed");
+    assert_eq!(failed["reason"], "no space left on the disk for its image");
+    assert_eq!(images(&stage).len(), 1, "{:?}", images(&stage));
+    // Neither what runs nor what comes has less room for it.
+    stage.apply("after", 32, BIOS, &nothing(&stage));
+    stage.is("after", "running");
+    assert_eq!(stage.workload("before").unwrap()["state"], "running");
+
+    remount(&disk, 16);
+    stage.is("large", "running");
+    assert!(images(&stage).contains(&format!("{sha256}.raw")), "{:?}", images(&stage));
+    assert_eq!(images(&stage).len(), 2);
 }

@@ -1,12 +1,10 @@
 //! An endpoint whose disk is full: it says so, forgets nothing, and goes on when there is room.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::Path;
+use std::fs;
 
 use basalt_tests::engine::Kind;
 use basalt_tests::fleet::{DEADLINE, Fleet, Said, text};
-use basalt_tests::ground::small_disk;
+use basalt_tests::ground::{fill, small_disk};
 use basalt_tests::until::until;
 use serde_json::Value;
 
@@ -14,20 +12,6 @@ use serde_json::Value;
 const MIB: u32 = 8;
 /// More writes than what the database has set aside has room for.
 const WRITES: u32 = 400;
-
-/// Takes all the room that there is.
-fn fill(path: &Path) {
-    let mut file = File::create(path).unwrap();
-    for block in [1 << 16, 1 << 12, 1] {
-        let bytes = vec![0; block];
-        let error = loop {
-            if let Err(error) = file.write_all(&bytes) {
-                break error;
-            }
-        };
-        assert_eq!(error.kind(), io::ErrorKind::StorageFull, "{error}");
-    }
-}
 
 /// Names of all workloads that the endpoint knows.
 fn known(fleet: &Fleet) -> Vec<String> {
@@ -54,7 +38,7 @@ fn an_endpoint_whose_disk_is_full_says_so_forgets_nothing_and_goes_on_when_there
     let containers = fleet.containers();
 
     let ballast = folder.join("ballast");
-    fill(&ballast);
+    fill(&ballast).unwrap();
     let mut acknowledged = vec!["web".to_owned()];
     let refused = (0..WRITES).find_map(|number| {
         let name = format!("w{number:03}");
@@ -80,7 +64,7 @@ fn an_endpoint_whose_disk_is_full_says_so_forgets_nothing_and_goes_on_when_there
     assert_eq!(fleet.containers(), containers);
 
     // The same without a new start.
-    fill(&ballast);
+    fill(&ballast).unwrap();
     until(DEADLINE, "the full disk refuses", || {
         (!fleet.endpoint.ctl(&["hosts", "uncordon", "host"]).ok).then_some(())
     });

@@ -8,7 +8,8 @@ use basalt_cmd::Cmd;
 
 use crate::image::busybox;
 
-/// What the guest does. It says what it sees, and listens to the button.
+/// What the guest does. It says what it sees, and listens to the button. By its user-data it also
+/// fills a part of its disk, or listens to nothing.
 const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox --install -s /bin
 mount -t devtmpfs dev /dev
@@ -23,6 +24,7 @@ if [ -b /dev/vdb ]; then
   mount -t vfat -o ro /dev/vdb /mnt
   sed 's/^/seed: /' /mnt/user-data /mnt/meta-data
   fills=$(sed -n 's/^fill: //p' /mnt/user-data)
+  grep -q '^deaf$' /mnt/user-data && killall acpid && echo "guest hears no button"
 fi
 if [ -d /sys/class/net/eth0 ]; then
   ip link set eth0 up
