@@ -5,6 +5,7 @@
 
 mod endpoint;
 mod host;
+mod machine;
 mod program;
 
 use std::path::{Path, PathBuf};

@@ -36,6 +36,14 @@ impl Registry {
         self.registry.ca()
     }
 
+    /// Lets somebody else in, too, with this password.
+    ///
+    /// # Panics
+    /// It cannot.
+    pub fn admit(&self, user: &str, password: &str) {
+        self.registry.admit(user, password).expect("the registry's own file");
+    }
+
     /// Puts an image there, and returns the digest of its manifest.
     ///
     /// # Panics

@@ -84,6 +84,17 @@ impl Registry {
         self.folder.join(path)
     }
 
+    /// Lets somebody else in, too, with this password.
+    ///
+    /// # Errors
+    /// The file of passwords cannot be written.
+    pub fn admit(&self, user: &str, password: &str) -> Result<()> {
+        let path = self.folder.join("passwords");
+        let known = fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        let htpasswd = Cmd::new("htpasswd").args(["-Bin", user]).stdin(password);
+        write(&path, &[known, htpasswd.run()?.stdout].concat())
+    }
+
     /// Puts an image there, and returns the digest of its manifest.
     ///
     /// # Errors

@@ -1,15 +1,9 @@
 //! An engine that hangs harms its own containers alone.
 
-use std::fs;
-
 use basalt_tests::engine::Kind;
 use basalt_tests::fleet::{DEADLINE, Fleet, text};
-use basalt_tests::image::hash;
 use basalt_tests::libvirt::Libvirt;
 use basalt_tests::until::until;
-
-/// A disk that boots nothing: its machine runs, and hears no button.
-static DISK: [u8; 65_536] = [0; 65_536];
 
 #[test]
 fn a_podman_that_hangs_keeps_no_machine_from_being_applied_and_stopped() {
@@ -18,25 +12,9 @@ fn a_podman_that_hangs_keeps_no_machine_from_being_applied_and_stopped() {
     }
     let Some(mut fleet) = Fleet::prepare(Kind::Podman) else { return };
     let libvirt = Libvirt::start();
-    basalt_tests::libvirt::let_qemu_in(&fleet.ground);
-    let disk = fleet.ground.path("disk.raw");
-    fs::write(&disk, DISK.as_slice()).unwrap();
-    let folder = fleet.ground.path("");
-    let folder = text(&folder).trim_end_matches('/');
-    let machines = format!(
-        "round_interval_s = 1\n[machines]\nuri = {:?}\naccel = \"tcg\"\n\
-         [policy]\nhost_paths = [{folder:?}]\n",
-        libvirt.uri()
-    );
-    fleet.host.configure("machines", &machines);
-    let guest = format!(
-        "name = \"guest\"\nkind = \"vm\"\n[resources]\nmemory_mib = 32\ncpus = 1\n\
-         [vm]\nfirmware = \"bios\"\nnetwork = \"none\"\nstop_grace_s = 1\n\
-         [vm.disk]\nfile = {:?}\nformat = \"raw\"\nsha256 = {:?}\n",
-        text(&disk),
-        hash(&DISK),
-    );
-    let guest = fleet.put("guest.toml", &guest);
+    fleet.with_libvirt(&libvirt);
+    fleet.host.configure("round", "round_interval_s = 1\n");
+    let guest = fleet.machine("guest", "");
     fleet.endpoint.start();
     fleet.enrol();
     fleet.apply("web", "");

@@ -6,6 +6,7 @@
 mod adoption;
 mod changes;
 mod commands;
+mod denials;
 mod drift;
 mod hanging;
 mod reenrolment;
@@ -22,6 +23,9 @@ use changes::{
     what_is_changed_in_place_keeps_its_process_and_has_its_effect,
 };
 use commands::every_command_does_what_it_says_in_text_and_in_json;
+use denials::{
+    what_the_policy_allows_no_more_is_stopped, what_the_policy_denies_is_told_and_harms_no_other,
+};
 use drift::what_somebody_removes_stops_or_pauses_by_hand_runs_again;
 use reenrolment::what_ran_under_the_replaced_id_is_left_alone_until_it_is_purged;
 use rustix::process::{Pid, Signal, kill_process};
@@ -94,19 +98,6 @@ fn a_hold_of_the_hosts_operator_outlives_hostd(kind: Kind) {
     fleet.host.becomes(&[("web", "stopped")]);
     assert!(fleet.host.ctl(&["start", "web"]).ok);
     fleet.host.becomes(&[("web", "running")]);
-}
-
-fn what_the_policy_denies_is_told_and_harms_no_other(kind: Kind) {
-    let Some(fleet) = Fleet::start(kind) else { return };
-    let greedy = format!(
-        "name = \"greedy\"\nkind = \"container\"\n[container]\nimage = {TINY:?}\nprivileged = true\n"
-    );
-    let greedy = fleet.put("greedy.toml", &greedy);
-    assert!(fleet.endpoint.ctl(&["apply", text(&greedy)]).ok);
-    fleet.apply("web", "");
-    fleet.host.becomes(&[("greedy", "refused"), ("web", "running")]);
-    let told = fleet.endpoint.ctl(&["describe", "greedy"]).text;
-    assert!(told.contains("this host does not allow privileged containers"), "{told}");
 }
 
 fn a_secret_comes_from_whichever_url_answers(kind: Kind) {
@@ -218,6 +209,7 @@ basalt_tests::on_both_engines!(
     a_container_that_is_killed_comes_back,
     a_hold_of_the_hosts_operator_outlives_hostd,
     what_the_policy_denies_is_told_and_harms_no_other,
+    what_the_policy_allows_no_more_is_stopped,
     a_secret_comes_from_whichever_url_answers,
     what_no_ledger_knows_is_adopted_or_purged_and_left_alone_before,
     the_gate_waits_for_what_ran_before_the_boot,

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use basalt_cmd::Cmd;
 use basalt_tests::engine::Kind;
 use basalt_tests::fleet::{DEADLINE, Fleet, hostctl, text};
-use basalt_tests::image::hash;
 use basalt_tests::libvirt::Libvirt;
 use basalt_tests::until::until;
 use rustix::process::{Pid, Signal, kill_process};
@@ -45,7 +44,8 @@ type Emulators = BTreeSet<(String, u32)>;
 fn kills(mut run: Run) {
     let Some(mut fleet) = Fleet::prepare(Kind::Podman) else { return };
     let mut libvirt = Libvirt::start();
-    let spec = lay_out(&fleet, &libvirt);
+    fleet.with_libvirt(&libvirt);
+    let spec = fleet.machine("guest", "");
     fleet.endpoint.start();
     fleet.enrol();
     fs::write(libvirt.path("stranger.xml"), FOREIGN).unwrap();
@@ -85,26 +85,6 @@ fn kills(mut run: Run) {
         run.note_settled(began.elapsed());
     }
     run.end();
-}
-
-/// Tells the host of its libvirt, and writes a machine whose disk boots nothing: it runs, and hears
-/// no button.
-fn lay_out(fleet: &Fleet, libvirt: &Libvirt) -> std::path::PathBuf {
-    basalt_tests::libvirt::let_qemu_in(&fleet.ground);
-    let disk = fleet.ground.path("disk.raw");
-    fs::write(&disk, [0; 65_536]).unwrap();
-    let folder = fleet.ground.path("");
-    let policy = format!("[policy]\nhost_paths = [{:?}]\n", text(&folder).trim_end_matches('/'));
-    let machines = format!("[machines]\nuri = {:?}\naccel = \"tcg\"\n", libvirt.uri());
-    fleet.host.configure("machines", &(machines + &policy));
-    let spec = format!(
-        "name = \"guest\"\nkind = \"vm\"\n[resources]\nmemory_mib = 32\ncpus = 1\n\
-         [vm]\nfirmware = \"bios\"\nnetwork = \"none\"\nstop_grace_s = 1\n\
-         [vm.disk]\nfile = {:?}\nformat = \"raw\"\nsha256 = {:?}\n",
-        text(&disk),
-        hash(&[0; 65_536]),
-    );
-    fleet.put("guest.toml", &spec)
 }
 
 impl Victim {
