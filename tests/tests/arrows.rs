@@ -49,6 +49,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "hostd-os",
         &[
+            "basalt-api",
             "basalt-cmd",
             "basalt-deploy",
             "basalt-durable",

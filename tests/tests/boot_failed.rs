@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use basalt_cmd::{Cmd, Output};
 use basalt_sysroot::entry::{EntryName, choose};
-use basalt_sysroot::loader::Variable;
+use basalt_sysroot::loader::{FAILURE_FILE, Variable, decode_failure};
 use basalt_sysroot::slot::Slot;
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -160,7 +160,7 @@ impl Host {
             host.program(&format!("bin/{program}"), "");
         }
         host.program("usr/lib/systemd/systemd-bless-boot", "echo indeterminate");
-        for script in ["boot-failed", "may-reboot"] {
+        for script in ["boot-failed", "may-reboot", "what-failed"] {
             let text = fs::read(Path::new(SCRIPTS).join(script)).expect("the image has it");
             host.executable(&format!("usr/lib/basalt/{script}"), &text);
         }
@@ -267,6 +267,34 @@ fn a_release_that_was_blessed_in_this_boot_is_no_longer_on_trial() {
     host.fail("emergency");
     assert!(!host.did(REBOOT));
     assert!(host.did("systemctl --no-block isolate default.target"));
+}
+
+#[test]
+fn why_a_trial_failed_is_kept_in_the_firmware_once() {
+    let entries = ("efi/loader/entries", "1-a 2-b+1-2");
+    let host = Host::booted(Some("2-b+1-2")).with_entries(entries.0, entries.1);
+    let boot = "1d2b4c3e-52f8-4f13-9885-6219a3993527";
+    host.put("proc/sys/kernel/random/boot_id", &format!("{boot}\n"));
+    host.program("bin/systemctl", "echo basalt-gate.service loaded failed");
+    host.program("bin/journalctl", "[ \"$2\" = -o ] && echo 'hostd is not ready' || true");
+    host.fail("gate");
+    let file = host.path("sys/firmware/efi/efivars").join(FAILURE_FILE);
+    let kept = decode_failure(&fs::read(&file).expect("a variable")).expect("it can be read");
+    assert_eq!(kept.boot_id.map(|id| id.to_string()).as_deref(), Some(boot));
+    let expected = "gate: units that failed: basalt-gate.service \nhostd is not ready";
+    assert_eq!(kept.text, expected);
+    // The next try's cause is not the first one.
+    host.program("bin/journalctl", "echo another");
+    host.fail("gate");
+    let again = decode_failure(&fs::read(&file).expect("a variable")).expect("it can be read");
+    assert_eq!(again, kept);
+}
+
+#[test]
+fn what_is_not_on_trial_leaves_nothing_in_the_firmware() {
+    let host = Host::booted(None).with_entries("efi/loader/entries", "1-a");
+    host.fail("gate");
+    assert!(!host.path("sys/firmware/efi/efivars").join(FAILURE_FILE).exists());
 }
 
 #[test]

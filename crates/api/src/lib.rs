@@ -12,6 +12,7 @@ pub mod id;
 pub mod ledger;
 pub mod local;
 pub mod operator;
+pub mod os;
 pub mod problem;
 pub mod ran;
 pub mod report;

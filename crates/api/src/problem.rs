@@ -34,6 +34,8 @@ pub enum Code {
     ListenFailed,
     /// Something has our labels and is not ours.
     ForeignLabels,
+    /// The release that was tried last did not prove itself.
+    UpdateFailed,
     /// One that this release does not know.
     #[serde(other)]
     Other,

@@ -64,7 +64,7 @@ impl HostSysroot {
     /// # Errors
     /// The commit is not whole, or the disk is full.
     pub fn deploy(&self, commit: &str, refspec: &str, slot: Slot) -> Result<Deployed, DeployError> {
-        let deployment = self.deploy_beside(commit, refspec)?;
+        let deployment = self.deploy_beside(commit, refspec, None)?;
         self.point(slot, &deployment)?;
         let link = PathBuf::from(target(&deployment));
         Ok(Deployed { dir: self.path.join("ostree").join(&link), link })

@@ -46,7 +46,7 @@ impl HostSysroot {
     /// # Errors
     /// The link cannot be read.
     pub fn link(&self, slot: Slot) -> Result<Option<Deployment>, DeployError> {
-        let link = self.ostree().join(slot.link_name());
+        let link = self.link_path(slot);
         let to = match fs::read_link(&link) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             to => to.doing(|| format!("read the link `{}`", link.display()))?,
@@ -54,6 +54,12 @@ impl HostSysroot {
         let name = to.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let deployment: Option<Deployment> = name.parse().ok();
         Ok(deployment.filter(|it| Path::new(&target(it)) == to && self.dir(it).is_dir()))
+    }
+
+    /// The link of a slot, which leads to a deployment.
+    #[must_use]
+    pub fn link_path(&self, slot: Slot) -> PathBuf {
+        self.ostree().join(slot.link_name())
     }
 
     /// The folder of a deployment: what its `/` is once it has booted.
@@ -78,15 +84,20 @@ impl HostSysroot {
         Ok(found)
     }
 
-    /// Deploys `commit`, known to the repository under `refspec`, with the `/etc` of what runs
-    /// merged into it. No link leads to it yet; every other deployment stays.
+    /// Deploys `commit`, known to the repository under `refspec`, with what was changed in the
+    /// `/etc` of `running` merged into it. No link leads to it yet; every other deployment stays.
     ///
     /// # Errors
     /// The commit is not whole, or the disk is full.
-    pub fn deploy_beside(&self, commit: &str, refspec: &str) -> Result<Deployment, DeployError> {
+    pub fn deploy_beside(
+        &self,
+        commit: &str,
+        refspec: &str,
+        running: Option<&Deployment>,
+    ) -> Result<Deployment, DeployError> {
         let doing = || format!("deploy {commit}");
         let origin = self.inner.origin_new_from_refspec(refspec);
-        let merge = self.inner.merge_deployment(Some(OS_NAME));
+        let merge = running.and_then(|running| self.known(running));
         let made = self
             .inner
             .deploy_tree(Some(OS_NAME), commit, Some(&origin), merge.as_ref(), &[], NEVER)
@@ -97,6 +108,18 @@ impl HostSysroot {
             .simple_write_deployment(Some(OS_NAME), &made, merge.as_ref(), flags, NEVER)
             .doing(doing)?;
         Ok(name_of(&made))
+    }
+
+    /// What the repository knows a deployment's commit under, as `remote:ref`.
+    ///
+    /// # Errors
+    /// Its origin cannot be read.
+    pub fn refspec(&self, deployment: &Deployment) -> Result<String, DeployError> {
+        let doing = || format!("read the origin of {deployment}");
+        let origin = self.known(deployment).and_then(|it| it.origin());
+        let origin =
+            origin.ok_or_else(|| std::io::Error::from(ErrorKind::NotFound)).doing(doing)?;
+        Ok(origin.string("origin", "refspec").doing(doing)?.to_string())
     }
 
     /// Points the link of `slot` at a deployment, by a rename; safe once the disk is synced.
@@ -149,6 +172,10 @@ impl HostSysroot {
         let doing = || "remove deployments that no slot leads to".to_owned();
         self.inner.write_deployments(&keep, NEVER).doing(doing)?;
         self.inner.cleanup(NEVER).doing(doing)
+    }
+
+    fn known(&self, deployment: &Deployment) -> Option<ostree::Deployment> {
+        self.inner.deployments().into_iter().find(|it| name_of(it) == *deployment)
     }
 
     fn ostree(&self) -> PathBuf {
@@ -214,7 +241,7 @@ mod tests {
         }
 
         fn deploy(&self, text: &str) -> Deployment {
-            self.sysroot.deploy_beside(&self.commit(text), "basalt:base").unwrap()
+            self.sysroot.deploy_beside(&self.commit(text), "basalt:base", None).unwrap()
         }
 
         fn text(&self, deployment: &Deployment) -> String {

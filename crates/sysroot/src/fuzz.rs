@@ -5,7 +5,9 @@ use basalt_fuzz::{run, run_on_text};
 use crate::boot_file::BootFile;
 use crate::entry::{BootEntry, EntryName, choose, next_serial};
 use crate::kargs;
-use crate::loader::{decode_boot_count_path, decode_entries, decode_part_uuid, decode_text};
+use crate::loader::{
+    decode_boot_count_path, decode_entries, decode_failure, decode_part_uuid, decode_text,
+};
 use crate::slot::Slot;
 
 fn variable(text: &str) -> Vec<u8> {
@@ -47,8 +49,9 @@ fn fuzz_variables_of_the_firmware() {
     let entries = variable("basalt-7-a+2-1.conf\0auto-reboot-to-firmware-setup\0");
     let path = variable("\\loader\\entries\\basalt-2-b+2-1.conf\0");
     let uuid = variable("4A67B082-0A4C-41CF-B6C7-440B29BB8C4F\0");
-    run(&[&entries, &path, &uuid], |bytes| {
-        let _ = (decode_text(bytes), decode_entries(bytes));
+    let failure = b"\x07\0\0\0boot 4a67b082-0a4c-41cf-b6c7-440b29bb8c4f\ngate: failed".as_slice();
+    run(&[&entries, &path, &uuid, failure], |bytes| {
+        let _ = (decode_text(bytes), decode_entries(bytes), decode_failure(bytes));
         let _ = (decode_boot_count_path(bytes), decode_part_uuid(bytes));
     });
 }

@@ -14,6 +14,19 @@ const VENDOR: &str = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
 /// Bytes of attributes that efivarfs puts before the value.
 const ATTRIBUTES: usize = 4;
 
+/// Why a boot on trial failed, as `boot-failed` keeps it for who runs afterwards: the name of its
+/// file in [`EFIVARS_FOLDER`]. Read it with [`decode_failure`].
+pub const FAILURE_FILE: &str = "BasaltBootFailure-52f8a5c6-e92f-4f13-9885-6219a3993527";
+
+/// Why a boot on trial failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The kernel's id of that boot, where it said one.
+    pub boot_id: Option<Uuid>,
+    /// What failed, in a few lines.
+    pub text: String,
+}
+
 /// A variable of systemd-boot's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Variable {
@@ -87,6 +100,22 @@ impl Variable {
     pub fn file_name(self) -> String {
         format!("{}-{VENDOR}", self.name())
     }
+}
+
+/// Decodes [`FAILURE_FILE`]: `boot`, its id, a newline, then what failed, as UTF-8 that may have
+/// been cut off anywhere.
+///
+/// # Errors
+/// There are no attributes.
+pub fn decode_failure(bytes: &[u8]) -> Result<Failure, DecodeError> {
+    let length = bytes.len();
+    let value = bytes.get(ATTRIBUTES..).ok_or(DecodeError::CutOff { length })?;
+    let text = String::from_utf8_lossy(value);
+    let Some(rest) = text.strip_prefix("boot ") else {
+        return Ok(Failure { boot_id: None, text: text.trim().to_owned() });
+    };
+    let (id, text) = rest.split_once('\n').unwrap_or((rest, ""));
+    Ok(Failure { boot_id: id.trim().parse().ok(), text: text.trim().to_owned() })
 }
 
 /// Decodes a variable that holds one text, such as [`Variable::Info`].
@@ -220,6 +249,20 @@ mod tests {
         assert_eq!(Variable::DevicePartUuid.file_name(), expected);
     }
 
+    #[test]
+    fn a_failure_has_the_boot_and_what_failed_however_short_it_was_cut() {
+        let id = "1d2b4c3e-52f8-4f13-9885-6219a3993527";
+        let whole = format!("\u{7}\0\0\0boot {id}\ngate: x\ny\n");
+        let failure = decode_failure(whole.as_bytes()).unwrap();
+        assert_eq!((failure.boot_id, &*failure.text), (id.parse().ok(), "gate: x\ny"));
+        let none = decode_failure(b"\x07\0\0\0boot \nwhy").unwrap();
+        assert_eq!(none, Failure { boot_id: None, text: "why".into() });
+        for end in 4..whole.len() {
+            assert!(decode_failure(&whole.as_bytes()[..end]).is_ok());
+        }
+        assert_eq!(decode_failure(&[7, 0]), Err(DecodeError::CutOff { length: 2 }));
+    }
+
     proptest! {
         #[test]
         fn no_bytes_make_a_decoder_panic(bytes: Vec<u8>) {
@@ -227,6 +270,7 @@ mod tests {
             let _ = decode_entries(&bytes);
             let _ = decode_boot_count_path(&bytes);
             let _ = decode_part_uuid(&bytes);
+            let _ = decode_failure(&bytes);
         }
 
         #[test]

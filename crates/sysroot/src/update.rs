@@ -6,15 +6,19 @@
 //! its kernel, its initramfs and, behind its slot's link, the deployment that they belong to. So
 //! an entry goes before what it needs goes, and comes after what it needs is safe.
 
+mod arguments;
 mod found;
 mod install;
+mod refresh;
 mod roll_back;
 mod steps;
 
 #[cfg(test)]
 mod model;
 
+pub use arguments::change_arguments;
 pub use found::{Deployment, Found, FoundEntry, FoundFile, InvalidDeployment};
 pub use install::{Release, install};
+pub use refresh::refresh;
 pub use roll_back::roll_back;
 pub use steps::{Refusal, Step, Volume};

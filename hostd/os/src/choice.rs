@@ -5,7 +5,9 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use basalt_sysroot::entry::{EntryName, choose};
-use basalt_sysroot::loader::{Variable, decode_boot_count_path, decode_text};
+use basalt_sysroot::loader::{
+    FAILURE_FILE, Failure, Variable, decode_boot_count_path, decode_failure, decode_text,
+};
 use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 
 /// Makes the loader choose by serial alone. A variable that is not there is as good.
@@ -14,18 +16,35 @@ use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 /// A variable cannot be removed.
 pub(crate) fn clear(variables: &Path) -> io::Result<()> {
     for variable in [Variable::EntryDefault, Variable::EntryOneShot] {
-        let path = variables.join(variable.file_name());
-        let file = match File::open(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            file => file?,
-        };
-        make_mutable(&file)?;
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => (),
-            removed => removed?,
-        }
+        remove(&variables.join(variable.file_name()))?;
     }
     Ok(())
+}
+
+/// Why the last trial failed, if it left word of it.
+pub(crate) fn failure(variables: &Path) -> Option<Failure> {
+    let bytes = fs::read(variables.join(FAILURE_FILE)).ok()?;
+    decode_failure(&bytes).ok()
+}
+
+/// Makes room for the next trial's word.
+///
+/// # Errors
+/// The variable cannot be removed.
+pub(crate) fn forget_failure(variables: &Path) -> io::Result<()> {
+    remove(&variables.join(FAILURE_FILE))
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        file => file?,
+    };
+    make_mutable(&file)?;
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }
 
 /// The kernel makes variables that it does not know immutable.

@@ -20,6 +20,8 @@ pub(crate) struct Places {
     pub(crate) esp: PathBuf,
     /// Where the firmware's variables are.
     pub(crate) variables: PathBuf,
+    /// Where systemd puts what a kernel said last.
+    pub(crate) pstore: PathBuf,
 }
 
 /// The disk, which nobody else changes as long as this lives.
@@ -27,17 +29,20 @@ pub(crate) struct Disk {
     pub(crate) sysroot: HostSysroot,
     pub(crate) esp: Esp,
     variables: PathBuf,
+    /// The slot that runs.
+    running: Slot,
     /// What the last [`Step::Deploy`] made.
     made: Option<Deployment>,
 }
 
 impl Disk {
     /// Opens it. Call it before there is a second thread.
-    pub(crate) fn open(places: &Places) -> Result<Self> {
+    pub(crate) fn open(places: &Places, running: Slot) -> Result<Self> {
         Ok(Self {
             sysroot: HostSysroot::open(&places.sysroot)?,
             esp: Esp::at(&places.esp),
             variables: places.variables.clone(),
+            running,
             made: None,
         })
     }
@@ -59,13 +64,25 @@ impl Disk {
         })
     }
 
+    /// What a commit was deployed under before.
+    fn refspec(&self, commit: &str) -> Result<String> {
+        let known = self.sysroot.deployments()?;
+        let known = known.iter().find(|it| it.commit == commit);
+        Ok(self.sysroot.refspec(known.context("nothing says where the commit is from")?)?)
+    }
+
     /// Carries out one step. `incoming` is what a step of an installation is about.
     pub(crate) fn carry_out(&mut self, step: &Step, incoming: Option<&Incoming>) -> Result<()> {
         match step {
             Step::DropEntry(name) => self.esp.drop_entry(*name)?,
             Step::Deploy { commit } => {
-                let refspec = &incoming.context("nothing says where the commit is from")?.refspec;
-                self.made = Some(self.sysroot.deploy_beside(commit, refspec)?);
+                let refspec = match incoming {
+                    Some(incoming) => incoming.refspec.clone(),
+                    None => self.refspec(commit)?,
+                };
+                let running = self.sysroot.link(self.running)?;
+                let made = self.sysroot.deploy_beside(commit, &refspec, running.as_ref())?;
+                self.made = Some(made);
             }
             Step::Link(slot) => {
                 let made = self.made.as_ref().context("nothing was deployed for the link")?;

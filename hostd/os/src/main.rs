@@ -1,36 +1,61 @@
 //! `hostd-os`: puts another release into the idle slot of this host, and goes back. A process of
 //! its own, there only while that is done: libostree is large, and a call into it cannot be
-//! cancelled. `hostctl os` starts it. In reading order:
+//! cancelled. systemd starts it for each connection to its socket, with the connection as its
+//! stdin and stdout; `hostctl os` is who asks. In reading order:
 
-mod cli;
+mod serve;
+
+mod status;
+
+mod kargs;
+mod settle;
 mod update;
 
 mod disk;
+mod host;
 mod release;
 mod source;
 mod standing;
+mod trial;
 
 mod choice;
 mod esp;
+mod etc;
 
+use std::io::{stdin, stdout};
 use std::process::ExitCode;
 
-use clap::Parser;
 use jiff::Timestamp;
 
 fn main() -> ExitCode {
-    let cli = match cli::Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(said) => {
-            let _ = said.print();
-            return if said.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+    match std::env::args_os().nth(1) {
+        None => (),
+        Some(word) if word == "--version" || word == "-V" => {
+            println!("hostd-os {}", env!("CARGO_PKG_VERSION"));
+            return ExitCode::SUCCESS;
         }
-    };
-    match cli::execute(cli, Timestamp::now()) {
+        Some(word) if word == "refresh-etc" => return exit(serve::refresh_etc()),
+        Some(_) => {
+            eprintln!("error: systemd starts this program; `hostctl os` is for people");
+            return ExitCode::FAILURE;
+        }
+    }
+    serve::give_up_on_who_does_not_listen(&stdout());
+    exit(serve::serve(stdin(), stdout(), now()))
+}
+
+fn exit(done: anyhow::Result<()>) -> ExitCode {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", basalt_explain::explain(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// To the second: it is for people, and nothing happens faster here.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
 }

@@ -1,12 +1,13 @@
 //! What a commit wants on the ESP: its kernel, its initramfs, its boot entry.
 
 use anyhow::{Context, Result, bail};
+use basalt_api::os;
 use basalt_deploy::Repo;
 use basalt_release::Manifest;
 use basalt_sysroot::boot_file::Kind;
 use basalt_sysroot::kargs;
 use basalt_sysroot::slot::Slot;
-use basalt_sysroot::update::Release;
+use basalt_sysroot::update::{Deployment, Release};
 
 use crate::esp::place;
 
@@ -24,11 +25,19 @@ pub(crate) struct Incoming {
     pub(crate) initrd: Vec<u8>,
 }
 
-/// Reads out of its commit what it boots from, to be installed into `slot`.
+/// How a release is installed.
+pub(crate) struct How<'a> {
+    pub(crate) slot: Slot,
+    pub(crate) tries: u32,
+    /// The host's own kernel arguments.
+    pub(crate) kargs: &'a [String],
+}
+
+/// Reads out of its commit what it boots from.
 ///
 /// # Errors
 /// The commit lacks something, or cannot be read.
-pub(crate) fn read(repo: &Repo, manifest: &Manifest, slot: Slot, tries: u32) -> Result<Incoming> {
+pub(crate) fn read(repo: &Repo, manifest: &Manifest, how: &How<'_>) -> Result<Incoming> {
     let commit = manifest.commit.as_str();
     let folder = kernel_folder(repo, commit)?;
     let linux = file(repo, commit, &format!("{folder}/vmlinuz"))?;
@@ -36,13 +45,23 @@ pub(crate) fn read(repo: &Repo, manifest: &Manifest, slot: Slot, tries: u32) -> 
     let release = Release {
         commit: commit.to_owned(),
         title: title(repo, commit)?,
-        options: kargs::for_slot(slot, &arguments(repo, commit)?, &[]).join(" "),
+        options: kargs::for_slot(how.slot, &arguments(repo, commit)?, how.kargs).join(" "),
         linux: place(Kind::Linux, &linux),
         initrd: place(Kind::Initrd, &initrd),
-        tries,
+        tries: how.tries,
     };
     let refspec = format!("{REMOTE}:{}", manifest.ref_name);
     Ok(Incoming { refspec, release, linux, initrd })
+}
+
+/// What a deployment is of.
+///
+/// # Errors
+/// Its commit cannot be read.
+pub(crate) fn of(repo: &Repo, deployment: &Deployment) -> Result<os::Release> {
+    let known = repo.describe(&deployment.commit)?;
+    let version = known.and_then(|it| it.version).unwrap_or_default();
+    Ok(os::Release { version, commit: deployment.commit.clone() })
 }
 
 fn kernel_folder(repo: &Repo, commit: &str) -> Result<String> {
@@ -74,7 +93,10 @@ fn title(repo: &Repo, commit: &str) -> Result<String> {
 }
 
 /// The kernel arguments that the image has.
-fn arguments(repo: &Repo, commit: &str) -> Result<Vec<String>> {
+///
+/// # Errors
+/// A file of them cannot be read.
+pub(crate) fn arguments(repo: &Repo, commit: &str) -> Result<Vec<String>> {
     let mut arguments = Vec::new();
     for name in repo.list_folder(commit, kargs::FOLDER)? {
         if !name.ends_with(kargs::SUFFIX) {

@@ -6,9 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use basalt_release::{MAX_BYTES, Manifest, PublicKey, open};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// The whole of asking for a manifest.
 const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Where Debian keeps the CAs that the system knows; libostree's downloads go by them too.
+const SYSTEM_CAS: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// The keys that this host trusts; they come with the image that runs.
 #[derive(Debug)]
@@ -52,23 +56,31 @@ impl Keys {
     }
 }
 
+/// Where an archive is, and who vouches for its server.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Archive<'a> {
+    pub(crate) url: &'a str,
+    /// A file with the CA; the system's are asked otherwise.
+    pub(crate) ca: Option<&'a Path>,
+}
+
 /// The manifest of an image's release: the one of now, or the one of this version.
 ///
 /// # Errors
 /// The archive cannot be reached, has none, or no trusted key signed it.
 pub(crate) fn manifest(
-    url: &str,
+    archive: Archive<'_>,
     image: &str,
     version: Option<&str>,
     keys: &Keys,
 ) -> Result<Manifest> {
-    let url = url.trim_end_matches('/');
+    let url = archive.url.trim_end_matches('/');
     let address = match version {
         None => format!("{url}/releases/{image}.json"),
         Some(version) if is_plain(version) => format!("{url}/releases/{image}/{version}.json"),
         Some(version) => bail!("`{version}` is not the name of a version"),
     };
-    let bytes = get(&address).with_context(|| format!("cannot get `{address}`"))?;
+    let bytes = get(&address, archive.ca).with_context(|| format!("cannot get `{address}`"))?;
     open(&bytes, &keys.manifests).with_context(|| format!("`{address}`"))
 }
 
@@ -78,7 +90,7 @@ fn is_plain(version: &str) -> bool {
     !version.is_empty() && !version.starts_with('.') && version.bytes().all(plain)
 }
 
-fn get(address: &str) -> Result<Vec<u8>> {
+fn get(address: &str, ca: Option<&Path>) -> Result<Vec<u8>> {
     // An archive on a disk, as on a USB stick.
     if let Some(path) = address.strip_prefix("file://") {
         if fs::metadata(path)?.len() > MAX_BYTES as u64 {
@@ -86,8 +98,28 @@ fn get(address: &str) -> Result<Vec<u8>> {
         }
         return Ok(fs::read(path)?);
     }
-    let agent: ureq::Agent =
-        ureq::Agent::config_builder().timeout_global(Some(DEADLINE)).build().into();
+    let mut config = ureq::Agent::config_builder().timeout_global(Some(DEADLINE));
+    if address.starts_with("https:") {
+        let roots = RootCerts::from(certificates(ca.unwrap_or(Path::new(SYSTEM_CAS)))?);
+        config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
+    }
+    let agent: ureq::Agent = config.build().into();
     let mut response = agent.get(address).call()?;
     Ok(response.body_mut().with_config().limit(MAX_BYTES as u64).read_to_vec()?)
+}
+
+/// Those in a PEM file.
+fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>> {
+    let doing = || format!("cannot read the CA's certificate `{}`", file.display());
+    let text = fs::read(file).with_context(doing)?;
+    let mut found = Vec::new();
+    for item in parse_pem(&text) {
+        if let PemItem::Certificate(certificate) = item.with_context(doing)? {
+            found.push(certificate);
+        }
+    }
+    if found.is_empty() {
+        bail!("`{}` holds no certificate in PEM", file.display());
+    }
+    Ok(found)
 }

@@ -5,15 +5,25 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use basalt_api::os;
 use basalt_durable::PRIVATE;
 use basalt_release::Standing;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::trial::Trial;
+
 /// Events that are kept.
 const MAX_EVENTS: usize = 100;
+
+/// There as long as a trial is open: a unit of the image looks for it.
+const TRIAL: &str = "trial.json";
+
+const KARGS: &str = "kargs.json";
+/// What [`os::VERDICT_FILE`] is called here.
+const VERDICT: &str = "verdict.json";
 
 /// The folder.
 #[derive(Debug, Clone)]
@@ -28,6 +38,12 @@ pub(crate) struct Event {
     pub(crate) version: String,
     /// Its commit, 64 hex digits.
     pub(crate) commit: String,
+    /// Why, of a release that was found to be bad.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+    /// The last lines of the boot that failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) journal: Vec<String>,
 }
 
 /// What was done.
@@ -38,6 +54,39 @@ pub(crate) enum What {
     Installed,
     /// The other slot boots next.
     RolledBack,
+    /// What runs boots next with other kernel arguments.
+    Kargs,
+    /// It proved itself.
+    Good,
+    /// It did not, and left word of why.
+    Bad,
+    /// It did not, and nobody knows why.
+    Inconclusive,
+}
+
+impl Event {
+    /// As it is told to others.
+    pub(crate) fn told(self) -> os::Event {
+        os::Event {
+            at: self.at.to_string(),
+            what: match self.what {
+                What::Installed => "installed".to_owned(),
+                What::RolledBack => "rolled_back".to_owned(),
+                What::Kargs => "kargs".to_owned(),
+                What::Good => "good".to_owned(),
+                What::Bad => "bad".to_owned(),
+                What::Inconclusive => "inconclusive".to_owned(),
+            },
+            release: os::Release { version: self.version, commit: self.commit },
+            reason: self.reason,
+            journal: self.journal,
+        }
+    }
+
+    pub(crate) fn of(what: What, at: Timestamp, version: &str, commit: &str) -> Self {
+        let (version, commit) = (version.to_owned(), commit.to_owned());
+        Self { at, what, version, commit, reason: None, journal: Vec::new() }
+    }
 }
 
 impl Memory {
@@ -52,6 +101,74 @@ impl Memory {
 
     pub(crate) fn keep_standing(&self, standing: &Standing) -> Result<()> {
         self.write("standing.json", standing)
+    }
+
+    /// Takes no update for this reason, or takes them again.
+    pub(crate) fn pin(&self, reason: Option<String>) -> Result<()> {
+        let mut standing = self.standing()?;
+        standing.pinned = reason;
+        self.keep_standing(&standing)
+    }
+
+    /// Forgets what became of a release, by its version or its commit.
+    pub(crate) fn clear(&self, release: &str) -> Result<()> {
+        let mut standing = self.standing()?;
+        let named: Vec<String> = self
+            .history()?
+            .into_iter()
+            .filter(|event| event.version == release)
+            .map(|event| event.commit)
+            .collect();
+        let is_meant = |commit: &String| commit == release || named.contains(commit);
+        let told: Option<os::Event> = self.read(VERDICT)?;
+        let is_told = told.is_some_and(|told| is_meant(&told.release.commit));
+        let before = standing.verdicts.len();
+        standing.verdicts.retain(|commit, _| !is_meant(commit));
+        if standing.verdicts.len() == before && !is_told {
+            bail!(
+                "nothing is known of a release `{release}`\nhint: `hostctl os status` lists what \
+                 became of releases here"
+            );
+        }
+        self.keep_standing(&standing)?;
+        if is_told { self.remove(VERDICT) } else { Ok(()) }
+    }
+
+    /// The host's own kernel arguments, which proved themselves.
+    pub(crate) fn kargs(&self) -> Result<Vec<String>> {
+        self.read(KARGS)
+    }
+
+    pub(crate) fn keep_kargs(&self, kargs: &[String]) -> Result<()> {
+        self.write(KARGS, kargs)
+    }
+
+    /// The release that is to be tried, as long as nobody knows what became of it.
+    pub(crate) fn trial(&self) -> Result<Option<Trial>> {
+        self.read(TRIAL)
+    }
+
+    pub(crate) fn keep_trial(&self, trial: &Trial) -> Result<()> {
+        self.write(TRIAL, trial)
+    }
+
+    pub(crate) fn forget_trial(&self) -> Result<()> {
+        self.remove(TRIAL)
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        let path = self.0.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove `{}`", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What `hostd` tells of the release that was tried last.
+    pub(crate) fn keep_verdict(&self, verdict: &os::Event) -> Result<()> {
+        self.write(VERDICT, verdict)
     }
 
     /// The oldest first.
@@ -94,6 +211,8 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
+    use basalt_release::Verdict;
+
     use super::*;
 
     #[test]
@@ -107,10 +226,27 @@ mod tests {
         for number in 0..=MAX_EVENTS {
             let version = number.to_string();
             let (at, commit) = (Timestamp::UNIX_EPOCH, "ab".repeat(32));
-            memory.note(Event { at, what: What::Installed, version, commit }).unwrap();
+            memory.note(Event::of(What::Installed, at, &version, &commit)).unwrap();
         }
         let history = memory.history().unwrap();
         assert_eq!((history.len(), history[0].version.as_str()), (MAX_EVENTS, "1"));
+    }
+
+    #[test]
+    fn what_became_of_a_release_is_forgotten_by_its_version_or_its_commit() {
+        let dir = tempfile::tempdir().unwrap();
+        let memory = Memory::at(dir.path());
+        let at = Timestamp::UNIX_EPOCH;
+        let (one, two) = ("11".repeat(32), "22".repeat(32));
+        memory.note(Event::of(What::Installed, at, "1", &one)).unwrap();
+        let verdicts = [one.clone(), two.clone()].map(|it| (it, Verdict::Inconclusive { at }));
+        let standing = Standing { verdicts: verdicts.into(), ..Default::default() };
+        memory.keep_standing(&standing).unwrap();
+        memory.clear("1").unwrap();
+        assert_eq!(memory.standing().unwrap().verdicts.into_keys().collect::<Vec<_>>(), [&*two]);
+        assert!(memory.clear("1").unwrap_err().to_string().contains("nothing is known"));
+        memory.clear(&two).unwrap();
+        assert!(memory.standing().unwrap().verdicts.is_empty());
     }
 
     #[test]

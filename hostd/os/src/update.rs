@@ -3,18 +3,24 @@
 //! Nothing that boots is touched before all of the release is here and known to be good. It may be
 //! cut anywhere and begun again; what came stays.
 
+use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use basalt_api::os::{Progress, Release};
 use basalt_deploy::{Remote, Repo, Transfer};
 use basalt_release::{Host, Manifest, Standing, judge};
-use basalt_sysroot::update::{Found, Refusal, Step, install, roll_back};
+use basalt_sysroot::slot::Slot;
+use basalt_sysroot::update::{Found, Refusal, Step, install, refresh, roll_back};
 use jiff::Timestamp;
 
+use crate::choice;
 use crate::disk::{Disk, Places};
-use crate::release::{self, Incoming, REMOTE};
-use crate::source::{self, Keys};
+use crate::etc;
+use crate::release::{self, How, Incoming, REMOTE};
+use crate::source::{self, Archive, Keys};
 use crate::standing::{Event, Memory, What};
+use crate::trial::Trial;
 
 /// Bytes of the root that stay free whatever comes: libostree's own writing, and the journal of
 /// the file system.
@@ -31,6 +37,10 @@ pub(crate) struct Updater {
     pub(crate) image: String,
     /// Its version.
     pub(crate) version: String,
+    /// The slot that runs.
+    pub(crate) slot: Slot,
+    /// The kernel's id of this boot.
+    pub(crate) boot_id: String,
 }
 
 /// What is asked for.
@@ -46,20 +56,13 @@ pub(crate) struct Wanted {
     pub(crate) tries: u32,
 }
 
-/// How far it is.
+/// The release that is offered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Progress {
-    /// What will be done, before anything is.
-    Plan {
-        /// The version.
-        version: String,
-        /// Bytes on the wire at most.
-        download: u64,
-    },
-    /// The download.
-    Transfer(Transfer),
-    /// A step of the installation begins.
-    Step(Step),
+pub(crate) enum Offer {
+    /// It is another one than runs.
+    Another(Manifest),
+    /// It runs.
+    Runs(Manifest),
 }
 
 /// What a manifest is judged by.
@@ -69,20 +72,30 @@ struct Judge<'a> {
     now: Timestamp,
 }
 
+impl Wanted {
+    fn archive(&self) -> Archive<'_> {
+        Archive { url: &self.url, ca: self.ca.as_deref() }
+    }
+}
+
 impl Updater {
-    /// What the archive offers, and whether this host takes it.
+    /// What the archive offers, which may be what runs; the host would take it.
     ///
     /// # Errors
     /// The archive or its manifest is not good, or the host does not take the release.
-    pub(crate) fn check(&self, wanted: &Wanted, now: Timestamp) -> Result<Manifest> {
+    pub(crate) fn check(&self, wanted: &Wanted, now: Timestamp) -> Result<Offer> {
         let keys = Keys::read(&self.keys)?;
-        let disk = Disk::open(&self.places)?;
+        let disk = Disk::open(&self.places, self.slot)?;
         let found = disk.found()?;
+        self.settle(&found, now)?;
         let standing = &self.memory.standing()?;
-        self.offered(wanted, &found, &Judge { keys: &keys, standing, now })
+        let by = Judge { keys: &keys, standing, now };
+        let manifest = self.offered(wanted, &found, &by)?;
+        let is_known = manifest.commit == runs(&found)?;
+        Ok(if is_known { Offer::Runs(manifest) } else { Offer::Another(manifest) })
     }
 
-    /// Brings a release into the idle slot. The next boot is its trial.
+    /// Brings a release into the idle slot, unless it runs. The next boot is its trial.
     ///
     /// # Errors
     /// As of [`check`](Self::check); or there is no space, the download fails, or the disk does.
@@ -91,35 +104,98 @@ impl Updater {
         wanted: &Wanted,
         now: Timestamp,
         told: impl Fn(Progress) + Clone + 'static,
-    ) -> Result<Manifest> {
+    ) -> Result<Offer> {
         let keys = Keys::read(&self.keys)?;
-        let mut disk = Disk::open(&self.places)?;
+        let mut disk = Disk::open(&self.places, self.slot)?;
         let found = disk.found()?;
         if !found.running.is_blessed() {
             return Err(Refusal::OnTrial(found.running).into());
         }
-        let mut standing = self.memory.standing()?;
+        self.settle(&found, now)?;
+        let standing = self.memory.standing()?;
         let by = Judge { keys: &keys, standing: &standing, now };
         let manifest = self.offered(wanted, &found, &by)?;
-        let download = manifest.bytes_from(runs(&found)?);
-        has_room(&disk, &manifest, download)?;
-        told(Progress::Plan { version: manifest.version.clone(), download });
+        if manifest.commit == runs(&found)? {
+            return Ok(Offer::Runs(manifest));
+        }
+        let download_bytes = manifest.bytes_from(runs(&found)?);
+        has_room(&disk, &manifest, download_bytes)?;
+        told(Progress::Plan { version: manifest.version.clone(), download_bytes });
         let repo = disk.sysroot.repo()?;
         let tell = told.clone();
-        pull(&repo, wanted, &keys, &manifest, move |it| tell(Progress::Transfer(it)))?;
-        // From now on no older manifest is believed.
-        if manifest.sequence > standing.sequence {
-            standing.sequence = manifest.sequence;
-            self.memory.keep_standing(&standing)?;
+        pull(&repo, wanted, &keys, &manifest, move |it| tell(download(it)))?;
+        self.believe(&manifest, standing)?;
+        let kargs = self.memory.kargs()?;
+        let how = How { slot: found.idle(), tries: wanted.tries, kargs: &kargs };
+        let incoming = release::read(&repo, &manifest, &how)?;
+        match install(&found, &incoming.release) {
+            // Begun before, and whole: who asks again gets what was asked for.
+            Err(Refusal::Waits { .. }) => return Ok(Offer::Another(manifest)),
+            steps => {
+                let steps = steps?;
+                self.expect_trial(release_of(&manifest), None, &steps, now)?;
+                carry_out(&mut disk, &steps, Some(&incoming), &told)?;
+            }
         }
-        let incoming = release::read(&repo, &manifest, found.idle(), wanted.tries)?;
-        let steps = install(&found, &incoming.release)?;
-        carry_out(&mut disk, &steps, Some(&incoming), &told)?;
-        self.note(What::Installed, now, &manifest.version, &manifest.commit)?;
-        Ok(manifest)
+        self.note(What::Installed, now, &release_of(&manifest), None)?;
+        Ok(Offer::Another(manifest))
     }
 
-    /// Makes the other slot boot next, under a serial above all others. Returns its commit.
+    /// From now on no older manifest is believed.
+    fn believe(&self, manifest: &Manifest, mut standing: Standing) -> Result<()> {
+        if manifest.sequence <= standing.sequence {
+            return Ok(());
+        }
+        standing.sequence = manifest.sequence;
+        self.memory.keep_standing(&standing)
+    }
+
+    /// Written down before its entry is: a trial that nobody expects would have no verdict.
+    pub(crate) fn expect_trial(
+        &self,
+        release: Release,
+        kargs: Option<Vec<String>>,
+        steps: &[Step],
+        at: Timestamp,
+    ) -> Result<()> {
+        let serial = steps.iter().find_map(|step| match step {
+            Step::WriteEntry(name, _) => Some(name.serial),
+            _ => None,
+        });
+        let serial = serial.context("a trial without a boot entry")?;
+        choice::forget_failure(&self.places.variables)
+            .context("cannot forget why the last trial failed")?;
+        let (Release { version, commit }, boot_id) = (release, self.boot_id.clone());
+        self.memory.keep_trial(&Trial { serial, version, commit, at, boot_id, kargs })
+    }
+
+    /// Brings what was changed in `/etc` since into the release that was installed in this boot and
+    /// waits for its first; whether there was anything to do. The ESP is not needed: at a shutdown
+    /// nobody mounts it any more.
+    ///
+    /// # Errors
+    /// The disk fails, or is full; what was installed boots as it was.
+    pub(crate) fn refresh_etc(&self, told: impl Fn(Progress) + 'static) -> Result<bool> {
+        let Some(trial) = self.memory.trial()? else { return Ok(false) };
+        let mut disk = Disk::open(&self.places, self.slot)?;
+        let idle = self.slot.other();
+        let [running, waits] = [disk.sysroot.link(self.slot)?, disk.sysroot.link(idle)?];
+        let (Some(running), Some(waits)) = (running, waits) else { return Ok(false) };
+        let is_other = trial.boot_id != self.boot_id || waits.commit != trial.commit;
+        if is_other || trial.kargs.is_some() {
+            return Ok(false);
+        }
+        let doing = "cannot see what changed in `/etc`";
+        let laid_out = fs::symlink_metadata(disk.sysroot.link_path(idle)).context(doing)?;
+        let etc = disk.sysroot.dir(&running).join("etc");
+        if !etc::changed_since(&etc, etc::changed_at(&laid_out)).context(doing)? {
+            return Ok(false);
+        }
+        carry_out(&mut disk, &refresh(idle, &waits), None, &told)?;
+        Ok(true)
+    }
+
+    /// Makes the other slot boot next, under a serial above all others. Returns what it holds.
     ///
     /// # Errors
     /// The running system is on trial, the other slot holds nothing good, or the disk fails.
@@ -127,32 +203,59 @@ impl Updater {
         &self,
         now: Timestamp,
         told: impl Fn(Progress) + 'static,
-    ) -> Result<String> {
-        let mut disk = Disk::open(&self.places)?;
+    ) -> Result<Release> {
+        let mut disk = Disk::open(&self.places, self.slot)?;
         let found = disk.found()?;
+        self.settle(&found, now)?;
         let steps = roll_back(&found)?;
         carry_out(&mut disk, &steps, None, &told)?;
         let behind = found.link(found.idle()).context("the link of the other slot is gone")?;
-        let known = disk.sysroot.repo()?.describe(&behind.commit)?;
-        let version = known.and_then(|it| it.version).unwrap_or_default();
-        self.note(What::RolledBack, now, &version, &behind.commit)?;
-        Ok(behind.commit.clone())
+        let release = release::of(&disk.sysroot.repo()?, behind)?;
+        self.note(What::RolledBack, now, &release, None)?;
+        Ok(release)
     }
 
     fn offered(&self, wanted: &Wanted, found: &Found, by: &Judge<'_>) -> Result<Manifest> {
         let asked = wanted.version.as_deref();
-        let manifest = source::manifest(&wanted.url, &self.image, asked, by.keys)?;
+        let manifest = source::manifest(wanted.archive(), &self.image, asked, by.keys)?;
         let host = Host { image: &self.image, version: &self.version, commit: runs(found)?, asked };
         judge(&manifest, &host, by.standing, by.now)?;
-        if manifest.commit == host.commit {
-            return Err(Refusal::Runs { commit: manifest.commit }.into());
-        }
         Ok(manifest)
     }
 
-    fn note(&self, what: What, at: Timestamp, version: &str, commit: &str) -> Result<()> {
-        let (version, commit) = (version.to_owned(), commit.to_owned());
-        self.memory.note(Event { at, what, version, commit })
+    pub(crate) fn note(
+        &self,
+        what: What,
+        at: Timestamp,
+        release: &Release,
+        reason: Option<String>,
+    ) -> Result<()> {
+        let event = Event::of(what, at, &release.version, &release.commit);
+        self.memory.note(Event { reason, ..event })
+    }
+}
+
+/// What a manifest is of.
+pub(crate) fn release_of(Manifest { version, commit, .. }: &Manifest) -> Release {
+    Release { version: version.clone(), commit: commit.clone() }
+}
+
+fn download(Transfer { bytes, of, files: (files, of_files) }: Transfer) -> Progress {
+    Progress::Download { bytes, of_bytes: of, files, of_files }
+}
+
+/// A step, for a person.
+fn words(step: &Step) -> String {
+    match step {
+        Step::DropEntry(name) => format!("removing the boot entry {name}"),
+        Step::Deploy { commit } => format!("deploying {commit}"),
+        Step::Link(slot) => format!("linking slot {slot}"),
+        Step::WriteFile(file) => format!("writing {file}"),
+        Step::Sync(_) => "waiting for the disk".to_owned(),
+        Step::ClearChoice => "clearing the loader's choice".to_owned(),
+        Step::WriteEntry(name, _) => format!("writing the boot entry {name}"),
+        Step::DropFile(file) => format!("removing {file}"),
+        Step::CleanDeployments => "removing what no slot needs".to_owned(),
     }
 }
 
@@ -193,14 +296,15 @@ fn pull(
     Ok(repo.pull(&remote, &manifest.ref_name, &manifest.commit, told)?)
 }
 
-fn carry_out(
+/// Carries out steps in their order.
+pub(crate) fn carry_out(
     disk: &mut Disk,
     steps: &[Step],
     incoming: Option<&Incoming>,
     told: &dyn Fn(Progress),
 ) -> Result<()> {
     for step in steps {
-        told(Progress::Step(step.clone()));
+        told(Progress::Install { step: words(step) });
         disk.carry_out(step, incoming)?;
     }
     Ok(())

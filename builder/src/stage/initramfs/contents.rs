@@ -12,7 +12,7 @@ use super::{DEADLINE, kernel_folder};
 
 /// Files without which a root is not found or a failed boot does not say so, and where they come
 /// from.
-const NEEDED: [(&str, &str); 9] = [
+const NEEDED: [(&str, &str); 10] = [
     ("usr/lib/ostree/ostree-prepare-root", OSTREE),
     (
         "usr/lib/ostree/prepare-root.conf",
@@ -24,6 +24,7 @@ const NEEDED: [(&str, &str); 9] = [
     ("usr/lib/systemd/system/emergency.service.d/10-basalt.conf", HOST_BOOT),
     ("usr/lib/basalt/boot-failed", HOST_BOOT),
     ("usr/lib/basalt/may-reboot", HOST_BOOT),
+    ("usr/lib/basalt/what-failed", HOST_BOOT),
     ("usr/lib/basalt/check-root", HOST_BOOT),
 ];
 const OSTREE: &str = "the dracut module `ostree` brings it";

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::{
-    Deployment, Found, FoundEntry, FoundFile, Refusal, Release, Step, Volume, install, roll_back,
+    Deployment, Found, FoundEntry, FoundFile, Refusal, Release, Step, Volume, change_arguments,
+    install, refresh, roll_back,
 };
 use crate::boot_file::{BootFile, Kind};
 use crate::entry::{BootEntry, EntryName, choose};
@@ -357,6 +358,95 @@ fn no_sync_of_an_update_can_be_left_out() {
 fn every_choice() -> Vec<Vec<u8>> {
     let digits = |number: u32| (0..7).map(|place| (number / 3u32.pow(place) % 3) as u8).collect();
     (0..3u32.pow(7)).map(digits).collect()
+}
+
+/// A host that was updated to the third release and has not booted it yet.
+fn waiting(releases: &[Release]) -> Host {
+    let mut host = settled(releases);
+    host.run(&host.update(&releases[2]).unwrap());
+    host.carry_out(&Step::Sync(Volume::Root));
+    host.carry_out(&Step::Sync(Volume::Esp));
+    host
+}
+
+#[test]
+fn no_sync_of_a_refresh_can_be_left_out() {
+    let releases = three([100, 101, 102]);
+    let host = waiting(&releases);
+    let before = host.safe.boot(&releases).unwrap();
+    let idle = host.running.slot.other();
+    let steps = refresh(idle, &host.seen.links[&idle]);
+    let choices = every_choice();
+    assert_eq!(broken(&host, &steps, &choices, &releases), None);
+    for at in [1, 3] {
+        let mut fewer = steps.clone();
+        assert!(matches!(fewer.remove(at), Step::Sync(_)));
+        assert!(broken(&host, &fewer, &choices, &releases).is_some(), "step {at} is not missed");
+    }
+    let mut done = host.clone();
+    done.run(&steps);
+    assert_eq!(done.cut(&[]).boot(&releases), Ok(before));
+    let link = &done.seen.links[&idle];
+    assert_eq!((&link.commit, link.number), (&releases[2].commit, 1));
+    assert_eq!(done.seen.deployments.len(), 2);
+}
+
+/// The arguments of an entry of this slot, with one more.
+fn with_debug(slot: Slot) -> String {
+    kargs::for_slot(slot, &[], &["debug".to_owned()]).join(" ")
+}
+
+#[test]
+fn other_arguments_are_tried_beside_those_that_are_good() {
+    let releases = three([100, 101, 102]);
+    let host = settled(&releases);
+    let steps = change_arguments(&host.found(), &with_debug(host.running.slot), 3).unwrap();
+    assert_eq!(broken(&host, &steps, &every_choice(), &releases), None);
+    let mut done = host.clone();
+    done.run(&steps);
+    let trial = Host::boot(done.safe.clone(), &releases, false).unwrap();
+    assert_eq!(trial.running.to_string(), "basalt-3-b+3.conf");
+    let again = change_arguments(&trial.found(), "", 3);
+    assert_eq!(again, Err(Refusal::OnTrial(trial.running)));
+    // Its tries are spent: what ran before runs again, and may be left by a rollback.
+    let mut spent = done.safe.clone();
+    let entry = spent.entries.remove("basalt-3-b+3.conf").unwrap();
+    spent.entries.insert("basalt-3-b+0-3.conf".into(), entry);
+    let back = Host::boot(spent, &releases, false).unwrap();
+    assert_eq!(back.running, host.running);
+    assert!(roll_back(&back.found()).is_ok());
+    // Once more: the one that failed goes.
+    let steps = change_arguments(&back.found(), &with_debug(back.running.slot), 3).unwrap();
+    assert!(matches!(&steps[0], Step::DropEntry(name) if name.is_exhausted()));
+}
+
+#[test]
+fn other_arguments_stand_back_behind_a_release_that_waits() {
+    let releases = three([100, 101, 102]);
+    let host = waiting(&releases);
+    let refused = change_arguments(&host.found(), &with_debug(host.running.slot), 3);
+    assert!(matches!(refused, Err(Refusal::AnotherWaits(name)) if name.slot == Slot::A));
+}
+
+#[test]
+fn what_was_tried_with_other_arguments_can_be_gone_back_to() {
+    let releases = three([100, 101, 102]);
+    let mut host = settled(&releases);
+    // Slot b failed with other arguments; then the third release came into slot a, and is good.
+    host.run(&change_arguments(&host.found(), &with_debug(Slot::B), 3).unwrap());
+    let mut spent = host.safe.clone();
+    let entry = spent.entries.remove("basalt-3-b+3.conf").unwrap();
+    spent.entries.insert("basalt-3-b+0-3.conf".into(), entry);
+    let mut host = Host::boot(spent, &releases, false).unwrap();
+    host.run(&host.update(&releases[2]).unwrap());
+    host.carry_out(&Step::Sync(Volume::Root));
+    host.carry_out(&Step::Sync(Volume::Esp));
+    let mut host = Host::boot(host.safe, &releases, true).unwrap();
+    assert_eq!(host.running.slot, Slot::A);
+    host.run(&roll_back(&host.found()).unwrap());
+    host.carry_out(&Step::Sync(Volume::Esp));
+    let back = Host::boot(host.safe, &releases, false).unwrap();
+    assert_eq!(back.seen.links[&back.running.slot].commit, releases[1].commit);
 }
 
 #[test]

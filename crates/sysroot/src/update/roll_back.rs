@@ -29,11 +29,13 @@ pub fn roll_back(found: &Found) -> Result<Vec<Step>, Refusal> {
 fn behind(found: &Found) -> Result<&BootEntry, Refusal> {
     let slot = found.idle();
     let nothing = |reason| Refusal::NothingBehind { slot, reason };
-    let last: Option<&FoundEntry> = found.of(slot).max_by_key(|entry| entry.name.serial);
-    let last = last.ok_or(nothing("it has no boot entry"))?;
-    if !last.name.is_blessed() {
-        return Err(nothing("its last boot entry was never blessed"));
+    if found.of(slot).next().is_none() {
+        return Err(nothing("it has no boot entry"));
     }
+    // All are of what the slot's link leads to: an update removes those before it.
+    let blessed = found.of(slot).filter(|entry| entry.name.is_blessed());
+    let last: Option<&FoundEntry> = blessed.max_by_key(|entry| entry.name.serial);
+    let last = last.ok_or(nothing("none of its boot entries was blessed"))?;
     let content = last.content.as_ref().ok_or(nothing("its boot entry is damaged"))?;
     if found.link(slot).is_none() {
         return Err(nothing("its link leads nowhere"));

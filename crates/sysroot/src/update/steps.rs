@@ -65,6 +65,14 @@ pub enum Refusal {
         /// Its entry.
         entry: EntryName,
     },
+    /// Something else is to be tried first.
+    #[error(
+        "{0} waits to be tried at the next reboot\nhint: reboot first, or `hostctl os rollback`"
+    )]
+    AnotherWaits(EntryName),
+    /// What runs cannot be described.
+    #[error("the boot entry {0} cannot be read\nhint: the ESP is damaged; update this host anew")]
+    Damaged(EntryName),
     /// The disk does not say what runs.
     #[error("the link of the running slot {0} leads nowhere")]
     NoRunning(Slot),

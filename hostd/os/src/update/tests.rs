@@ -13,12 +13,13 @@ use basalt_release::{FORM, SecretKey, Verdict, seal};
 use basalt_sysroot::boot_file::Kind;
 use basalt_sysroot::entry::{BootEntry, ENTRIES_FOLDER, EntryName, choose};
 use basalt_sysroot::kargs;
-use basalt_sysroot::loader::Variable;
+use basalt_sysroot::loader::{FAILURE_FILE, Variable};
 use basalt_sysroot::slot::Slot;
 use tempfile::TempDir;
 
 use super::*;
 use crate::esp::{Esp, place};
+use crate::kargs::Change;
 
 const REF: &str = "basalt/base";
 
@@ -179,12 +180,19 @@ impl HostGround {
                 sysroot: self.at("root"),
                 esp: self.at("esp"),
                 variables: self.at("variables"),
+                pstore: self.at("pstore"),
             },
             keys: self.at("keys"),
             memory: Memory::at(&self.at("memory")),
             image: "base".into(),
             version: self.version.clone(),
+            slot: self.running.slot,
+            boot_id: self.running.serial.to_string(),
         }
+    }
+
+    fn disk(&self) -> Disk {
+        Disk::open(&self.updater().places, self.running.slot).unwrap()
     }
 
     /// The loader says that this entry was booted.
@@ -207,7 +215,29 @@ impl HostGround {
         self.version = version.to_owned();
     }
 
-    fn update(&self, wanted: &Wanted) -> Result<Manifest> {
+    /// All tries of what was installed fail; what they leave in the firmware, if anything.
+    fn trial_fails(&self, word: Option<&str>) {
+        let name = self.chosen();
+        let folder = self.at("esp").join(ENTRIES_FOLDER);
+        let spent = format!("basalt-{}-{}+0-3.conf", name.serial, name.slot);
+        fs::rename(folder.join(name.to_string()), folder.join(spent)).unwrap();
+        if let Some(word) = word {
+            let bytes = format!("\u{7}\0\0\0boot \n{word}");
+            fs::write(self.at("variables").join(FAILURE_FILE), bytes).unwrap();
+        }
+        self.boots(self.running);
+    }
+
+    /// What became of releases, by version.
+    fn verdicts(&self, now: Timestamp) -> Vec<(String, String)> {
+        let status = crate::status::of(&self.updater(), now).unwrap();
+        let word = |it: basalt_api::os::Verdict| {
+            (it.version.unwrap(), it.verdict + &it.reason.unwrap_or_default())
+        };
+        status.verdicts.into_iter().map(word).collect()
+    }
+
+    fn update(&self, wanted: &Wanted) -> Result<Offer> {
         self.updater().update(wanted, now(), |_| ())
     }
 
@@ -221,9 +251,16 @@ impl HostGround {
         choose(&self.names()).unwrap()
     }
 
+    /// The kernel arguments that boot next.
+    fn options(&self) -> String {
+        let entries = Esp::at(&self.at("esp")).entries().unwrap();
+        let entry = entries.into_iter().find(|it| it.name == self.chosen()).unwrap();
+        entry.content.unwrap().options
+    }
+
     /// The commit that boots next, once everything that its entry needs was looked at.
     fn boots_next(&self) -> String {
-        let found = Disk::open(&self.updater().places).unwrap().found().unwrap();
+        let found = self.disk().found().unwrap();
         let chosen = self.chosen();
         let entry = found.entries.iter().find(|entry| entry.name == chosen).unwrap();
         let entry = entry.content.as_ref().unwrap();
@@ -253,7 +290,7 @@ fn wanted(publisher: &Publisher) -> Wanted {
     Wanted { url: publisher.url(), ca: None, version: None, tries: 3 }
 }
 
-fn refused(result: Result<Manifest>, expected: &str) {
+fn refused(result: Result<Offer>, expected: &str) {
     let error = basalt_explain::explain(&result.unwrap_err());
     assert!(error.contains(expected), "not `{expected}` in `{error}`");
 }
@@ -263,10 +300,11 @@ fn a_release_goes_into_the_idle_slot_and_boots_next_on_trial() {
     let publisher = Publisher::new();
     let first = publisher.publish("1", "kernel 1");
     let ground = HostGround::running(&publisher, &first);
-    refused(ground.update(&wanted(&publisher)), "runs");
+    assert_eq!(ground.update(&wanted(&publisher)).unwrap(), Offer::Runs(first));
     fs::write(ground.at("root/ostree/root.a/etc/file"), "by the operator").unwrap();
     let second = publisher.publish("2", "kernel 2");
-    assert_eq!(ground.update(&wanted(&publisher)).unwrap(), second);
+    let installed = Offer::Another(second.clone());
+    assert_eq!(ground.update(&wanted(&publisher)).unwrap(), installed);
     assert_eq!(ground.chosen().to_string(), "basalt-2-b+3.conf");
     assert_eq!(ground.boots_next(), second.commit);
     let read = |path: &str| fs::read_to_string(ground.at(path)).unwrap();
@@ -275,7 +313,10 @@ fn a_release_goes_into_the_idle_slot_and_boots_next_on_trial() {
     let memory = ground.updater().memory;
     assert_eq!(memory.standing().unwrap().sequence, second.sequence);
     assert_eq!(memory.history().unwrap()[0].version, "2");
-    refused(ground.update(&wanted(&publisher)), "is installed already, as basalt-2-b+3.conf");
+    // Asked for once more, it is what was asked for.
+    assert_eq!(ground.update(&wanted(&publisher)).unwrap(), installed);
+    assert_eq!(ground.names().len(), 2);
+    assert_eq!(memory.history().unwrap().len(), 1);
 }
 
 #[test]
@@ -289,6 +330,136 @@ fn what_runs_on_trial_keeps_what_it_would_fall_back_to() {
     publisher.publish("3", "kernel 3");
     refused(ground.update(&wanted(&publisher)), "is on trial");
     assert!(ground.updater().roll_back(now(), |_| ()).is_err());
+}
+
+#[test]
+fn a_release_that_failed_its_trial_is_not_taken_again_until_it_is_cleared() {
+    let publisher = Publisher::new();
+    let first = publisher.publish("1", "kernel 1");
+    let ground = HostGround::running(&publisher, &first);
+    // What an earlier trial left says nothing of this one.
+    fs::write(ground.at("variables").join(FAILURE_FILE), "old word").unwrap();
+    let second = publisher.publish("2", "kernel 2");
+    ground.update(&wanted(&publisher)).unwrap();
+    assert_eq!(ground.verdicts(now()), []);
+    ground.trial_fails(Some("gate: hostd is not ready"));
+    refused(ground.update(&wanted(&publisher)), "is bad: gate: hostd is not ready");
+    assert!(!ground.at("variables").join(FAILURE_FILE).exists());
+    let bad = [("2".to_owned(), "badgate: hostd is not ready".to_owned())];
+    assert_eq!(ground.verdicts(now()), bad);
+    let verdict = ground.at("memory").join("verdict.json");
+    assert!(fs::read_to_string(&verdict).unwrap().contains("\"what\": \"bad\""));
+    let told = ground.updater().memory.history().unwrap();
+    assert_eq!(told.iter().map(|it| it.what).collect::<Vec<_>>(), [What::Installed, What::Bad]);
+    ground.updater().memory.clear("2").unwrap();
+    assert!(!verdict.exists());
+    let again = ground.update(&wanted(&publisher)).unwrap();
+    assert_eq!((again, ground.boots_next()), (Offer::Another(second.clone()), second.commit));
+}
+
+#[test]
+fn a_trial_that_left_no_word_is_inconclusive_and_may_be_had_again_after_a_day() {
+    let publisher = Publisher::new();
+    let first = publisher.publish("1", "kernel 1");
+    let ground = HostGround::running(&publisher, &first);
+    publisher.publish("2", "kernel 2");
+    ground.update(&wanted(&publisher)).unwrap();
+    ground.trial_fails(None);
+    refused(ground.update(&wanted(&publisher)), "for no known reason");
+    assert_eq!(ground.verdicts(now()), [("2".to_owned(), "inconclusive".to_owned())]);
+    let later = now() + jiff::SignedDuration::from_hours(25);
+    ground.updater().update(&wanted(&publisher), later, |_| ()).unwrap();
+    assert_eq!(ground.chosen().to_string(), "basalt-3-b+3.conf");
+}
+
+#[test]
+fn a_kernel_that_panicked_left_its_last_words() {
+    let publisher = Publisher::new();
+    let first = publisher.publish("1", "kernel 1");
+    let ground = HostGround::running(&publisher, &first);
+    publisher.publish("2", "kernel 2");
+    let before = Timestamp::UNIX_EPOCH;
+    ground.updater().update(&wanted(&publisher), before, |_| ()).unwrap();
+    fs::create_dir(ground.at("pstore")).unwrap();
+    fs::write(ground.at("pstore/dmesg.txt"), "<0>Kernel panic - not syncing: why\n").unwrap();
+    ground.trial_fails(None);
+    let bad = [("2".to_owned(), "badKernel panic - not syncing: why".to_owned())];
+    assert_eq!(ground.verdicts(now()), bad);
+}
+
+#[test]
+fn a_release_that_proved_itself_is_good() {
+    let publisher = Publisher::new();
+    let first = publisher.publish("1", "kernel 1");
+    let mut ground = HostGround::running(&publisher, &first);
+    publisher.publish("2", "kernel 2");
+    ground.update(&wanted(&publisher)).unwrap();
+    ground.boots(ground.chosen());
+    assert_eq!(ground.verdicts(now()), [], "it is on trial");
+    ground.reboots_well("2");
+    for _ in 0..2 {
+        assert_eq!(ground.verdicts(now()), [("2".to_owned(), "good".to_owned())]);
+    }
+    assert_eq!(ground.updater().memory.history().unwrap().len(), 2);
+}
+
+#[test]
+fn what_is_changed_in_etc_until_the_reboot_comes_along() {
+    let publisher = Publisher::new();
+    let first = publisher.publish("1", "kernel 1");
+    let mut ground = HostGround::running(&publisher, &first);
+    let refreshes = |ground: &HostGround| ground.updater().refresh_etc(|_| ()).unwrap();
+    let second = publisher.publish("2", "kernel 2");
+    ground.update(&wanted(&publisher)).unwrap();
+    assert!(!refreshes(&ground), "nothing changed");
+    fs::write(ground.at("root/ostree/root.a/etc/file"), "by the operator").unwrap();
+    let entries = ground.names();
+    assert!(refreshes(&ground));
+    assert!(!refreshes(&ground), "it is done");
+    let file = ground.at("root/ostree/root.b/etc/file");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "by the operator");
+    assert_eq!((ground.names(), ground.boots_next()), (entries, second.commit));
+    let disk = ground.disk();
+    assert_eq!(disk.sysroot.deployments().unwrap().len(), 2);
+    drop(disk);
+    // What has booted once has its own `/etc`.
+    ground.reboots_well("2");
+    fs::write(ground.at("root/ostree/root.b/etc/file"), "again").unwrap();
+    assert!(!refreshes(&ground));
+}
+
+#[test]
+fn kernel_arguments_are_tried_and_then_stay_with_every_release() {
+    let publisher = Publisher::new();
+    let first = publisher.publish("1", "kernel 1");
+    let mut ground = HostGround::running(&publisher, &first);
+    let debug = Change { append: vec!["debug".into()], delete: vec![] };
+    let changes = |ground: &HostGround, change: &Change| {
+        ground.updater().change_kargs(change, 3, now(), |_| ()).map(|it| it.commit)
+    };
+    assert_eq!(changes(&ground, &debug).unwrap(), first.commit);
+    assert_eq!(ground.chosen().to_string(), "basalt-2-a+3.conf");
+    assert_eq!(ground.boots_next(), first.commit);
+    assert!(ground.options().ends_with(" quiet debug"), "{}", ground.options());
+    // They fail: the release is as good as before, and the arguments are gone.
+    ground.trial_fails(Some("gate: x"));
+    assert_eq!(ground.updater().kargs(now()).unwrap(), (vec!["quiet".into()], vec![]));
+    assert_eq!(ground.verdicts(now()), []);
+    let told = ground.updater().memory.history().unwrap().pop().unwrap();
+    assert_eq!(told.what, What::Bad);
+    assert_eq!(told.reason.as_deref(), Some("kernel arguments `debug`: gate: x"));
+    ground.updater().memory.clear("1").unwrap();
+    // They are good: whatever comes has them.
+    changes(&ground, &debug).unwrap();
+    ground.reboots_well("1");
+    assert_eq!(ground.updater().kargs(now()).unwrap().1, ["debug"]);
+    assert!(changes(&ground, &Change::default()).is_err(), "nothing would change");
+    let second = publisher.publish("2", "kernel 2");
+    ground.update(&wanted(&publisher)).unwrap();
+    assert_eq!(ground.boots_next(), second.commit);
+    assert!(ground.options().ends_with(" quiet debug"), "{}", ground.options());
+    let refused = changes(&ground, &debug).unwrap_err().to_string();
+    assert!(refused.contains("waits to be tried"), "{refused}");
 }
 
 #[test]
@@ -306,13 +477,13 @@ fn three_releases_alternate_between_the_slots_and_the_oldest_goes() {
     ground.reboots_well("3");
     // Back to the second, and by name to the first, which is gone from the disk.
     let second = ground.updater().roll_back(now(), |_| ()).unwrap();
-    assert_eq!(ground.boots_next(), second);
+    assert_eq!((&*second.version, ground.boots_next()), ("2", second.commit));
     assert_eq!(ground.chosen().to_string(), "basalt-4-b.conf");
     ground.reboots_well("2");
-    let repo = Disk::open(&ground.updater().places).unwrap().sysroot.repo().unwrap();
+    let repo = ground.disk().sysroot.repo().unwrap();
     assert!(!repo.has(&first.commit).unwrap());
     let back = Wanted { version: Some("1".into()), ..wanted(&publisher) };
-    assert_eq!(ground.update(&back).unwrap().commit, first.commit);
+    assert_eq!(ground.update(&back).unwrap(), Offer::Another(first.clone()));
     assert_eq!(ground.boots_next(), first.commit);
 }
 
@@ -406,7 +577,7 @@ fn an_update_that_is_cut_anywhere_leaves_a_host_that_boots_and_is_begun_again() 
     for cut in 0.. {
         let cuts = Rc::new(Cell::new(0));
         let tell = move |progress: Progress| {
-            let Progress::Step(_) = progress else { return };
+            let Progress::Install { .. } = progress else { return };
             assert!(cuts.get() < cut, "the power goes");
             cuts.set(cuts.get() + 1);
         };

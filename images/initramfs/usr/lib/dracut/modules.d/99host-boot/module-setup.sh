@@ -16,6 +16,7 @@ install() {
 	inst_multiple cat cut grep journalctl ls mkdir mount sed sleep systemctl timeout tr udevadm
 	inst_script /usr/lib/basalt/boot-failed /usr/lib/basalt/boot-failed
 	inst_script /usr/lib/basalt/may-reboot /usr/lib/basalt/may-reboot
+	inst_script /usr/lib/basalt/what-failed /usr/lib/basalt/what-failed
 	inst_simple /usr/lib/udev/rules.d/90-basalt.rules
 	inst_simple "$systemdsystemunitdir/emergency.service.d/10-basalt.conf"
 	inst_script "$moddir/check-root.sh" /usr/lib/basalt/check-root

@@ -1,0 +1,74 @@
+//! The verdict on the last trial: found out once it is over, remembered, and told.
+
+use anyhow::{Context, Result};
+use basalt_release::Verdict;
+use basalt_sysroot::loader::Failure;
+use basalt_sysroot::update::Found;
+use jiff::Timestamp;
+
+use crate::standing::{Event, What};
+use crate::trial::{self, Course, Evidence, Trial};
+use crate::update::Updater;
+use crate::{choice, kargs};
+
+impl Updater {
+    /// Finds out what became of the last trial, and remembers it. May be repeated at any time.
+    ///
+    /// # Errors
+    /// What the host remembers cannot be read or written.
+    pub(crate) fn settle(&self, found: &Found, now: Timestamp) -> Result<()> {
+        let Some(trial) = self.memory.trial()? else { return Ok(()) };
+        let variables = &self.places.variables;
+        let failure = choice::failure(variables);
+        let verdict = match trial.course(found.running, &found.entries) {
+            Course::Open => return Ok(()),
+            Course::None => None,
+            Course::Good => Some(Verdict::Good { at: now }),
+            Course::Failed => {
+                let panic = trial::panic_since(&self.places.pstore, trial.at);
+                Some(Evidence { failure: failure.clone(), panic }.verdict(now))
+            }
+        };
+        if let Some(verdict) = verdict {
+            self.tell(&trial, &verdict, failure.as_ref())?;
+            self.remember(&trial, verdict)?;
+        }
+        self.memory.forget_trial()?;
+        choice::forget_failure(variables).context("cannot forget why the last trial failed")
+    }
+
+    /// A cut may come between this word and the next one: it is told once.
+    fn tell(&self, trial: &Trial, verdict: &Verdict, failure: Option<&Failure>) -> Result<()> {
+        let (what, at, reason) = match verdict {
+            Verdict::Good { at } => (What::Good, *at, None),
+            Verdict::Bad { at, reason } => (What::Bad, *at, Some(reason.clone())),
+            Verdict::Inconclusive { at } => (What::Inconclusive, *at, None),
+        };
+        let kargs = trial.kargs.as_deref().map(kargs::named);
+        let reason = [kargs, reason].into_iter().flatten().collect::<Vec<_>>().join(": ");
+        let reason = Some(reason).filter(|reason| !reason.is_empty());
+        let mut event = Event { reason, ..Event::of(what, at, &trial.version, &trial.commit) };
+        if what == What::Bad {
+            event.journal = failure.map(trial::journal).unwrap_or_default();
+        }
+        self.memory.keep_verdict(&event.clone().told())?;
+        let last = self.memory.history()?.pop();
+        if last.is_some_and(|last| (last.what, &last.commit) == (what, &trial.commit)) {
+            return Ok(());
+        }
+        self.memory.note(event)
+    }
+
+    /// A release is remembered by what became of it; kernel arguments only where they are good.
+    fn remember(&self, trial: &Trial, verdict: Verdict) -> Result<()> {
+        match (&trial.kargs, &verdict) {
+            (Some(kargs), Verdict::Good { .. }) => self.memory.keep_kargs(kargs),
+            (Some(_), _) => Ok(()),
+            (None, _) => {
+                let mut standing = self.memory.standing()?;
+                standing.verdicts.insert(trial.commit.clone(), verdict);
+                self.memory.keep_standing(&standing)
+            }
+        }
+    }
+}
