@@ -123,7 +123,7 @@ impl Ground {
 
     fn copy_programs(&self) {
         fs::create_dir(self.path("programs")).expect("a folder");
-        for name in ["basalt", "hostd", "hostctl", "hostd-virt"] {
+        for name in ["basalt", "hostd", "hostctl", "hostd-virt", "hostd-os"] {
             fs::copy(programs().join(name), self.path("programs").join(name)).expect("a program");
         }
     }

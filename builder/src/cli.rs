@@ -61,7 +61,7 @@ struct PlaceArgs {
     /// Where packages and stages are kept between builds [default: ~/.cache/basalt]
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
-    /// Folder with the programs `hostd`, `hostctl` and `hostd-virt` for the host [default: where basalt lies]
+    /// Folder with the programs `hostd`, `hostctl`, `hostd-virt` and `hostd-os` for the host [default: where basalt lies]
     #[arg(long, value_name = "DIR")]
     host_programs: Option<PathBuf>,
     /// Refuse to change the package lock

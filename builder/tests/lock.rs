@@ -20,7 +20,7 @@ impl Ground {
     fn new(mirror: &str) -> Self {
         let ground = Self { folder: tempfile::tempdir().expect("a folder") };
         fs::write(ground.path("keyring.gpg"), "").expect("a keyring");
-        for name in ["hostd", "hostctl", "hostd-virt"] {
+        for name in ["hostd", "hostctl", "hostd-virt", "hostd-os"] {
             fs::write(ground.path(name), "").expect("a program");
         }
         ground.define(mirror, "stone");

@@ -31,7 +31,7 @@ struct Ground(TempDir);
 impl Ground {
     fn new() -> Self {
         let ground = Self(tempfile::tempdir().expect("a folder"));
-        for file in ["keyring.gpg", "hostd", "hostctl", "hostd-virt"] {
+        for file in ["keyring.gpg", "hostd", "hostctl", "hostd-virt", "hostd-os"] {
             fs::write(ground.path(file), "").expect("a file");
         }
         fs::write(ground.path("test.toml"), DEFINITION).expect("a definition");

@@ -20,6 +20,8 @@ use crate::registries::Registries;
 use crate::server::remote::Listen;
 use layer::Layer;
 
+pub use layer::is_archive;
+
 /// The credential that is laid over everything else.
 pub const CREDENTIAL: &str = "basalt.hostd";
 
@@ -54,6 +56,17 @@ pub struct Config {
     pub registries: Registries,
     /// A port for who reads from elsewhere; none unless somebody asks for it.
     pub listen: Option<Listen>,
+    /// Where releases of the system come from.
+    pub updates: Updates,
+}
+
+/// Where releases of the system come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Updates {
+    /// The URL of an archive that `basalt publish` made.
+    pub url: Option<String>,
+    /// A file with the CA of its server, where the system's do not know it.
+    pub ca: Option<PathBuf>,
 }
 
 /// How virtual machines are run.
@@ -90,6 +103,7 @@ impl Default for Config {
             machines: Machines::default(),
             registries: Registries::default(),
             listen: None,
+            updates: Updates::default(),
         }
     }
 }
@@ -195,13 +209,19 @@ mod tests {
             ("etc/basalt/hostd.toml", "round_interval_s = 5\n"),
             ("etc/basalt/hostd.toml.d/20-b.toml", "round_interval_s = 9\n"),
             ("etc/basalt/hostd.toml.d/10-a.toml", "round_interval_s = 8\n"),
-            ("credentials/basalt.hostd", "[gate]\ndeadline_s = 5\n[registries.\"r:5000\"]\n"),
+            ("etc/basalt/hostd.toml.d/30-c.toml", "[updates]\nurl = \"https://a\"\nca = \"/ca\"\n"),
+            (
+                "credentials/basalt.hostd",
+                "[gate]\ndeadline_s = 5\n[registries.\"r:5000\"]\n[updates]\nurl = \"https://b\"\n",
+            ),
         ]);
         assert!(loaded.config.registries.get("r:5000").is_some());
         assert_eq!(loaded.bad, []);
         assert_eq!(loaded.config.round_interval, Duration::from_secs(9));
         assert_eq!(loaded.config.gate_deadline, Duration::from_secs(5));
         assert_eq!(loaded.config.required_units, ["podman.socket"]);
+        let updates = Updates { url: Some("https://b".into()), ca: Some("/ca".into()) };
+        assert_eq!(loaded.config.updates, updates);
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod issue;
 pub mod ledger;
 pub mod machines;
 pub mod metrics;
+pub mod os;
 pub mod paths;
 pub mod reconcile;
 pub mod registries;

@@ -34,6 +34,24 @@ impl Paths {
         self.at(basalt_api::SOCKET)
     }
 
+    /// Where systemd listens for `hostd-os`.
+    #[must_use]
+    pub fn os_socket(&self) -> PathBuf {
+        self.at(basalt_api::os::SOCKET)
+    }
+
+    /// What became of the release that was tried last.
+    #[must_use]
+    pub fn verdict(&self) -> PathBuf {
+        self.at(basalt_api::os::VERDICT_FILE)
+    }
+
+    /// Credentials of the whole system, which root can read.
+    #[must_use]
+    pub fn system_credentials(&self) -> PathBuf {
+        self.at("/run/credentials/@system")
+    }
+
     /// Locked by the one `hostd` that runs.
     #[must_use]
     pub fn lock(&self) -> PathBuf {

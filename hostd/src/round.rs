@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 
+use basalt_api::os::Event;
 use basalt_api::problem::Problem;
 use basalt_api::status::{Address, Boot, HostStatus};
 use basalt_sysroot::entry::EntryName;
@@ -41,6 +42,7 @@ impl Round {
         let units = units::states(&[required_units.as_slice(), wanted_units].concat());
         problems.extend(health::of_units(&units, required_units));
         problems.extend(health::of_boot(proof.boot));
+        problems.extend(verdict(&self.paths).and_then(|verdict| health::of_update(&verdict)));
         let facts = self.facts.clone();
         HostStatus {
             hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -106,6 +108,12 @@ fn entries(paths: &Paths) -> Option<Vec<EntryName>> {
             None
         }
     }
+}
+
+/// What became of the release that was tried last. Our own program wrote it; what cannot be read is
+/// told by `hostctl os status`.
+fn verdict(paths: &Paths) -> Option<Event> {
+    serde_json::from_slice(&basalt_durable::read(&paths.verdict()).ok()??).ok()
 }
 
 fn addresses() -> Vec<Address> {

@@ -1,5 +1,6 @@
 //! `hostctl status` for people.
 
+pub mod os;
 pub mod workloads;
 
 use basalt_api::status::{Boot, EndpointStatus, HostStatus};

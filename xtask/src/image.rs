@@ -12,7 +12,8 @@ use crate::session::{self, Session};
 
 const DEADLINE: Duration = Duration::from_secs(3600);
 /// What an image needs, its builder and the programs of its host, and who tells hosts what to run.
-const PACKAGES: [&str; 4] = ["basalt-builder", "hostd", "hostd-virt", "basalt-endpoint"];
+const PACKAGES: [&str; 5] =
+    ["basalt-builder", "hostd", "hostd-virt", "hostd-os", "basalt-endpoint"];
 
 /// An image that was built.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use crate::progress::Step;
 /// Change it when this stage makes something else from the same inputs.
 const FORM: &str = "compose 3";
 /// The programs that every image carries.
-pub const HOST_PROGRAMS: [&str; 3] = ["hostd", "hostctl", "hostd-virt"];
+pub const HOST_PROGRAMS: [&str; 4] = ["hostd", "hostctl", "hostd-virt", "hostd-os"];
 /// Where the keys lie that an image trusts for updates: `.asc` those of commits, `.pem` those of
 /// release manifests.
 const TRUSTED_KEYS: &str = "usr/share/basalt/keys";

@@ -1,5 +1,6 @@
 //! What is wrong with a host, and whether a release on trial may stay.
 
+use basalt_api::os::Event;
 use basalt_api::problem::{Code, Problem};
 use basalt_api::status::{Boot, HostStatus, State};
 
@@ -102,6 +103,28 @@ pub fn of_configuration(layers: &[BadLayer]) -> Vec<Problem> {
         fails_gate: layer.is_of_image,
     };
     layers.iter().map(problem).collect()
+}
+
+/// That the release that was tried last did not prove itself; nothing where it did.
+#[must_use]
+pub fn of_update(verdict: &Event) -> Option<Problem> {
+    let version = &verdict.release.version;
+    let why = match (&*verdict.what, &verdict.reason) {
+        ("bad", Some(reason)) => reason.replace('\n', "; "),
+        ("bad", None) => "it failed".to_owned(),
+        ("inconclusive", _) => "nothing says why, as after power cycles".to_owned(),
+        _ => return None,
+    };
+    Some(Problem {
+        code: Code::UpdateFailed,
+        subject: "update".to_owned(),
+        message: format!("version {version} was tried and did not prove itself: {why}"),
+        hint: Some(format!(
+            "`hostctl os history --json` has the end of its journal; `hostctl os clear {version}` \
+             lets it be tried again"
+        )),
+        fails_gate: false,
+    })
 }
 
 /// That the state was made on another machine, the one of that name.
@@ -267,6 +290,23 @@ mod tests {
     fn a_unit_that_failed_is_named_with_its_state() {
         let units = [("podman.socket", "active"), ("nftables.service", "failed")];
         check(&units, &["nftables.service: it is failed, and must be active"]);
+    }
+
+    #[test]
+    fn an_update_that_failed_is_told_with_its_reason_and_a_good_one_is_not() {
+        let verdict = |what: &str, reason: Option<&str>| {
+            let release = basalt_api::os::Release { version: "2".into(), commit: "c".into() };
+            let reason = reason.map(str::to_owned);
+            let event =
+                Event { at: String::new(), what: what.into(), release, reason, journal: vec![] };
+            of_update(&event).map(|problem| problem.to_string())
+        };
+        assert_eq!(verdict("good", None), None);
+        assert_eq!(verdict("installed", None), None);
+        let begin = "update: version 2 was tried and did not prove itself: ";
+        assert_eq!(verdict("bad", Some("gate: a\nb")), Some(format!("{begin}gate: a; b")));
+        let unknown = format!("{begin}nothing says why, as after power cycles");
+        assert_eq!(verdict("inconclusive", None), Some(unknown));
     }
 
     #[test]

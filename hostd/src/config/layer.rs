@@ -13,7 +13,7 @@ use hostd_core::policy::Policy;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Config, Machines};
+use super::{Config, Machines, Updates};
 use crate::registries;
 use crate::server::remote::Listen;
 
@@ -42,6 +42,15 @@ pub(super) struct Layer {
     #[serde(default)]
     registries: registries::Written,
     listen: Option<ListenTable>,
+    #[serde(default)]
+    updates: UpdatesTable,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UpdatesTable {
+    url: Option<Spanned<String>>,
+    ca: Option<Spanned<PathBuf>>,
 }
 
 /// All of it or nothing: half of it would be a port without a lock.
@@ -130,6 +139,7 @@ impl Layer {
         self.machines.lay_over(&mut config.machines);
         self.policy.lay_over(&mut config.policy);
         config.registries.lay_over(self.registries);
+        self.updates.lay_over(&mut config.updates);
         if let Some(ListenTable { address, certificate, key, client_ca }) = self.listen {
             config.listen = Some(Listen {
                 address,
@@ -169,13 +179,40 @@ impl Layer {
             .listen
             .iter()
             .flat_map(|listen| [&listen.certificate, &listen.key, &listen.client_ca].into_iter());
-        let paths = [&self.containers.socket, &self.containers.certs_d].into_iter().flatten();
+        let paths = [&self.containers.socket, &self.containers.certs_d, &self.updates.ca];
+        let paths = paths.into_iter().flatten();
         for path in paths.chain(files).filter(|path| !path.as_ref().is_absolute()) {
             found.push(source.mistake(path.span(), "this is no absolute path", ""));
         }
         found.extend(self.registries.mistakes(source));
+        found.extend(self.updates.mistake(source));
         found
     }
+}
+
+impl UpdatesTable {
+    fn lay_over(self, updates: &mut Updates) {
+        if let Some(url) = self.url {
+            updates.url = Some(url.into_inner());
+        }
+        if let Some(ca) = self.ca {
+            updates.ca = Some(ca.into_inner());
+        }
+    }
+
+    fn mistake(&self, source: Source<'_>) -> Option<Mistake> {
+        let url = self.url.as_ref().filter(|url| !is_archive(url.get_ref()))?;
+        let hint = "it begins with `https://`, `http://` or `file:///`";
+        Some(source.mistake(url.span(), "this is no URL of an archive", hint))
+    }
+}
+
+/// Whether it can be the URL of an archive of releases.
+pub fn is_archive(url: &str) -> bool {
+    ["https://", "http://", "file:///"].iter().any(|scheme| {
+        url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty())
+            && !url.contains(|c: char| c.is_whitespace() || c.is_control())
+    })
 }
 
 impl MachinesTable {
@@ -261,6 +298,17 @@ mod tests {
     fn what_is_no_unit_is_told_with_its_place() {
         check("[gate]\nrequired_units = [\"--help\"]", "hostd.toml:2:19: this is not the name");
         check("[gate]\nwanted_units = [\"podman\"]", "not the name of a unit");
+    }
+
+    #[test]
+    fn what_is_no_archive_is_told_with_its_place() {
+        for url in ["site", "ftp://a", "https://", "https://a b"] {
+            check(&format!("[updates]\nurl = \"{url}\""), "hostd.toml:2:7: this is no URL");
+        }
+        check("[updates]\nca = \"ca.pem\"", "hostd.toml:2:6: this is no absolute path");
+        for url in ["https://a", "http://10.0.2.2:80/x", "file:///mnt/site"] {
+            assert!(is_archive(url), "{url}");
+        }
     }
 
     #[test]

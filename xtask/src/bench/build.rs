@@ -44,7 +44,7 @@ impl<'a> Build<'a> {
         // The host programs come with it.
         ground.image()?;
         let programs = ground.folder("programs")?;
-        for name in ["hostd", "hostctl", "hostd-virt"] {
+        for name in ["hostd", "hostctl", "hostd-virt", "hostd-os"] {
             let from = ground.session.program(name);
             fs::copy(&from, programs.join(name))
                 .with_context(|| format!("cannot copy `{}`", from.display()))?;

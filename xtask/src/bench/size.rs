@@ -14,7 +14,7 @@ const ROWS: usize = 15;
 /// Bytes that the list of a tree may take: 30 000 files of 100 bytes each, and room.
 const LIST_CAP: usize = 64 << 20;
 /// What the build puts into /usr/bin beside the packages.
-const HOST_PROGRAMS: [&str; 3] = ["hostd", "hostctl", "hostd-virt"];
+const HOST_PROGRAMS: [&str; 4] = ["hostd", "hostctl", "hostd-virt", "hostd-os"];
 const MODULES: &str = "/usr/lib/modules/";
 const DPKG_INFO: &str = "/usr/lib/sysimage/dpkg/info";
 

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use basalt_api::os::TRIES;
 use basalt_manual::{CompletionArgs, ManArgs};
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Asks the host's supervisor, and tells it what the host itself shall run.
 #[derive(Debug, Parser)]
@@ -145,6 +146,14 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Update the system of this host as a whole, and go back
+    ///
+    /// There are two slots: an update goes into the one that does not run, and the next boot is its
+    /// trial. When the host proves healthy it is kept, else the other slot comes back. Needs root.
+    Os {
+        #[command(subcommand)]
+        command: Os,
+    },
     /// Print this host's numbers for Prometheus
     ///
     /// The same text is at `/v1/metrics` on hostd's socket, which the group `basalt` may read.
@@ -164,6 +173,122 @@ pub(crate) enum Command {
     Completion(CompletionArgs),
     /// Write the man pages
     Man(ManArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Os {
+    /// Show what the slots hold, what boots next, and what became of releases here
+    Status {
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show which release is offered, and whether this host would take it
+    Check {
+        #[command(flatten)]
+        source: OsSource,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put a release into the other slot; the next boot is its trial
+    ///
+    /// It may be interrupted at any moment and begun again: the host boots, and what was downloaded
+    /// stays. Once begun, it goes on although nobody looks on any more.
+    Update {
+        #[command(flatten)]
+        source: OsSource,
+        /// Boots in which it has to prove itself
+        #[arg(long, value_name = "NUMBER", default_value_t = TRIES,
+              value_parser = clap::value_parser!(u32).range(1..=9))]
+        tries: u32,
+        /// Whether to reboot once it is in place
+        #[arg(long, value_enum, value_name = "WHEN", default_value_t = RebootWhen::Never)]
+        reboot: RebootWhen,
+        /// Print what came of it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Boot the other slot's release at the next boot
+    Rollback {
+        /// Whether to reboot now
+        #[arg(long, value_enum, value_name = "WHEN", default_value_t = RebootWhen::Never)]
+        reboot: RebootWhen,
+        /// Print what came of it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the host's own kernel arguments, or change them by a trial
+    ///
+    /// The next boot is a trial of what runs with the arguments as changed; once it has proved
+    /// itself, every release boots with them. Without `--append` and `--delete`, shows them.
+    Kargs {
+        /// An argument to add, at the end
+        #[arg(long, value_name = "ARG")]
+        append: Vec<String>,
+        /// An argument of the host's own to take away
+        #[arg(long, value_name = "ARG")]
+        delete: Vec<String>,
+        /// Boots in which they have to prove themselves
+        #[arg(long, value_name = "NUMBER", default_value_t = TRIES,
+              value_parser = clap::value_parser!(u32).range(1..=9))]
+        tries: u32,
+        /// Whether to reboot once it is in place
+        #[arg(long, value_enum, value_name = "WHEN", default_value_t = RebootWhen::Never)]
+        reboot: RebootWhen,
+        /// Print what came of it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what was done to the system
+    History {
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take no update until `unpin`
+    Pin {
+        /// Why, for who asks
+        #[arg(default_value = "an operator wants it so")]
+        reason: String,
+    },
+    /// Take updates again
+    Unpin,
+    /// Forget what became of a release here, so that it may be tried again
+    Clear {
+        /// Its version or its commit
+        release: String,
+    },
+}
+
+/// Where releases come from.
+#[derive(Debug, Args)]
+pub(crate) struct OsSource {
+    /// This version, also an older one [default: the release of now]
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) version: Option<String>,
+    /// The archive [default: `updates.url` of hostd.toml]
+    #[arg(long, value_name = "URL", value_parser = archive)]
+    pub(crate) url: Option<String>,
+    /// The CA of its server [default: `updates.ca` of hostd.toml, or the CAs that the system knows]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+}
+
+/// When to reboot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RebootWhen {
+    /// As soon as it is in place
+    Now,
+    /// Somebody else will
+    Never,
+}
+
+fn archive(text: &str) -> Result<String, String> {
+    if hostd::config::is_archive(text) {
+        return Ok(text.to_owned());
+    }
+    Err("it begins with `https://`, `http://` or `file:///`".to_owned())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod cli;
 mod host;
 mod lines;
 mod orphans;
+mod os;
 mod workloads;
 
 use std::io::{self, Write};
@@ -14,6 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser};
 use hostd::client::{Client, ClientError};
+use hostd::os::OsError;
 use hostd::paths::Paths;
 use hostd::runtime::LogsWanted;
 
@@ -41,7 +43,8 @@ fn main() -> ExitCode {
 
 /// 2 where hostd is at fault, 1 where the user can mend it.
 fn exit_code(error: &anyhow::Error) -> ExitCode {
-    let is_ours = error.downcast_ref::<ClientError>().is_some_and(ClientError::is_hostds_fault);
+    let is_ours = error.downcast_ref::<ClientError>().is_some_and(ClientError::is_hostds_fault)
+        || error.downcast_ref::<OsError>().is_some_and(OsError::is_hostd_oss_fault);
     if is_ours { ExitCode::from(2) } else { ExitCode::FAILURE }
 }
 
@@ -75,6 +78,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             workloads::logs(&client, &name, LogsWanted { tail, follow }, form).await
         }
         Command::Events { follow, json } => workloads::events(&client, follow, json).await,
+        Command::Os { command } => os::run(&paths, command).await,
         Command::Completion(args) => {
             print(&basalt_manual::completion(Cli::command(), &args))?;
             Ok(ExitCode::SUCCESS)

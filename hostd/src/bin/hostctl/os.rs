@@ -1,0 +1,151 @@
+//! The system of the host, through `hostd-os`.
+
+use std::io::{IsTerminal, Write, stderr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use basalt_api::os::{Progress, Reboot, Release, Reply, Request, Wanted};
+use hostd::config;
+use hostd::os::ask;
+use hostd::paths::Paths;
+use hostd::show;
+
+use crate::cli::{Os, OsSource, RebootWhen};
+use crate::{print, print_json};
+
+pub(crate) async fn run(paths: &Paths, command: Os) -> Result<ExitCode> {
+    let (request, json) = meant(paths, command)?;
+    let mut shown = Shown::default();
+    let reply = ask(&paths.os_socket(), &request, |progress| shown.show(progress)).await;
+    shown.end();
+    let reply = reply?;
+    if json {
+        print_json(&reply)?;
+    } else {
+        print(told(&reply, &request).as_bytes())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What was typed means this request, and its answer is printed as JSON or not.
+fn meant(paths: &Paths, command: Os) -> Result<(Request, bool)> {
+    Ok(match command {
+        Os::Status { json } => (Request::Status, json),
+        Os::Check { source, json } => (Request::Check(wanted(paths, source)?), json),
+        Os::Update { source, tries, reboot, json } => {
+            let wanted = wanted(paths, source)?;
+            (Request::Update { wanted, tries, reboot: reboot.into() }, json)
+        }
+        Os::Rollback { reboot, json } => (Request::Rollback { reboot: reboot.into() }, json),
+        Os::Kargs { append, delete, tries, reboot, json } => {
+            (Request::Kargs { append, delete, tries, reboot: reboot.into() }, json)
+        }
+        Os::History { json } => (Request::History, json),
+        Os::Pin { reason } => (Request::Pin { reason }, false),
+        Os::Unpin => (Request::Unpin, false),
+        Os::Clear { release } => (Request::Clear { release }, false),
+    })
+}
+
+impl From<RebootWhen> for Reboot {
+    fn from(when: RebootWhen) -> Self {
+        match when {
+            RebootWhen::Now => Self::Now,
+            RebootWhen::Never => Self::Never,
+        }
+    }
+}
+
+/// What was left open, the configuration says.
+fn wanted(paths: &Paths, source: OsSource) -> Result<Wanted> {
+    let OsSource { version, url, ca } = source;
+    let updates = config::load(paths, Some(&paths.system_credentials())).config.updates;
+    // Its own CA vouches for the archive of the configuration, and for no other.
+    let configured = if url.is_some() { None } else { updates.ca };
+    let url = url.or(updates.url).context(
+        "no archive of releases is known\nhint: set `url` under `[updates]` in \
+         /etc/basalt/hostd.toml, or add `--url`",
+    )?;
+    let ca = ca.or(configured).map(|ca| absolute(&ca)).transpose()?;
+    Ok(Wanted { url, ca, version })
+}
+
+/// `hostd-os` works in another folder.
+fn absolute(path: &Path) -> Result<String> {
+    let absolute: PathBuf = std::path::absolute(path).context("cannot tell where this is")?;
+    match absolute.to_str() {
+        Some(text) => Ok(text.to_owned()),
+        None => bail!("`{}` is not UTF-8", path.display()),
+    }
+}
+
+fn told(reply: &Reply, request: &Request) -> String {
+    match reply {
+        Reply::Status(status) => show::os::status(status),
+        Reply::Kargs { image, host } => show::os::kargs(image, host),
+        Reply::History { events } => show::os::history(events),
+        Reply::Offered(release) => format!("{} is offered\n", named(release)),
+        Reply::UpToDate(release) => format!("{} is offered, and runs\n", named(release)),
+        Reply::BootsNext(release) if is_rebooting(request) => {
+            format!("{} is in place: rebooting into it\n", named(release))
+        }
+        Reply::BootsNext(release) => format!("{} boots at the next reboot\n", named(release)),
+        Reply::Done | Reply::Progress(_) | Reply::Failed { .. } => String::new(),
+    }
+}
+
+fn is_rebooting(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Update { reboot: Reboot::Now, .. }
+            | Request::Rollback { reboot: Reboot::Now }
+            | Request::Kargs { reboot: Reboot::Now, .. }
+    )
+}
+
+fn named(Release { version, commit }: &Release) -> String {
+    format!("version {version}, commit {commit}")
+}
+
+/// Progress for who looks on: on a terminal a download stays in one line, elsewhere it is told at
+/// each quarter.
+#[derive(Default)]
+struct Shown {
+    /// Whether a line is open.
+    is_open: bool,
+    /// The quarter of the download that was told last.
+    quarter: u64,
+}
+
+impl Shown {
+    fn show(&mut self, progress: &Progress) {
+        let line = show::os::progress(progress);
+        let Progress::Download { bytes, of_bytes, files, of_files } = progress else {
+            self.end();
+            eprintln!("{line}");
+            return;
+        };
+        if stderr().is_terminal() {
+            eprint!("\r{line}\x1b[K");
+            let _ = stderr().flush();
+            self.is_open = true;
+            return;
+        }
+        let (done, all) = match of_bytes {
+            0 => (u64::from(*files), u64::from(*of_files)),
+            of => (*bytes, *of),
+        };
+        let quarter = 1 + done.saturating_mul(4) / all.max(1);
+        if quarter > self.quarter {
+            self.quarter = quarter;
+            eprintln!("{line}");
+        }
+    }
+
+    fn end(&mut self) {
+        if std::mem::take(&mut self.is_open) {
+            eprintln!();
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The system of a host, for people: its slots, its releases, how far an update is.
+
+use basalt_api::os::{Event, Progress, Release, SlotState, SlotStatus, Status, Verdict};
+use basalt_table::{facts, one_line, shortened, table};
+
+/// Digits of a commit that tell it from others.
+const SHORT_COMMIT: usize = 12;
+
+/// Both slots, then what is known of releases.
+#[must_use]
+pub fn status(status: &Status) -> String {
+    let row = |one: &SlotStatus| {
+        let (version, commit) = one.release.as_ref().map(named).unwrap_or_default();
+        [one.slot.clone(), version, state(one), commit]
+    };
+    let rows: Vec<_> = status.slots.iter().map(row).collect();
+    let mut text = table(["slot", "version", "state", "commit"], &rows);
+    let pinned = status.pinned.as_ref().map(|why| format!("no update is taken: {why}"));
+    let facts = facts(&[("pinned", pinned.unwrap_or_default())]);
+    if !facts.is_empty() {
+        text += &format!("\n{facts}");
+    }
+    for path in &status.conflicts {
+        let path = one_line(path);
+        text += &format!("conflict: /etc/{path} was changed here and by the image, yours stays\n");
+    }
+    if !status.verdicts.is_empty() {
+        let rows: Vec<_> = status.verdicts.iter().map(verdict).collect();
+        text += &format!("\n{}", table(["tried", "verdict", "at", "commit", "reason"], &rows));
+    }
+    text
+}
+
+fn named(release: &Release) -> (String, String) {
+    (release.version.clone(), short(&release.commit))
+}
+
+fn short(commit: &str) -> String {
+    commit.get(..SHORT_COMMIT).unwrap_or(commit).to_owned()
+}
+
+fn state(slot: &SlotStatus) -> String {
+    let mut words = vec![match slot.state {
+        SlotState::Blessed => "blessed".to_owned(),
+        SlotState::Trial { tries_left: 1 } => "on trial, one try left".to_owned(),
+        SlotState::Trial { tries_left } => format!("on trial, {tries_left} tries left"),
+        SlotState::Failed => "failed, no tries left".to_owned(),
+        SlotState::Empty => "empty".to_owned(),
+    }];
+    words.extend(slot.runs.then(|| "runs".to_owned()));
+    words.extend(slot.boots_next.then(|| "boots next".to_owned()));
+    words.join(", ")
+}
+
+fn verdict(one: &Verdict) -> [String; 5] {
+    [
+        one.version.clone().unwrap_or_default(),
+        one.verdict.clone(),
+        one.at.clone(),
+        short(&one.commit),
+        shortened(one.reason.as_deref().unwrap_or_default()),
+    ]
+}
+
+/// A line for each thing that was done.
+#[must_use]
+pub fn history(events: &[Event]) -> String {
+    let row = |event: &Event| {
+        let (version, commit) = named(&event.release);
+        let reason = shortened(event.reason.as_deref().unwrap_or_default());
+        [event.at.clone(), event.what.replace('_', " "), version, commit, reason]
+    };
+    let rows: Vec<_> = events.iter().map(row).collect();
+    table(["at", "what", "version", "commit", "reason"], &rows)
+}
+
+/// Kernel arguments, those of the image and the host's own.
+#[must_use]
+pub fn kargs(image: &[String], host: &[String]) -> String {
+    let list = |list: &[String]| if list.is_empty() { "none".to_owned() } else { list.join(" ") };
+    facts(&[("image", list(image)), ("host", list(host))])
+}
+
+/// How far it is, in one line.
+#[must_use]
+pub fn progress(progress: &Progress) -> String {
+    match progress {
+        Progress::Plan { version, download_bytes } => {
+            format!("{}: {} to download at most", one_line(version), mb(*download_bytes))
+        }
+        Progress::Download { bytes, of_bytes: 0, files, of_files } => {
+            format!("download {}, {files} of {of_files} files", mb(*bytes))
+        }
+        Progress::Download { bytes, of_bytes, .. } => {
+            format!("download {} of {}", mb(*bytes), mb(*of_bytes))
+        }
+        Progress::Install { step } => one_line(step),
+    }
+}
+
+fn mb(bytes: u64) -> String {
+    format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn release(version: &str, digits: &str) -> Option<Release> {
+        Some(Release { version: version.into(), commit: digits.repeat(32) })
+    }
+
+    fn slot(name: &str, release: Option<Release>, state: SlotState) -> SlotStatus {
+        SlotStatus { slot: name.into(), release, runs: false, boots_next: false, state }
+    }
+
+    #[test]
+    fn a_status_shows_both_slots_and_what_became_of_releases() {
+        let a = slot("a", release("1", "1a"), SlotState::Blessed);
+        let b = slot("b", release("2", "2b"), SlotState::Trial { tries_left: 3 });
+        let bad = Verdict {
+            commit: "3c".repeat(32),
+            version: Some("3".into()),
+            verdict: "bad".into(),
+            at: "2026-11-29T12:00:00Z".into(),
+            reason: Some("the gate failed".into()),
+        };
+        let status = Status {
+            image: "base".into(),
+            slots: vec![SlotStatus { runs: true, ..a }, SlotStatus { boots_next: true, ..b }],
+            pinned: Some("we count".into()),
+            sequence: 7,
+            verdicts: vec![bad],
+            conflicts: vec!["motd".into()],
+        };
+        let expected = "\
+SLOT  VERSION  STATE                               COMMIT
+a     1        blessed, runs                       1a1a1a1a1a1a
+b     2        on trial, 3 tries left, boots next  2b2b2b2b2b2b
+
+pinned  no update is taken: we count
+conflict: /etc/motd was changed here and by the image, yours stays
+
+TRIED  VERDICT  AT                    COMMIT        REASON
+3      bad      2026-11-29T12:00:00Z  3c3c3c3c3c3c  the gate failed
+";
+        assert_eq!(super::status(&status), expected);
+    }
+
+    #[test]
+    fn a_host_that_was_never_updated_has_an_empty_slot() {
+        let slots = vec![
+            slot("a", release("1", "1a"), SlotState::Blessed),
+            slot("b", None, SlotState::Empty),
+        ];
+        let (image, verdicts, conflicts) = (String::new(), vec![], vec![]);
+        let status = Status { image, slots, pinned: None, sequence: 0, verdicts, conflicts };
+        assert!(super::status(&status).ends_with("\nb     -        empty    -\n"));
+    }
+
+    #[test]
+    fn progress_is_one_line() {
+        let download =
+            |of_bytes| Progress::Download { bytes: 1_250_000, of_bytes, files: 3, of_files: 9 };
+        for (one, expected) in [
+            (
+                Progress::Plan { version: "2".into(), download_bytes: 37_000 },
+                "2: 0.0 MB to download at most",
+            ),
+            (download(0), "download 1.2 MB, 3 of 9 files"),
+            (download(2_000_000), "download 1.2 MB of 2.0 MB"),
+            (Progress::Install { step: "a\nb".into() }, "a b"),
+        ] {
+            assert_eq!(progress(&one), expected);
+        }
+    }
+}
