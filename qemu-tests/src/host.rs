@@ -10,6 +10,7 @@ use basalt_vm::{Answer, Machine, Patience, Vm};
 use serde_json::Value;
 
 use crate::image::Image;
+use crate::releases::Releases;
 
 /// A whole boot, or anything that waits for one, on a slow and busy machine.
 pub const BOOT: Duration = Duration::from_secs(600);
@@ -28,6 +29,8 @@ pub struct Host {
     pub folder: PathBuf,
     /// What stands around it, where its story wants that.
     pub site: Option<Site>,
+    /// Releases that it can be updated to, where its story wants that.
+    pub releases: Option<Releases>,
 }
 
 /// A machine with the image's disk. One processor: a boot hardly uses a second one, two machines
@@ -157,6 +160,14 @@ impl Host {
     /// Nothing does.
     pub fn site(&mut self) -> Result<&mut Site> {
         self.site.as_mut().context("this story has no site")
+    }
+
+    /// What it can be updated to.
+    ///
+    /// # Errors
+    /// Its story has no releases.
+    pub fn releases(&self) -> Result<&Releases> {
+        self.releases.as_ref().context("this story has no releases")
     }
 
     /// Calls `basaltctl`, which must succeed; what it printed.

@@ -46,7 +46,11 @@ impl Image {
         Self::read(Path::new(&folder))
     }
 
-    fn read(folder: &Path) -> Result<Self> {
+    /// The one in this folder.
+    ///
+    /// # Errors
+    /// It has no manifest.
+    pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join("manifest.json");
         let text = fs::read_to_string(&path)
             .with_context(|| format!("cannot read `{}`", path.display()))?;

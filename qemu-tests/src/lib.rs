@@ -4,4 +4,5 @@
 pub mod disk;
 pub mod host;
 pub mod image;
+pub mod releases;
 pub mod story;

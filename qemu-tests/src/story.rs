@@ -16,6 +16,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::host::Host;
 use crate::image::{Image, VARIABLE};
+use crate::releases::Releases;
 
 /// Machines that run at a time: each keeps a processor busy.
 const AT_A_TIME: usize = 2;
@@ -40,6 +41,8 @@ pub enum Start {
     Disk(fn(&Image, &Path) -> Result<Machine>),
     /// The image and what stands around the host; a folder is there for what the machine keeps.
     Site(fn(&Image, &Site, &Path) -> Result<Machine>),
+    /// An image of its own, signed, and what it can be updated to.
+    Releases(fn(&Releases, &Path) -> Result<(Image, Machine)>),
 }
 
 /// A test: its name, a sentence that could be false, and what it does.
@@ -137,28 +140,37 @@ impl Story {
 
     fn start(&self, image: &Image, folder: &Path) -> Result<Host> {
         clear(folder).with_context(|| format!("cannot clear `{}`", folder.display()))?;
-        let (machine, site) = match self.machine {
-            Start::Image(machine) => (machine(image), None),
-            Start::Disk(machine) => (machine(image, folder)?, None),
-            Start::Site(machine) => {
-                let site = site(folder)?;
-                (machine(image, &site, folder)?, Some(site))
+        let (mut image, mut site, mut releases) = (image.clone(), None, None);
+        let machine = match self.machine {
+            Start::Image(machine) => machine(&image),
+            Start::Disk(machine) => machine(&image, folder)?,
+            Start::Site(machine) => machine(&image, site.insert(self::site(folder)?), folder)?,
+            Start::Releases(machine) => {
+                let place = folder.join("releases");
+                let all = releases.insert(Releases::start(&place, &programs()?)?);
+                let (own, machine) = machine(all, folder)?;
+                image = own;
+                machine
             }
         };
         let vm = machine.start(folder)?;
-        Ok(Host { vm, image: image.clone(), folder: folder.to_owned(), site })
+        Ok(Host { vm, image, folder: folder.to_owned(), site, releases })
     }
 }
 
-/// Our own programs lie where cargo puts them, two folders above the test's own file; the guest's
-/// disk is kept beside what the stories leave.
-fn site(folder: &Path) -> Result<Site> {
+/// Our own programs lie where cargo puts them, two folders above the test's own file.
+fn programs() -> Result<PathBuf> {
     let own = std::env::current_exe().context("a test is a program")?;
-    let programs = own.ancestors().nth(2).context("it lies in target/release/deps")?;
+    Ok(own.ancestors().nth(2).context("it lies in target/release/deps")?.to_owned())
+}
+
+/// The guest's disk is kept beside what the stories leave.
+fn site(folder: &Path) -> Result<Site> {
+    let programs = programs()?;
     let cache = folder.with_file_name("guest");
     let site = folder.join("site");
     std::fs::create_dir(&site).with_context(|| format!("cannot make `{}`", site.display()))?;
-    Site::start(&Place { folder: &site, programs, cache: &cache })
+    Site::start(&Place { folder: &site, programs: &programs, cache: &cache })
 }
 
 /// What an earlier run left must not be taken for this one's.

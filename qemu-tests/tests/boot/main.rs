@@ -5,6 +5,7 @@ mod first_install;
 mod fleet;
 mod life;
 mod secure_boot;
+mod updates;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -13,7 +14,13 @@ use qemu_tests::story;
 
 fn main() -> ExitCode {
     // The longest first.
-    let stories =
-        &[life::STORY, fleet::STORY, first_install::STORY, secure_boot::STORY, clone::STORY];
+    let stories = &[
+        life::STORY,
+        updates::STORY,
+        fleet::STORY,
+        first_install::STORY,
+        secure_boot::STORY,
+        clone::STORY,
+    ];
     story::run(stories, Path::new(env!("CARGO_TARGET_TMPDIR")))
 }
