@@ -7,6 +7,8 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use basalt_sysroot::slot::Slot;
 use basalt_sysroot::update::Deployment;
@@ -18,6 +20,9 @@ use crate::error::Doing;
 use crate::host::{HostSysroot, OS_NAME};
 use crate::repo::NEVER;
 
+/// Between two looks at a sysroot that somebody changes.
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// What a slot's link holds: the deployment's folder, relative to the sysroot's `ostree` folder.
 pub(crate) fn target(deployment: &Deployment) -> String {
     format!("deploy/{OS_NAME}/deploy/{deployment}")
@@ -26,17 +31,33 @@ pub(crate) fn target(deployment: &Deployment) -> String {
 impl HostSysroot {
     /// Opens the sysroot at `path`, `/` on a running host, to change it; nobody else may until it
     /// is dropped. Where `/sysroot` is read-only, this process sees it writable from now on, in a
-    /// mount namespace of its own: call it before there is a second thread.
+    /// mount namespace of its own: call it before there is a second thread. One who changes it is
+    /// waited for as long as `patience` lasts.
     ///
     /// # Errors
     /// It is no sysroot, cannot be made writable, or somebody else changes it.
-    pub fn open(path: &Path) -> Result<Self, DeployError> {
+    pub fn open(path: &Path, patience: Duration) -> Result<Self, DeployError> {
         let doing = || format!("open the sysroot `{}`", path.display());
         let inner = ostree::Sysroot::new(Some(&gio::File::for_path(path)));
         inner.initialize_with_mount_namespace(NEVER).doing(doing)?;
-        if !inner.try_lock().doing(doing)? {
-            return Err(DeployError::Busy(path.to_owned()));
+        let began = Instant::now();
+        while !inner.try_lock().doing(doing)? {
+            if began.elapsed() >= patience {
+                return Err(DeployError::Busy(path.to_owned()));
+            }
+            sleep(AGAIN);
         }
+        inner.load(NEVER).doing(doing)?;
+        Ok(Self { inner, path: path.to_owned() })
+    }
+
+    /// Opens it to look, whoever changes it meanwhile; nothing may be changed through this.
+    ///
+    /// # Errors
+    /// It is no sysroot.
+    pub fn look(path: &Path) -> Result<Self, DeployError> {
+        let doing = || format!("open the sysroot `{}`", path.display());
+        let inner = ostree::Sysroot::new(Some(&gio::File::for_path(path)));
         inner.load(NEVER).doing(doing)?;
         Ok(Self { inner, path: path.to_owned() })
     }
@@ -209,7 +230,7 @@ mod tests {
         fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
             drop(HostSysroot::init(&dir.path().join("host")).unwrap());
-            let sysroot = HostSysroot::open(&dir.path().join("host")).unwrap();
+            let sysroot = HostSysroot::open(&dir.path().join("host"), Duration::ZERO).unwrap();
             Self { dir, sysroot }
         }
 
@@ -308,6 +329,21 @@ mod tests {
     fn two_that_change_one_sysroot_do_not_meet() {
         let ground = Ground::new();
         let path = ground.dir.path().join("host");
-        assert!(matches!(HostSysroot::open(&path), Err(DeployError::Busy(at)) if at == path));
+        let second = |patience| HostSysroot::open(&path, patience);
+        assert!(matches!(second(Duration::ZERO), Err(DeployError::Busy(at)) if at == path));
+        let first = ground.deploy("first");
+        ground.sysroot.point(Slot::A, &first).unwrap();
+        // Who only looks is not kept out.
+        assert_eq!(HostSysroot::look(&path).unwrap().link(Slot::A).unwrap(), Some(first));
+        // Who has patience comes after.
+        let frees = ground.sysroot.inner.clone();
+        let waits = std::thread::spawn({
+            let path = path.clone();
+            move || HostSysroot::open(&path, Duration::from_secs(60)).map(drop)
+        });
+        sleep(2 * AGAIN);
+        assert!(!waits.is_finished());
+        frees.unlock();
+        waits.join().unwrap().unwrap();
     }
 }

@@ -1,15 +1,19 @@
 //! The host's disk: what is found there, and the steps carried out on it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use basalt_deploy::HostSysroot;
+use basalt_deploy::{DeployError, HostSysroot};
 use basalt_sysroot::slot::Slot;
 use basalt_sysroot::update::{Deployment, Found, Step, Volume};
 
 use crate::choice;
 use crate::esp::Esp;
 use crate::release::Incoming;
+
+/// How long somebody else may be at work: finding out a verdict takes seconds, an update longer.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where a host has its disk.
 #[derive(Debug, Clone)]
@@ -24,7 +28,7 @@ pub(crate) struct Places {
     pub(crate) pstore: PathBuf,
 }
 
-/// The disk, which nobody else changes as long as this lives.
+/// The disk; nobody else changes what was opened to be changed as long as this lives.
 pub(crate) struct Disk {
     pub(crate) sysroot: HostSysroot,
     pub(crate) esp: Esp,
@@ -36,15 +40,32 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// Opens it. Call it before there is a second thread.
+    /// Opens it to change it. Call it before there is a second thread.
     pub(crate) fn open(places: &Places, running: Slot) -> Result<Self> {
-        Ok(Self {
-            sysroot: HostSysroot::open(&places.sysroot)?,
+        Ok(Self::with(HostSysroot::open(&places.sysroot, PATIENCE)?, places, running))
+    }
+
+    /// Opens it to change it, if nobody else does; none otherwise.
+    pub(crate) fn try_open(places: &Places, running: Slot) -> Result<Option<Self>> {
+        match HostSysroot::open(&places.sysroot, Duration::ZERO) {
+            Err(DeployError::Busy(_)) => Ok(None),
+            sysroot => Ok(Some(Self::with(sysroot?, places, running))),
+        }
+    }
+
+    /// Opens it to look, whoever changes it meanwhile.
+    pub(crate) fn look(places: &Places, running: Slot) -> Result<Self> {
+        Ok(Self::with(HostSysroot::look(&places.sysroot)?, places, running))
+    }
+
+    fn with(sysroot: HostSysroot, places: &Places, running: Slot) -> Self {
+        Self {
+            sysroot,
             esp: Esp::at(&places.esp),
             variables: places.variables.clone(),
             running,
             made: None,
-        })
+        }
     }
 
     /// Looks at all of it. Boot files are read to their ends.

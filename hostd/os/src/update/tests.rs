@@ -6,6 +6,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 use basalt_cmd::Cmd;
 use basalt_deploy::{CommitRequest, HostSysroot, SigningKey};
@@ -270,7 +271,7 @@ impl HostGround {
         }
         assert_eq!(Slot::from_cmdline(&entry.options), Some(chosen.slot));
         let deployment = found.link(chosen.slot).unwrap();
-        let sysroot = HostSysroot::open(&self.at("root")).unwrap();
+        let sysroot = HostSysroot::open(&self.at("root"), Duration::ZERO).unwrap();
         let kernel = fs::read(sysroot.dir(deployment).join("usr/lib/modules/6.1/vmlinuz")).unwrap();
         assert_eq!(place(Kind::Linux, &kernel).to_string(), entry.linux);
         deployment.commit.clone()
@@ -280,7 +281,7 @@ impl HostGround {
 impl Drop for HostGround {
     fn drop(&mut self) {
         // What libostree made immutable would stay for ever.
-        if let Ok(sysroot) = HostSysroot::open(&self.at("root")) {
+        if let Ok(sysroot) = HostSysroot::open(&self.at("root"), Duration::ZERO) {
             let _ = sysroot.thaw();
         }
     }
@@ -385,6 +386,25 @@ fn a_kernel_that_panicked_left_its_last_words() {
     ground.trial_fails(None);
     let bad = [("2".to_owned(), "badKernel panic - not syncing: why".to_owned())];
     assert_eq!(ground.verdicts(now()), bad);
+}
+
+#[test]
+fn how_it_stands_is_told_while_somebody_is_at_work() {
+    let publisher = Publisher::new();
+    let first = publisher.publish("1", "kernel 1");
+    let ground = HostGround::running(&publisher, &first);
+    publisher.publish("2", "kernel 2");
+    let (updater, seen) = (ground.updater(), Rc::new(Cell::new(0)));
+    let told = {
+        let (updater, seen) = (updater.clone(), seen.clone());
+        move |_| {
+            let status = crate::status::of(&updater, now()).unwrap();
+            assert!(status.slots[0].runs);
+            seen.set(seen.get() + 1);
+        }
+    };
+    updater.update(&wanted(&publisher), now(), told).unwrap();
+    assert!(seen.get() > 5, "{}", seen.get());
 }
 
 #[test]
