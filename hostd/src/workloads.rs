@@ -78,6 +78,12 @@ impl Origin {
     }
 }
 
+/// Where the identity is, and what this machine is.
+fn identity(paths: &Paths, config: &Config) -> (identity::Store, Machine) {
+    let store = identity::Store::of(paths).at(config.endpoints.clone());
+    (store, identity::machine(paths))
+}
+
 /// The join string, and what is wrong with it or beside it.
 fn read_join(paths: &Paths) -> (Option<JoinString>, Vec<Problem>) {
     let on_cmdline = cmdline::join(&join::cmdline(paths));
@@ -93,8 +99,7 @@ impl Workloads {
     #[must_use]
     pub fn begin(paths: &Paths, config: &Config, boot_id: &str, books: &Arc<Books>) -> Self {
         let runtimes = crate::runtimes::open(paths, config);
-        let store = identity::Store::of(paths).at(config.endpoints.clone());
-        let machine = identity::machine(paths);
+        let (store, machine) = identity(paths, config);
         let Origin { enrolled, copy_of, standing } = Origin::read(&store, &machine);
         let (join, bad_join) = read_join(paths);
         let (events, metrics) = (Arc::new(Events::default()), Arc::new(Metrics::default()));

@@ -105,8 +105,11 @@ fn a_canary_is_heard_however_it_is_written() {
     assert!(!canary.is_in(b"sings-here-0a1"));
     assert!(!canary.is_in(base64("sings-there-0a1b").as_bytes()));
     let heard = canary.in_processes(|| {
-        let cmd = basalt_cmd::Cmd::new("sh").args(["-c", "sleep 0.3", "sings-here-0a1b"]);
-        cmd.run().unwrap();
+        let sleep = || basalt_cmd::Cmd::new("sh").args(["-c", "sleep 0.3"]);
+        sleep().arg("sings-here-0a1b").run().unwrap();
+        sleep().env("CAGE", "sings-here-0a1b").run().unwrap();
     });
-    assert!(!heard.is_empty());
+    for file in ["/cmdline: ", "/environ: "] {
+        assert!(heard.iter().any(|one| one.contains(file)), "{heard:?}");
+    }
 }

@@ -197,10 +197,9 @@ fn is_in_its_seed_alone(fleet: &Fleet, libvirt: &Libvirt) {
     let seeds = fleet.host.path("run/hostd-virt/seeds");
     let is_seed = |path: &String| Path::new(path).parent() == Some(&seeds);
     assert!(found.len() == 1 && found.iter().all(is_seed), "{found:?}");
-    let xml = libvirt.virsh(&[
-        "dumpxml",
-        &fleet.host.workloads().unwrap()["guest"]["uid"].as_str().unwrap().to_owned(),
-    ]);
+    let workloads = fleet.host.workloads().expect("hostd answers");
+    let uid = workloads["guest"]["uid"].as_str().expect("a uid");
+    let xml = libvirt.virsh(&["dumpxml", uid]);
     assert!(xml.contains("seeds") && !CANARY.is_in(xml.as_bytes()), "{xml}");
     goes(fleet);
     assert_eq!(CANARY.files(&fleet.ground.path("")), BTreeSet::new());
