@@ -347,7 +347,7 @@ mod tests {
     fn where_the_endpoint_is_must_be_a_url() {
         for url in ["endpoint.example", "http://endpoint.example", "https://"] {
             let text = format!("endpoints = [\"https://a.example\", {url:?}]");
-            check(&text, "hostd.toml:1:36: this is no URL of an endpoint");
+            check(&text, "hostd.toml:1:35: this is no URL of an endpoint");
         }
     }
 
