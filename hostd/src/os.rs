@@ -73,15 +73,16 @@ pub async fn ask(
 ) -> Result<Reply, OsError> {
     let stream = UnixStream::connect(socket).await.map_err(|error| not_there(socket, error))?;
     let (read, mut write) = stream.into_split();
-    let mut line = serde_json::to_vec(request).map_err(unreadable)?;
+    let mut line = serde_json::to_vec(request).map_err(|error| unreadable(&error))?;
     line.push(b'\n');
     write.write_all(&line).await.map_err(|_| OsError::BrokeOff)?;
     let mut lines = BufReader::new(read.take(MAX_ANSWER_BYTES)).lines();
     loop {
         let line = timeout(SILENCE, lines.next_line()).await;
-        let line = line.map_err(|_| OsError::Silent(SILENCE))?.map_err(unreadable)?;
-        let reply: Reply =
-            serde_json::from_str(&line.ok_or(OsError::BrokeOff)?).map_err(unreadable)?;
+        let line =
+            line.map_err(|_| OsError::Silent(SILENCE))?.map_err(|error| unreadable(&error))?;
+        let reply: Reply = serde_json::from_str(&line.ok_or(OsError::BrokeOff)?)
+            .map_err(|error| unreadable(&error))?;
         match reply {
             Reply::Progress(progress) => told(&progress),
             Reply::Failed { reason } => return Err(OsError::Refused(reason)),
@@ -98,7 +99,7 @@ fn not_there(socket: &Path, source: io::Error) -> OsError {
     }
 }
 
-fn unreadable(error: impl ToString) -> OsError {
+fn unreadable(error: &dyn std::error::Error) -> OsError {
     OsError::Unreadable(error.to_string())
 }
 
