@@ -17,6 +17,7 @@ pub(crate) const STORY: Story = Story {
     machine: Start::Releases(first),
     steps: &[
         ("an_update_that_was_cut_off_by_the_power_leaves_what_ran", cut_off),
+        ("a_pinned_host_takes_no_update_and_all_is_told_in_json", pinned),
         ("a_host_is_told_what_is_offered_and_takes_it_by_a_delta", takes_an_update),
         ("the_next_boot_is_its_trial_and_it_is_blessed_in_the_other_slot", boots_it),
         ("what_is_changed_in_etc_before_the_reboot_comes_along", etc_comes_along),
@@ -62,6 +63,26 @@ fn cut_off(host: &mut Host) -> Result<()> {
     host.expect_status("slot", "a")?;
     let said = host.ok("hostctl os status")?;
     ensure!(said.contains("\na     1        blessed, runs, boots next"), "{said}");
+    Ok(())
+}
+
+fn pinned(host: &mut Host) -> Result<()> {
+    host.ok("hostctl os pin 'we count'")?;
+    let said = host.fails("hostctl os update 2>&1")?;
+    ensure!(said.contains("the host is pinned: we count"), "{said}");
+    ensure!(said.contains("hint: `hostctl os unpin` allows updates again"), "{said}");
+    for (command, part) in [
+        ("status", "\"pinned\": \"we count\""),
+        ("unpin", "\"tell\": \"done\""),
+        ("check", "\"tell\": \"offered\""),
+        ("kargs", "\"host\": []"),
+        ("history", "\"events\": []"),
+    ] {
+        let said = host.ok(&format!("hostctl os {command} --json"))?;
+        ensure!(said.contains(part), "{command}: {said}");
+    }
+    let said = host.fails("hostctl os clear 1 2>&1")?;
+    ensure!(said.contains("nothing is known of a release `1`"), "{said}");
     Ok(())
 }
 

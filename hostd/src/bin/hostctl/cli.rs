@@ -251,13 +251,23 @@ pub(crate) enum Os {
         /// Why, for who asks
         #[arg(default_value = "an operator wants it so")]
         reason: String,
+        /// Print what came of it as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Take updates again
-    Unpin,
+    Unpin {
+        /// Print what came of it as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Forget what became of a release here, so that it may be tried again
     Clear {
         /// Its version or its commit
         release: String,
+        /// Print what came of it as JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 

@@ -42,9 +42,9 @@ fn meant(paths: &Paths, command: Os) -> Result<(Request, bool)> {
             (Request::Kargs { append, delete, tries, reboot: reboot.into() }, json)
         }
         Os::History { json } => (Request::History, json),
-        Os::Pin { reason } => (Request::Pin { reason }, false),
-        Os::Unpin => (Request::Unpin, false),
-        Os::Clear { release } => (Request::Clear { release }, false),
+        Os::Pin { reason, json } => (Request::Pin { reason }, json),
+        Os::Unpin { json } => (Request::Unpin, json),
+        Os::Clear { release, json } => (Request::Clear { release }, json),
     })
 }
 
