@@ -142,9 +142,11 @@ impl Containers {
 }
 
 /// Whether the engine was killed within an earlier start of this container, after which none
-/// succeeds any more. dockerd's containerd then has a task that dockerd does not know of; podman
-/// goes on with what its runtime had set up (`runc start ID`, where the first start says `create`)
+/// succeeds any more. dockerd's containerd then has a task that dockerd does not know of, or a
+/// container that it cannot clean up; podman goes on with what its runtime had set up (`runc start ID`, where the first start says `create`)
 /// although the processes of it are gone.
 fn was_lost_in_a_start(error: &CallError, id: &str) -> bool {
-    error.answer_has(": already exists") || error.answer_has(&format!(" start {id}` failed: "))
+    let of_containerd = [": already exists", "id already in use"];
+    of_containerd.iter().any(|text| error.answer_has(text))
+        || error.answer_has(&format!(" start {id}` failed: "))
 }

@@ -138,7 +138,7 @@ fn goes_back(host: &mut Host) -> Result<()> {
 fn gate_fails(host: &mut Host) -> Result<()> {
     let config = "[gate]\nrequired_units = [\"never.service\"]\ndeadline_s = 20\n";
     host.releases()?.build("3", &[("usr/lib/basalt/hostd.toml.d/90-bad.toml", config)])?;
-    fails_its_trial(host, "3")?;
+    fails_its_trial(host, "3", "this boot is not good after 20 s")?;
     let said = host.ok("hostctl os status")?;
     let verdict = said.lines().find(|line| line.starts_with("3 ")).unwrap_or_default();
     ensure!(verdict.contains("bad") && verdict.contains("gate: "), "{said}");
@@ -155,20 +155,21 @@ fn kernel_panics(host: &mut Host) -> Result<()> {
     let panic = "[Service]\nExecStartPre=/bin/sh -c 'echo c >/proc/sysrq-trigger'\n";
     let unit = "usr/lib/systemd/system/basalt-gate.service.d/90-panic.conf";
     host.releases()?.build("4", &[(unit, panic)])?;
-    fails_its_trial(host, "4")?;
+    fails_its_trial(host, "4", "Kernel panic - not syncing")?;
     let said = host.ok("hostctl os status")?;
     let verdict = said.lines().find(|line| line.starts_with("4 ")).unwrap_or_default();
     ensure!(verdict.contains("bad") && verdict.contains("Kernel panic"), "{said}");
     Ok(())
 }
 
-/// Publishes what was built last and tries it once; then the host runs what it ran before.
-fn fails_its_trial(host: &mut Host, version: &str) -> Result<()> {
+/// Publishes what was built last and tries it once; then the host runs what it ran before. The
+/// console shows `sign` when it fails, and no boot before showed that.
+fn fails_its_trial(host: &mut Host, version: &str, sign: &str) -> Result<()> {
     host.releases()?.publish()?;
     let said = host.ok("hostctl os update --tries 1 2>&1")?;
     ensure!(said.contains(&format!("version {version}, commit ")), "{said}");
     host.ok("systemctl --no-block reboot")?;
-    host.console_says(&["slot a blessed, hostd is ready"])?;
+    host.console_says(&[sign, "slot a blessed, hostd is "])?;
     host.catches_up()?;
     host.ok("hostctl gate --deadline 200")?;
     host.expect_status("version", "1")
