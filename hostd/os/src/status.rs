@@ -69,10 +69,11 @@ fn slots(found: &Found) -> Vec<SlotStatus> {
     vec![status(Slot::A), status(Slot::B)]
 }
 
-/// By the newest of its entries that has an end: half an entry boots nothing.
+/// By the one of its entries that the loader would choose: half an entry boots nothing, and one
+/// that is spent, as of kernel arguments that failed, only where there is no other.
 fn state<'a>(entries: impl Iterator<Item = &'a FoundEntry>) -> SlotState {
     let whole = entries.filter(|it| it.content.is_some());
-    match whole.map(|it| it.name).max_by_key(|name| name.serial) {
+    match choose(&whole.map(|it| it.name).collect::<Vec<_>>()) {
         None => SlotState::Empty,
         Some(EntryName { tries: None, .. }) => SlotState::Blessed,
         Some(EntryName { tries: Some(tries), .. }) if tries.left > 0 => {
@@ -157,5 +158,7 @@ mod tests {
         check("1-a", "1-a 2-b+0-3", ["a blessed, runs, next", "b failed"]);
         check("2-b", "1-a 2-b 3-a+3!", ["a blessed", "b blessed, runs, next"]);
         check("1-a", "1-a 2-b!", ["a blessed, runs, next", "b empty"]);
+        check("1-a", "1-a 2-a+0-3", ["a blessed, runs, next", "b empty"]);
+        check("1-a", "1-a 2-a+3", ["a trial 3, runs, next", "b empty"]);
     }
 }
