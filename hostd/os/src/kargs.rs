@@ -6,7 +6,6 @@ use basalt_sysroot::kargs;
 use basalt_sysroot::update::change_arguments;
 use jiff::Timestamp;
 
-use crate::disk::Disk;
 use crate::release;
 use crate::standing::What;
 use crate::update::{Updater, carry_out};
@@ -55,9 +54,7 @@ impl Updater {
     /// # Errors
     /// They cannot be read.
     pub(crate) fn kargs(&self, now: Timestamp) -> Result<(Vec<String>, Vec<String>)> {
-        let disk = Disk::open(&self.places, self.slot)?;
-        let found = disk.found()?;
-        self.settle(&found, now)?;
+        let (disk, found) = self.opened(now)?;
         let running = found.link(self.slot).context("the running slot's link leads nowhere")?;
         let image = release::arguments(&disk.sysroot.repo()?, &running.commit)?;
         Ok((image, self.memory.kargs()?))
@@ -76,9 +73,7 @@ impl Updater {
         now: Timestamp,
         told: impl Fn(Progress) + 'static,
     ) -> Result<Release> {
-        let mut disk = Disk::open(&self.places, self.slot)?;
-        let found = disk.found()?;
-        self.settle(&found, now)?;
+        let (mut disk, found) = self.opened(now)?;
         let before = self.memory.kargs()?;
         let after = change.of(&before)?;
         if before == after {

@@ -85,9 +85,7 @@ impl Updater {
     /// The archive or its manifest is not good, or the host does not take the release.
     pub(crate) fn check(&self, wanted: &Wanted, now: Timestamp) -> Result<Offer> {
         let keys = Keys::read(&self.keys)?;
-        let disk = Disk::open(&self.places, self.slot)?;
-        let found = disk.found()?;
-        self.settle(&found, now)?;
+        let (disk, found) = self.opened(now)?;
         let standing = &self.memory.standing()?;
         let by = Judge { keys: &keys, standing, now };
         let manifest = self.offered(wanted, &found, &by)?;
@@ -106,12 +104,10 @@ impl Updater {
         told: impl Fn(Progress) + Clone + 'static,
     ) -> Result<Offer> {
         let keys = Keys::read(&self.keys)?;
-        let mut disk = Disk::open(&self.places, self.slot)?;
-        let found = disk.found()?;
+        let (mut disk, found) = self.opened(now)?;
         if !found.running.is_blessed() {
             return Err(Refusal::OnTrial(found.running).into());
         }
-        self.settle(&found, now)?;
         let standing = self.memory.standing()?;
         let by = Judge { keys: &keys, standing: &standing, now };
         let manifest = self.offered(wanted, &found, &by)?;
@@ -139,6 +135,14 @@ impl Updater {
         }
         self.note(What::Installed, now, &release_of(&manifest), None)?;
         Ok(Offer::Another(manifest))
+    }
+
+    /// The disk, to be changed, and what is on it, once it is known what became of the last trial.
+    pub(crate) fn opened(&self, now: Timestamp) -> Result<(Disk, Found)> {
+        let disk = Disk::open(&self.places, self.slot)?;
+        let found = disk.found()?;
+        self.settle(&found, now)?;
+        Ok((disk, found))
     }
 
     /// From now on no older manifest is believed.
@@ -204,9 +208,7 @@ impl Updater {
         now: Timestamp,
         told: impl Fn(Progress) + 'static,
     ) -> Result<Release> {
-        let mut disk = Disk::open(&self.places, self.slot)?;
-        let found = disk.found()?;
-        self.settle(&found, now)?;
+        let (mut disk, found) = self.opened(now)?;
         let steps = roll_back(&found)?;
         carry_out(&mut disk, &steps, None, &told)?;
         let behind = found.link(found.idle()).context("the link of the other slot is gone")?;
