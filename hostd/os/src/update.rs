@@ -85,7 +85,7 @@ impl Updater {
     /// The archive or its manifest is not good, or the host does not take the release.
     pub(crate) fn check(&self, wanted: &Wanted, now: Timestamp) -> Result<Offer> {
         let keys = Keys::read(&self.keys)?;
-        let (disk, found) = self.opened(now)?;
+        let (_disk, found) = self.opened(now)?;
         let standing = &self.memory.standing()?;
         let by = Judge { keys: &keys, standing, now };
         let manifest = self.offered(wanted, &found, &by)?;
