@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use basalt_release::seal_image;
 
 use crate::cache::{self, Cache, Claim, remove_tree};
 use crate::definition::{Definition, Format};
@@ -31,6 +32,8 @@ pub struct Options {
     pub lock: LockPolicy,
     /// `--sign-key`.
     pub sign_key: Option<PathBuf>,
+    /// `--trust`.
+    pub trust: Vec<PathBuf>,
     /// Now, in seconds since 1970.
     pub now: u64,
 }
@@ -55,7 +58,7 @@ pub fn build(options: &Options, progress: Progress) -> Result<Built> {
     let definition = Definition::load(&places.definition)?;
     let request = Request {
         version: options.version.clone(),
-        trusted_key: options.sign_key.as_deref().map(key::public_half).transpose()?,
+        trusted_keys: key::trusted(options.sign_key.as_deref(), &options.trust)?,
     };
     let _out = lock_output(&places.out, progress)?;
     let cache = Cache::open(&places.cache, progress)?;
@@ -133,8 +136,8 @@ impl Build<'_> {
         self.tree(lock, &target.tree_key)?;
         if !initramfs::is_cached(self.cache, &target.initramfs_key) {
             let step = self.progress.step("initramfs");
-            let (tree_key, key) = (&target.tree_key, &target.initramfs_key);
-            initramfs::make(self.definition, tree_key, key, self.cache, &step)?;
+            let key = &target.initramfs_key;
+            initramfs::make(self.definition, lock, key, self.cache, &step)?;
             step.finish(&key[..12]);
         }
         let key = match &self.options.sign_key {
@@ -142,7 +145,7 @@ impl Build<'_> {
             None => key::development()?,
         };
         let commit = self.commit(lock, target, &key)?;
-        self.output(lock, target, &commit, &key.signing.fingerprint)
+        self.output(lock, target, &commit, &key)
     }
 
     fn commit(&self, lock: &Lock, target: &Target, key: &ReleaseKey) -> Result<String> {
@@ -153,7 +156,7 @@ impl Build<'_> {
             tree_key: target.tree_key.clone(),
             initramfs_key: target.initramfs_key.clone(),
             programs: &places.programs,
-            trusted_key: self.request.trusted_key.clone(),
+            trusted_keys: self.request.trusted_keys.clone(),
         };
         let release = Release {
             version: target.version.clone(),
@@ -176,7 +179,13 @@ impl Build<'_> {
     }
 
     /// The output's folder: a disk, if the definition asks for one, and what tells of the build.
-    fn output(&self, lock: &Lock, target: &Target, commit: &str, signer: &str) -> Result<Manifest> {
+    fn output(
+        &self,
+        lock: &Lock,
+        target: &Target,
+        commit: &str,
+        key: &ReleaseKey,
+    ) -> Result<Manifest> {
         let step = self.progress.step("disk");
         let staging = self.staging(target)?;
         let disk = if self.definition.formats.contains(&Format::Raw) {
@@ -196,13 +205,16 @@ impl Build<'_> {
             commit: commit.to_owned(),
             ref_name: self.definition.ostree_ref.clone(),
             release: release.to_owned(),
-            signed_by: signer.to_owned(),
+            signed_by: key.signing.fingerprint.clone(),
             packages: lock.packages.len(),
             disk_key: target.disk_key.clone(),
             disk,
         };
         lock.write(&staging.join("packages.lock"))?;
         manifest.write(&staging)?;
+        if self.request.trust() == Trust::Signed {
+            sign(&manifest, key, &staging)?;
+        }
         remove_tree(&target.folder)?;
         basalt_durable::rename(&staging, &target.folder)
             .with_context(|| format!("cannot place `{}`", target.folder.display()))?;
@@ -219,5 +231,55 @@ impl Build<'_> {
         fs::create_dir_all(&staging)
             .with_context(|| format!("cannot create `{}`", staging.display()))?;
         Ok(staging)
+    }
+}
+
+/// Says of the disk what is in it, signed by the half of the release key that signs manifests. A
+/// key of before may have none, and its disks are as those of no key.
+fn sign(manifest: &Manifest, key: &ReleaseKey, folder: &Path) -> Result<()> {
+    let (Some(image), Some(signer)) = (manifest.image(), &key.manifests) else { return Ok(()) };
+    let sealed = seal_image(&image, std::slice::from_ref(signer))?;
+    basalt_durable::write(&folder.join(Manifest::SIGNED), &sealed, basalt_durable::PUBLIC)
+        .with_context(|| format!("cannot write the signed manifest in `{}`", folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use basalt_release::open_image;
+
+    use super::*;
+
+    #[test]
+    fn what_is_signed_of_a_disk_is_what_its_manifest_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let (secret, _) = key::create("release", folder.path()).unwrap();
+        let key = key::load(&secret).unwrap();
+        let disk = Disk {
+            file: "disk.raw".to_owned(),
+            size: 7,
+            allocated: 1,
+            digest: Some("d1".repeat(32)),
+        };
+        let manifest = Manifest {
+            form: FORM,
+            name: "base".to_owned(),
+            version: "1".to_owned(),
+            build_id: "b".to_owned(),
+            commit: "c1".repeat(32),
+            ref_name: "basalt/base".to_owned(),
+            release: "signed".to_owned(),
+            signed_by: key.signing.fingerprint.clone(),
+            packages: 1,
+            disk_key: "d".to_owned(),
+            disk: Some(disk),
+        };
+        sign(&manifest, &key, folder.path()).unwrap();
+        let sealed = fs::read(folder.path().join(Manifest::SIGNED)).unwrap();
+        let trusted = [key.manifests.as_ref().unwrap().public()];
+        assert_eq!(open_image(&sealed, Some(&trusted)).ok(), manifest.image());
+        // Without a disk there is nothing to sign.
+        let other = tempfile::tempdir().unwrap();
+        sign(&Manifest { disk: None, ..manifest }, &key, other.path()).unwrap();
+        assert!(!other.path().join(Manifest::SIGNED).exists());
     }
 }

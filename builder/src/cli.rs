@@ -1,12 +1,15 @@
 //! The command line: what was typed, and handing it on.
 
+mod kickstart;
+mod publish;
+mod write;
+
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use basalt_manual::{CompletionArgs, ManArgs};
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use jiff::{SignedDuration, Timestamp};
 
 use crate::build::{self, Options};
 use crate::cache::CachePaths;
@@ -16,7 +19,6 @@ use crate::lock::{Lock, LockPolicy};
 use crate::manifest::Manifest;
 use crate::plan::{self, Places, Request};
 use crate::progress::Progress;
-use crate::publish::{self, Published};
 use crate::run::{self, Login, Writes};
 use crate::{key, namespace, space};
 
@@ -35,16 +37,38 @@ enum Command {
     /// Show the stages of a build and which of them are cached; does nothing
     Plan(PlanArgs),
     /// Offer a build to hosts: in an archive that any web server serves
-    Publish(PublishArgs),
+    Publish(publish::PublishArgs),
     /// Show what changed between two builds
     Diff(DiffArgs),
     /// Boot a disk in QEMU on this terminal
     Run(RunArgs),
+    /// Write a disk image onto a disk or a stick, and read it back
+    ///
+    /// All of it is on the disk and was read back, or the disk boots nowhere: the partition table
+    /// comes last. The disk gets ids of its own and its whole size. What is mounted or in use and
+    /// the disk of the running system are never written; a disk that is neither removable nor on
+    /// USB has to be named twice, by `--to` and `--fixed`. What is to be overwritten is shown, and
+    /// at a terminal its name has to be typed.
+    ///
+    /// `manifest.json` beside the image says whether all of it came, `manifest.signed.json` also
+    /// whose it is: with `--key` nothing is written but what such a key signed.
+    Write(write::WriteArgs),
     /// Check an image definition; touches nothing
     Check(CheckArgs),
     /// Make and manage release keys
+    ///
+    /// The image that runs says which keys a host takes the next release from. So a key follows
+    /// another in two releases: the first is signed by the old key and trusts both (`basalt build
+    /// --sign-key old.key --trust new.pub`, `basalt publish --sign-key old.key`); the second is
+    /// signed by the new one, and the old one is gone with it (`basalt build --sign-key new.key`,
+    /// `basalt publish --sign-key new.key --trust old.pub`, which goes on with the sequence and the
+    /// deltas of before). A host that missed the first takes it by its version (`hostctl os update
+    /// --version V`), and the second after it.
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Look after kickstarts, which say how a host is installed
+    #[command(subcommand)]
+    Kickstart(kickstart::KickstartCommand),
     /// Print a shell's completion script
     Completion(CompletionArgs),
     /// Write the man pages
@@ -76,6 +100,10 @@ struct PlaceArgs {
     /// Secret key that signs the release [default: a development key that no host trusts]
     #[arg(long, value_name = "FILE")]
     sign_key: Option<PathBuf>,
+    /// Public key, `NAME.pub`, that hosts of this image trust beside the one that signs it; several
+    /// may be given. See `basalt key --help` for how a key follows another
+    #[arg(long, value_name = "FILE", requires = "sign_key")]
+    trust: Vec<PathBuf>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -108,31 +136,6 @@ struct RunArgs {
     /// Keep what the machine writes in the disk image
     #[arg(long)]
     keep_writes: bool,
-}
-
-#[derive(Debug, Args)]
-struct PublishArgs {
-    /// The repository of a build, as `out/repo`
-    repo: PathBuf,
-    /// The archive, which is made when it is not there; a web server serves this folder as it is
-    #[arg(long, value_name = "DIR")]
-    to: PathBuf,
-    /// Secret key that signed the build; its other half, `NAME.manifest.key` beside it, signs the
-    /// release manifest
-    #[arg(long, value_name = "FILE")]
-    sign_key: PathBuf,
-    /// Which image, when the repository has several
-    #[arg(long = "ref", value_name = "REF", id = "ref")]
-    ref_name: Option<String>,
-    /// From how many of the releases before a static delta leads to this one
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    deltas: usize,
-    /// For how many days hosts may believe that this is the release; publish again before
-    #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=3650))]
-    valid_days: u32,
-    /// Print the release manifest as JSON
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -225,11 +228,13 @@ pub fn execute(cli: Cli, now: u64) -> Result<()> {
     match cli.command {
         Command::Build(args) => build(args.place, now),
         Command::Plan(args) => plan(&args.place),
-        Command::Publish(args) => publish(args, now),
+        Command::Publish(args) => publish::publish(args, now),
         Command::Diff(args) => diff(&args),
         Command::Run(args) => run::run(&args.options()),
+        Command::Write(args) => write::write(args),
         Command::Check(args) => check(&args),
         Command::Key(KeyCommand::Create { name, out }) => create_key(&name, &out),
+        Command::Kickstart(command) => kickstart::execute(&command),
         Command::Completion(args) => print(&basalt_manual::completion(Cli::command(), &args)),
         Command::Man(args) => {
             basalt_manual::write_pages(Cli::command(), &args).context("cannot write")?;
@@ -247,6 +252,7 @@ fn build(args: PlaceArgs, now: u64) -> Result<()> {
         lock: args.lock_policy(),
         version: args.release,
         sign_key: args.sign_key,
+        trust: args.trust,
         now,
     };
     let built = build::build(&options, Progress::for_stderr()).map_err(|error| {
@@ -268,40 +274,6 @@ fn build(args: PlaceArgs, now: u64) -> Result<()> {
     print_line(&format!("{state} {name} {version}{note}\n  commit  {commit}{disk}"))
 }
 
-fn publish(args: PublishArgs, now: u64) -> Result<()> {
-    namespace::become_root()?;
-    key::clear_on_signals()?;
-    let json = args.json;
-    let now = i64::try_from(now).ok().and_then(|now| Timestamp::from_second(now).ok());
-    let options = publish::Options {
-        source: args.repo,
-        to: args.to,
-        ref_name: args.ref_name,
-        sign_key: args.sign_key,
-        deltas: args.deltas,
-        valid: SignedDuration::from_hours(24 * i64::from(args.valid_days)),
-        now: now.context("the clock is wrong")?,
-    };
-    let published = publish::publish(&options, Progress::for_stderr())
-        .map_err(|error| space::explain(error, &[(&options.to, "--to")]))?;
-    if json {
-        return print_line(&serde_json::to_string_pretty(&published.manifest)?);
-    }
-    let Published { manifest, file } = &published;
-    let from_nothing = mb(manifest.download_bytes);
-    print_line(&format!(
-        "published {} {}, sequence {}\n  commit    {}\n  download  {from_nothing} MB, or by delta: \
-         {}\n  expires   {}\n  manifest  {}",
-        manifest.name,
-        manifest.version,
-        manifest.sequence,
-        manifest.commit,
-        deltas(manifest),
-        manifest.expires,
-        file.display()
-    ))
-}
-
 fn diff(args: &DiffArgs) -> Result<()> {
     if args.delta {
         // A delta is made from every file, and some only root may read.
@@ -315,16 +287,6 @@ fn diff(args: &DiffArgs) -> Result<()> {
     print(diff.text(args.files).as_bytes())
 }
 
-fn deltas(manifest: &basalt_release::Manifest) -> String {
-    let one = |delta: &basalt_release::Delta| {
-        format!("{} kB from {}…", delta.bytes.div_ceil(1000), &delta.from[..12])
-    };
-    match &manifest.deltas[..] {
-        [] => "none".to_owned(),
-        deltas => deltas.iter().map(one).collect::<Vec<_>>().join(", "),
-    }
-}
-
 fn mb(bytes: u64) -> u64 {
     bytes / 1_000_000
 }
@@ -335,8 +297,8 @@ fn plan(args: &PlaceArgs) -> Result<()> {
     let lock =
         plan::usable_lock(&definition, &Lock::path_for(&places.definition), args.lock_policy())?;
     key::clear_on_signals()?;
-    let trusted_key = args.sign_key.as_deref().map(key::public_half).transpose()?;
-    let request = Request { version: args.release.clone(), trusted_key };
+    let trusted_keys = key::trusted(args.sign_key.as_deref(), &args.trust)?;
+    let request = Request { version: args.release.clone(), trusted_keys };
     let stages = plan::stages(&definition, lock.as_ref(), &places, &request)?;
     if args.json {
         return print_line(&serde_json::to_string_pretty(&stages)?);

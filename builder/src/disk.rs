@@ -3,13 +3,14 @@
 //! It takes a finished sysroot and finished boot files and decides nothing about what is in them.
 //! Every id on the disk is new: two disks of one build never collide in one machine.
 
+pub mod digest;
 mod dots;
 mod error;
 mod esp;
 mod esp_files;
 mod root;
 mod sparse;
-mod table;
+pub(crate) mod table;
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::MetadataExt;
@@ -19,8 +20,11 @@ use basalt_sysroot::partition::{Layout, SectorSize, Sizes};
 use serde::Serialize;
 use uuid::Uuid;
 
+pub use digest::digest_of_file;
 pub use error::DiskError;
+pub(crate) use esp::add_file;
 pub use esp_files::{Content, EspFile, EspFiles, EspFilesError, FirstEntry};
+pub(crate) use table::{block_size, write_protective_mbr};
 
 /// Everything that goes onto a disk.
 #[derive(Debug, Clone)]
@@ -63,7 +67,7 @@ pub struct DiskIds {
 }
 
 impl DiskIds {
-    fn random() -> Self {
+    pub(crate) fn random() -> Self {
         let (esp_volume, ..) = Uuid::new_v4().as_fields();
         Self {
             disk: Uuid::new_v4(),

@@ -137,6 +137,46 @@ pub fn public_half(path: &Path) -> Result<TrustedKey> {
     Ok(load(path)?.trusted())
 }
 
+/// A public key that was made elsewhere: `NAME.pub`, with `NAME.manifest.pub` beside it.
+///
+/// # Errors
+/// One of the files cannot be read or holds something else, also where it holds the secret half.
+pub fn public(path: &Path) -> Result<TrustedKey> {
+    let doing = || format!("cannot trust the key `{}`", path.display());
+    let hint = "hint: `basalt key create` makes `NAME.pub`, and `NAME.manifest.pub` beside it";
+    let text = fs::read_to_string(path).with_context(doing).context(hint)?;
+    if text.contains("PRIVATE KEY") {
+        bail!("{}: it holds the secret half\n{hint}", doing());
+    }
+    let home = Home::new()?;
+    if home.gpg().arg("--import").stdin(text.as_bytes()).run().is_err() {
+        bail!("{}: it holds no GnuPG key\n{hint}", doing());
+    }
+    let manifests = manifest::public(path).with_context(doing).context(hint)?;
+    Ok(TrustedKey { commits: text, manifests: Some(manifests) })
+}
+
+/// What an image trusts: the half of the key that signs it, and others that may sign what follows.
+///
+/// # Errors
+/// As [`load`] and [`public`]; or others are to be trusted by what nobody signs.
+pub fn trusted(sign_key: Option<&Path>, others: &[PathBuf]) -> Result<Vec<TrustedKey>> {
+    let Some(sign_key) = sign_key else {
+        if others.is_empty() {
+            return Ok(Vec::new());
+        }
+        bail!("an image that no key signs trusts no key\nhint: add `--sign-key`");
+    };
+    let mut keys = vec![public_half(sign_key)?];
+    for other in others {
+        let other = public(other)?;
+        if !keys.iter().any(|key| key.manifests == other.manifests) {
+            keys.push(other);
+        }
+    }
+    Ok(keys)
+}
+
 fn refuse_readable(path: &Path) -> Result<()> {
     if fs::metadata(path)?.permissions().mode() & 0o077 == 0 {
         return Ok(());
@@ -223,6 +263,25 @@ mod tests {
         create_development(dir.path()).unwrap();
         assert_ne!(text("development.manifest.pub"), first.1);
         load(&dir.path().join("development.key")).unwrap();
+    }
+
+    #[test]
+    fn an_image_trusts_the_key_that_signs_it_and_others_once_each() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, one_public) = create("one", dir.path()).unwrap();
+        let (_, two) = create("two", dir.path()).unwrap();
+        let trusted = |sign_key, others: &[PathBuf]| trusted(sign_key, others);
+        assert_eq!(trusted(None, &[]).unwrap(), []);
+        let said = trusted(None, std::slice::from_ref(&two)).unwrap_err().to_string();
+        assert!(said.contains("add `--sign-key`"), "{said}");
+        let keys = trusted(Some(&one), &[two.clone(), one_public, two.clone()]).unwrap();
+        let text = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
+        let pems: Vec<_> = keys.iter().map(|key| key.manifests.clone().unwrap()).collect();
+        assert_eq!(pems, [text("one.manifest.pub"), text("two.manifest.pub")]);
+        assert_eq!(keys[1].commits, text("two.pub"));
+        fs::remove_file(dir.path().join("two.manifest.pub")).unwrap();
+        let said = format!("{:#}", trusted(Some(&one), &[two]).unwrap_err());
+        assert!(said.contains("two.manifest.pub"), "{said}");
     }
 
     #[test]

@@ -7,11 +7,13 @@ pub mod cli;
 pub mod definition;
 pub mod diff;
 pub mod disk;
+pub mod kickstart;
 pub mod lock;
 pub mod plan;
 pub mod publish;
 pub mod run;
 pub mod stage;
+pub mod write;
 
 pub mod cache;
 pub mod fingerprint;

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use basalt_release::Image;
 use serde::{Deserialize, Serialize};
 
 /// Form of the file.
@@ -47,11 +48,17 @@ pub struct Disk {
     pub size: u64,
     /// Bytes that it takes; the rest are holes.
     pub allocated: u64,
+    /// The [digest](crate::disk::digest) of what is in it; builds of before had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
 }
 
 impl Manifest {
     /// Name of the file.
     pub const FILE: &'static str = "manifest.json";
+
+    /// Name of the file that says of the disk what is in it, signed by the release key.
+    pub const SIGNED: &'static str = "manifest.signed.json";
 
     /// Reads the manifest in `folder`; `None` when there is none that can be read as one.
     #[must_use]
@@ -60,7 +67,9 @@ impl Manifest {
         Self::parse(&text)
     }
 
-    fn parse(text: &[u8]) -> Option<Self> {
+    /// Reads a manifest; `None` when it cannot be read as one.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<Self> {
         let manifest: Self = serde_json::from_slice(text).ok()?;
         (manifest.form == FORM).then_some(manifest)
     }
@@ -71,6 +80,14 @@ impl Manifest {
         self.disk.as_ref().is_none_or(|disk| {
             fs::metadata(folder.join(&disk.file)).is_ok_and(|meta| meta.len() == disk.size)
         })
+    }
+
+    /// What is signed of the disk; `None` when there is no disk.
+    #[must_use]
+    pub fn image(&self) -> Option<Image> {
+        let disk = self.disk.as_ref()?;
+        let (file, size, digest) = (disk.file.clone(), disk.size, disk.digest.clone()?);
+        Some(Image { file, size, digest, ..Image::of(&self.name, &self.version, &self.commit) })
     }
 
     /// Writes it into `folder`.
@@ -93,7 +110,7 @@ mod tests {
     fn fuzz_manifest_of_a_build() {
         let seed = br#"{"form":1,"name":"base","version":"1","build_id":"a","commit":"b","ref":"c",
             "release":"signed","signed_by":"d","packages":1,"disk_key":"e",
-            "disk":{"file":"disk.img","size":1,"allocated":1}}"#;
+            "disk":{"file":"disk.img","size":1,"allocated":1,"digest":"f"}}"#;
         assert!(Manifest::parse(seed).is_some());
         basalt_fuzz::run(&[seed], |bytes| {
             if let Some(manifest) = Manifest::parse(bytes) {

@@ -62,15 +62,15 @@ pub struct Target {
 pub struct Request {
     /// `--version`.
     pub version: Option<String>,
-    /// The public half of the release key.
-    pub trusted_key: Option<TrustedKey>,
+    /// What hosts of the image trust: the public half of the release key first; none without one.
+    pub trusted_keys: Vec<TrustedKey>,
 }
 
 impl Request {
     /// Who will vouch for the image.
     #[must_use]
     pub fn trust(&self) -> Trust {
-        if self.trusted_key.is_some() { Trust::Signed } else { Trust::Unsigned }
+        if self.trusted_keys.is_empty() { Trust::Unsigned } else { Trust::Signed }
     }
 }
 
@@ -90,7 +90,7 @@ pub fn target(
     let given = given_versions(&places.out.join(&definition.name));
     let version = version::choose(request.version.as_deref(), head.as_ref(), &given, &build_id)?;
     let folder = places.out.join(&definition.name).join(&version);
-    let disk_key = Fingerprint::new("disk 1")
+    let disk_key = Fingerprint::new("disk 2")
         .part(build_id.as_bytes())
         .part(version.as_bytes())
         .value(&definition.disk)
@@ -126,8 +126,8 @@ pub fn inputs<'a>(
 ) -> Result<Inputs<'a>> {
     let tree_key = tree::key(definition, lock);
     let initramfs_key = initramfs::key(definition, &tree_key)?;
-    let trusted_key = request.trusted_key.clone();
-    Ok(Inputs { definition, tree_key, initramfs_key, programs: &places.programs, trusted_key })
+    let trusted_keys = request.trusted_keys.clone();
+    Ok(Inputs { definition, tree_key, initramfs_key, programs: &places.programs, trusted_keys })
 }
 
 /// The manifest of the target, when its output is there and whole.
@@ -291,7 +291,7 @@ mod tests {
             signed_by: "f".into(),
             packages: 1,
             disk_key: "d".into(),
-            disk: Some(Disk { file: "disk.raw".into(), size: 1, allocated: 1 }),
+            disk: Some(Disk { file: "disk.raw".into(), size: 1, allocated: 1, digest: None }),
         };
         manifest.write(&folder).unwrap();
         out

@@ -74,10 +74,12 @@ impl Step {
     pub fn bytes(&self, done: u64, of: u64) {
         if self.bar.length() != Some(of) {
             self.bar.set_length(of);
-            self.bar.set_style(style("{prefix:20} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}"));
+            self.bar.set_style(style(
+                "{prefix:20} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+            ));
         }
         self.bar.set_position(done);
-        self.plainly(|| format!("{} of {} MB", done / 1_000_000, of / 1_000_000));
+        self.plainly(|| plain_bytes(done, of, self.began.elapsed()));
     }
 
     /// Ends the step with a word about its result.
@@ -107,6 +109,14 @@ impl Drop for Step {
     }
 }
 
+/// How much of how much, how fast, and how long the rest takes at that rate.
+fn plain_bytes(done: u64, of: u64, elapsed: Duration) -> String {
+    let rate = done as f64 / elapsed.as_secs_f64().max(0.001);
+    let left = of.saturating_sub(done) as f64 / rate.max(1.0);
+    let (done, of) = (done / 1_000_000, of / 1_000_000);
+    format!("{done} of {of} MB, {:.0} MB/s, {left:.0} s left", rate / 1e6)
+}
+
 fn spinner(name: &str) -> ProgressBar {
     let bar = ProgressBar::new_spinner();
     bar.set_style(style("{prefix:20} {spinner} {elapsed} {wide_msg}"));
@@ -117,4 +127,16 @@ fn spinner(name: &str) -> ProgressBar {
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_terminal_rate_and_remaining_time_are_said() {
+        let said = |done, seconds| plain_bytes(done, 12_000_000_000, Duration::from_secs(seconds));
+        assert_eq!(said(3_000_000_000, 30), "3000 of 12000 MB, 100 MB/s, 90 s left");
+        assert_eq!(said(12_000_000_000, 60), "12000 of 12000 MB, 200 MB/s, 0 s left");
+    }
 }

@@ -9,13 +9,15 @@
 mod history;
 mod image;
 mod offer;
+mod remote;
+mod target;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use basalt_deploy::Repo;
-use basalt_release::{Delta, FORM, Manifest, SecretKey};
+use basalt_release::{Delta, FORM, Manifest, PublicKey, SecretKey};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -25,6 +27,9 @@ use crate::progress::Progress;
 use history::History;
 use image::Image;
 use offer::Offer;
+
+pub use remote::publish as publish_remotely;
+pub use target::{NoTarget, Remote, Target};
 
 /// Not libostree's own `.lock`, which it takes meanwhile: over NFS the two kinds of locks are one.
 const LOCK: &str = ".publish.lock";
@@ -39,6 +44,8 @@ pub struct Options {
     pub ref_name: Option<String>,
     /// `--sign-key`.
     pub sign_key: PathBuf,
+    /// `--trust`.
+    pub trust: Vec<PathBuf>,
     /// From how many of the releases before a static delta leads here.
     pub deltas: usize,
     /// How long hosts may believe that this is the release.
@@ -76,7 +83,7 @@ pub fn publish(options: &Options, progress: Progress) -> Result<Published> {
         .with_context(|| format!("cannot create `{}`", options.to.display()))?;
     let _lock = cache::lock(&options.to.join(LOCK), claim, progress)?;
     let offer = Offer::of(&options.to, &image.name);
-    let history = History::new(offer.published(&signer.public())?);
+    let history = History::new(offer.published(&known_keys(signer, options)?)?);
     history.refuse_another(&image.version, &commit)?;
     let work = Work { options, progress, key: &key, image: &image, commit: &commit };
     let archive = work.pull(&source)?;
@@ -108,6 +115,16 @@ fn manifest_key<'a>(key: &'a ReleaseKey, options: &Options) -> Result<&'a Secret
              keys with both"
         )
     })
+}
+
+/// Those whose releases are known: the one that signs now, and those before it.
+fn known_keys(signer: &SecretKey, options: &Options) -> Result<Vec<PublicKey>> {
+    let mut keys = vec![signer.public()];
+    for path in &options.trust {
+        let pem = key::public(path)?.manifests.unwrap_or_default();
+        keys.push(PublicKey::parse(pem.as_bytes())?);
+    }
+    Ok(keys)
 }
 
 fn source(options: &Options) -> Result<Repo> {
@@ -190,6 +207,7 @@ mod tests {
             to: "site".into(),
             ref_name: ref_name.map(str::to_owned),
             sign_key: "release.key".into(),
+            trust: Vec::new(),
             deltas: 3,
             valid: SignedDuration::from_hours(24),
             now: Timestamp::UNIX_EPOCH,

@@ -26,7 +26,7 @@ pub struct App {
     /// Signs certificates.
     pub ca: Ca,
     /// Locks secrets.
-    pub vault: Vault,
+    pub vault: Arc<Vault>,
     /// Knows the operator.
     pub operator: OperatorToken,
     /// Who is there.

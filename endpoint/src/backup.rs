@@ -142,7 +142,7 @@ pub(crate) mod tests {
     pub(crate) async fn endpoint() -> (tempfile::TempDir, Data, Store) {
         let folder = tempfile::tempdir().unwrap();
         let data = Data::at(folder.path());
-        let store = Store::open(&data.database()).await.unwrap();
+        let store = crate::store::tests::open(folder.path()).await;
         Ca::open(&data, CA_LIFE, 1_800_000_000).unwrap();
         Vault::open(&data).unwrap();
         OperatorToken::open(&data).unwrap();

@@ -6,6 +6,7 @@ mod ask;
 mod events;
 mod hosts;
 mod login;
+mod os;
 mod output;
 mod pages;
 mod resync;
@@ -52,6 +53,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Operator(command) => access::operator(&session, output, command).await,
         Command::Secret(command) => access::secret(&session, output, command).await,
         Command::Hosts { command } => hosts::hosts(&session, output, command).await,
+        Command::Os(command) => os::os(&session, output, command).await,
         Command::Apply(apply) => workloads::apply(&session, output, &apply).await,
         Command::Delete { name } => workloads::delete(&session, output, &name).await,
         Command::Workloads => workloads::list(&session, output).await,

@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::names::{self, EndpointUrl};
 use crate::operator_token::OperatorToken;
 use crate::presence::Presence;
-use crate::store::{Store, hosts};
+use crate::store::{Store, hosts, rollouts};
 use crate::tls::Tls;
 use crate::vault::Vault;
 use crate::{backup, clock, files_limit, patrol, restore, routes, server};
@@ -86,12 +86,16 @@ async fn serve(options: &Options) -> Result<()> {
 
 async fn open(options: &Options, listening: SocketAddr) -> Result<Shared> {
     let (data, now) = (&options.data, clock::now());
-    let store = Store::open(&data.database()).await?;
-    let all = hosts::all(&mut *store.read().await?).await?;
+    let vault = Arc::new(Vault::open(data)?);
+    let store = Store::open(&data.database(), &vault).await?;
+    let mut write = store.write().await?;
+    rollouts::begin_anew(&mut write, now).await?;
+    write.commit().await?;
+    let all = hosts::all(&mut store.read().await?).await?;
     let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
     Ok(Arc::new(App {
         ca: Ca::open(data, options.ca_life, now)?,
-        vault: Vault::open(data)?,
+        vault,
         operator: OperatorToken::open(data)?,
         presence: Presence::new(&all, clock::up(), options.pace),
         logs: LogRequests::default(),

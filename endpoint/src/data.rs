@@ -97,7 +97,7 @@ impl Data {
             .create(&self.folder)
             .with_context(|| format!("cannot make the folder `{name}`"))?;
         let lock = take(&self.folder.join("lock"))?;
-        lock.with_context(|| format!("another endpoint runs in `{name}`"))
+        lock.with_context(|| format!("an endpoint runs in `{name}`"))
     }
 
     /// Takes the part of who makes a backup of the folder; none where another has it.

@@ -1,5 +1,5 @@
 //! The round that the endpoint makes by itself: who fell silent, what has to go elsewhere, which
-//! certificate is due.
+//! certificate is due, how rollouts go on.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::clock;
 use crate::store::events::{self, Happened};
 use crate::store::hosts::Seen;
 use crate::store::replan::{self, Cause};
-use crate::store::{hosts, workloads};
+use crate::store::{hosts, roll_on, workloads};
 use crate::tls::Tls;
 
 /// Time between rounds.
@@ -38,6 +38,9 @@ pub async fn run(app: Shared, tls: Arc<Tls>) {
         if let Err(error) = round(&app, &tls, clock::moment()).await {
             tracing::error!("a round failed: {}", basalt_explain::explain(&error));
         }
+        if let Err(error) = rollouts(&app).await {
+            tracing::error!("no rollout goes on: {}", basalt_explain::explain(&error));
+        }
     }
 }
 
@@ -51,7 +54,7 @@ async fn round(app: &App, tls: &Tls, now: Moment) -> Result<()> {
     let abandoned = if silent.is_empty() {
         BTreeSet::new()
     } else {
-        let all = workloads::replaceable(&mut *app.store.read().await?).await?;
+        let all = workloads::replaceable(&mut app.store.read().await?).await?;
         abandoned(app, &all, &silent, now.up)
     };
     if transitions.is_empty() && abandoned.is_empty() {
@@ -80,6 +83,21 @@ async fn certificates(app: &App, tls: &Tls, now: Seconds) -> Result<()> {
     events::put(&mut write, happened, now).await?;
     write.commit().await?;
     app.publish(&[]);
+    Ok(())
+}
+
+/// Moves rollouts on.
+async fn rollouts(app: &App) -> Result<()> {
+    if roll_on::changes(&mut app.store.read().await?, clock::now()).await?.is_empty() {
+        return Ok(());
+    }
+    // Again, once nobody else can write.
+    let mut write = app.store.write().await?;
+    let now = clock::now();
+    let changes = roll_on::changes(&mut write, now).await?;
+    let replanned = roll_on::carry_out(&mut write, &changes, now).await?;
+    write.commit().await?;
+    app.publish(&replanned);
     Ok(())
 }
 

@@ -30,6 +30,8 @@ pub struct Presence {
 #[derive(Debug)]
 struct Entry {
     heard: Heard,
+    /// Whether it was there before this run: all of those come at once after a start.
+    comes_back: bool,
     /// What the database says.
     state: HostState,
     seen_at: Option<Seconds>,
@@ -58,7 +60,7 @@ impl Presence {
     /// Knows these hosts, as the database does.
     #[must_use]
     pub fn new(hosts: &[Host], started: UpSeconds, pace: Pace) -> Self {
-        let entries = hosts.iter().map(|host| (host.id, Entry::of(host))).collect();
+        let entries = hosts.iter().map(|host| (host.id, Entry::of(host, true))).collect();
         Self { started, pace, hosts: Mutex::new(entries) }
     }
 
@@ -88,7 +90,7 @@ impl Presence {
     pub fn add(&self, host: &Host) {
         let mut entries = self.lock();
         // One that repeats its enrolment may have a poll that must go on.
-        let entry = entries.entry(host.id).or_insert_with(|| Entry::of(host));
+        let entry = entries.entry(host.id).or_insert_with(|| Entry::of(host, false));
         entry.heard.certificate_until = host.certificate_until;
     }
 
@@ -112,11 +114,13 @@ impl Presence {
         }
     }
 
-    /// Seconds that a host shall wait with its first check-in of this run.
+    /// Seconds that a host shall wait with its first check-in of this run. One that enrolled just now
+    /// is let in.
     #[must_use]
     pub fn too_early_s(&self, host: HostId, now: UpSeconds) -> Option<u64> {
         let entries = self.lock();
-        let is_first = entries.get(&host).is_some_and(|entry| entry.wait_s.is_none());
+        let is_first =
+            entries.get(&host).is_some_and(|entry| entry.comes_back && entry.wait_s.is_none());
         let up = u64::try_from(now - self.started).unwrap_or(0);
         pace::too_early_s(host, entries.len(), up).filter(|_| is_first)
     }
@@ -247,7 +251,7 @@ impl Presence {
 }
 
 impl Entry {
-    fn of(host: &Host) -> Self {
+    fn of(host: &Host, comes_back: bool) -> Self {
         let heard = Heard {
             before: host.seen.state,
             frozen: host.seen.frozen,
@@ -256,6 +260,7 @@ impl Entry {
         };
         Self {
             heard,
+            comes_back,
             state: host.seen.state,
             seen_at: None,
             answered_at: None,
@@ -269,5 +274,56 @@ impl Entry {
 
     fn extend(&mut self, lease_s: u64, now: UpSeconds) {
         self.heard.lease_until = Some(now.saturating_add_unsigned(lease_s));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use basalt_api::capacity::Taken;
+    use basalt_endpoint_core::checkin::Mark;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::store::hosts::Seen;
+
+    fn host(number: u128) -> Host {
+        let reported = Mark { lineage: None, generation: 0, set_hash: String::new() };
+        let seen = Seen {
+            state: HostState::Present,
+            frozen: None,
+            session: 1,
+            boot_id: String::new(),
+            features: Vec::new(),
+            facts: None,
+            local: Taken::default(),
+            reported,
+            applied_generation: 0,
+        };
+        Host {
+            id: HostId(Uuid::from_u128(number)),
+            name: "a".parse().unwrap(),
+            token_labels: BTreeMap::new(),
+            is_revoked: false,
+            is_cordoned: false,
+            certificate_until: 0,
+            seen,
+            reported_set: None,
+            pardon: None,
+        }
+    }
+
+    #[test]
+    fn those_of_before_come_one_after_the_other_after_a_start_and_a_new_one_at_once() {
+        let before: Vec<Host> = (0..1000).map(host).collect();
+        let presence = Presence::new(&before, 100, Pace::CALM);
+        let waits = |number: u128, now| presence.too_early_s(host(number).id, now);
+        let waiting = (0..1000).filter(|number| waits(*number, 100).is_some()).count();
+        assert!(waiting > 800, "{waiting}");
+        assert!((0..1000).all(|number| waits(number, 120).is_none()));
+        presence.add(&host(1000));
+        presence.add(&host(1001));
+        assert_eq!([waits(1000, 100), waits(1001, 100)], [None, None]);
     }
 }

@@ -158,11 +158,10 @@ mod tests {
     use super::*;
     use crate::backup::backup;
     use crate::backup::tests::endpoint;
-    use crate::store::Store;
 
     /// The lineage of the database, and every key.
     async fn identity(data: &Data) -> (Lineage, Vec<Vec<u8>>) {
-        let store = Store::open(&data.database()).await.unwrap();
+        let store = crate::store::tests::open(data.folder()).await;
         let lineage = store.lineage;
         store.close().await;
         let keys = parts(data).into_iter().filter(|part| *part != data.database());
@@ -273,7 +272,7 @@ mod tests {
         let (_from_folder, file, _from, _folder, data) = two().await;
         let _lock = data.lock().unwrap();
         let refused = restore(&data, &file, Overwrite::Yes).unwrap_err().to_string();
-        assert!(refused.contains("another endpoint runs"), "{refused}");
+        assert!(refused.contains("an endpoint runs"), "{refused}");
     }
 
     #[test]

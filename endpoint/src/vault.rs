@@ -1,6 +1,8 @@
 //! Secrets at rest: XChaCha20-Poly1305 under a key file of the endpoint's folder.
 
 use anyhow::{Context, Result, anyhow};
+use basalt_api::id::WorkloadUid;
+use basalt_api::workload::Seal;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 
@@ -56,6 +58,23 @@ impl Vault {
         let value = self.cipher.decrypt(&XNonce::from(*nonce), payload);
         value.map_err(|_| anyhow!("it was locked by another key, or is damaged"))
     }
+}
+
+impl Seal for Vault {
+    type Error = anyhow::Error;
+
+    fn seal(&self, of: WorkloadUid, clear: &[u8]) -> Result<Vec<u8>> {
+        self.lock(&label(of), clear)
+    }
+
+    fn open(&self, of: WorkloadUid, sealed: &[u8]) -> Option<Vec<u8>> {
+        self.unlock(&label(of), sealed).ok()
+    }
+}
+
+/// No version of a secret is called so: that ends in a number.
+fn label(of: WorkloadUid) -> String {
+    format!("spec/{of}")
 }
 
 #[cfg(test)]

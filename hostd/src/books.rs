@@ -61,6 +61,19 @@ impl Books {
         health::of_ledger(&store.found).into_iter().chain(unwritten).collect()
     }
 
+    /// This boot is blessed: the ledger is written in this release's own form from now on. Blocks.
+    pub fn settle(&self) {
+        let mut store = self.lock();
+        let before = store.ledger().map(|ledger| ledger.sequence);
+        // What cannot be written is told as a problem, and tried again.
+        if let Err(error) = store.settle() {
+            tracing::error!(%error, "cannot write the ledger");
+        }
+        if store.ledger().map(|ledger| ledger.sequence) != before {
+            self.publish(&store);
+        }
+    }
+
     /// What the ledger says, now and whenever it changes.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Known> {

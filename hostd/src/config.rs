@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use basalt_api::virt::Accel;
+use basalt_window::Window;
 use hostd_core::health::BadLayer;
 use hostd_core::policy::Policy;
 
@@ -61,12 +62,22 @@ pub struct Config {
 }
 
 /// Where releases of the system come from.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Updates {
     /// The URL of an archive that `basalt publish` made.
     pub url: Option<String>,
     /// A file with the CA of its server, where the system's do not know it.
     pub ca: Option<PathBuf>,
+    /// Boots in which a release that the endpoint wants has to prove itself, 1 to 9.
+    pub tries: u32,
+    /// When the host may reboot, where somebody leaves that to it.
+    pub windows: Vec<Window>,
+}
+
+impl Default for Updates {
+    fn default() -> Self {
+        Self { url: None, ca: None, tries: basalt_api::os::TRIES, windows: Vec::new() }
+    }
 }
 
 /// How virtual machines are run.
@@ -209,7 +220,11 @@ mod tests {
             ("etc/basalt/hostd.toml", "round_interval_s = 5\n"),
             ("etc/basalt/hostd.toml.d/20-b.toml", "round_interval_s = 9\n"),
             ("etc/basalt/hostd.toml.d/10-a.toml", "round_interval_s = 8\n"),
-            ("etc/basalt/hostd.toml.d/30-c.toml", "[updates]\nurl = \"https://a\"\nca = \"/ca\"\n"),
+            (
+                "etc/basalt/hostd.toml.d/30-c.toml",
+                "[updates]\nurl = \"https://a\"\nca = \"/ca\"\ntries = 5\n\
+                 windows = [\"Sat 02:00-05:00 UTC\"]\n",
+            ),
             (
                 "credentials/basalt.hostd",
                 "[gate]\ndeadline_s = 5\n[registries.\"r:5000\"]\n[updates]\nurl = \"https://b\"\n",
@@ -220,7 +235,9 @@ mod tests {
         assert_eq!(loaded.config.round_interval, Duration::from_secs(9));
         assert_eq!(loaded.config.gate_deadline, Duration::from_secs(5));
         assert_eq!(loaded.config.required_units, ["podman.socket"]);
-        let updates = Updates { url: Some("https://b".into()), ca: Some("/ca".into()) };
+        let windows = vec!["Sat 02:00-05:00 UTC".parse().unwrap()];
+        let (url, ca) = (Some("https://b".into()), Some("/ca".into()));
+        let updates = Updates { url, ca, tries: 5, windows };
         assert_eq!(loaded.config.updates, updates);
     }
 

@@ -7,8 +7,10 @@
 mod cache;
 mod client;
 mod events;
+mod half;
 mod image;
 mod labels;
+mod leftover;
 mod life;
 mod logs;
 mod make;
@@ -56,6 +58,8 @@ const TOTAL: Duration = Duration::from_secs(6 * 3600);
 /// Bytes that an image may have where nobody says it.
 const MAX_IMAGE_BYTES: u64 = 100 << 30;
 
+/// Removals that were cut off and are finished in one look.
+const HALF_REMOVED: usize = 8;
 /// Every container of ours, `{"label":["io.basalt.uid"]}` as a query says it.
 const LIST: &str =
     "/containers/json?all=true&filters=%7B%22label%22%3A%5B%22io.basalt.uid%22%5D%7D";
@@ -119,9 +123,15 @@ impl Containers {
         Self { settings, client, cache, events: Events::new(), volumes }
     }
 
-    /// Everything that the engine lists at `path`.
+    /// Everything that the engine lists at `path`, which asks for what has our labels.
     async fn list(&self, path: &str) -> Result<Vec<Listed>, RuntimeError> {
-        let listed = self.client.get(path).await;
+        let mut listed = self.client.get(path).await;
+        for _ in 0..HALF_REMOVED {
+            let half = listed.as_ref().err().and_then(half::removed);
+            let Some(id) = half else { break };
+            self.finish_removal(&id).await?;
+            listed = self.client.get(path).await;
+        }
         listed.map_err(|error| error.of_engine(self.client.cannot("list its containers")))
     }
 

@@ -22,6 +22,7 @@ use crate::facts::Facts;
 use crate::issue;
 use crate::ledger::Store;
 use crate::paths::Paths;
+use crate::reboots;
 use crate::round::Round;
 use crate::server;
 use crate::worker::Worker;
@@ -51,7 +52,7 @@ pub fn run(paths: &Paths, credentials: Option<&Path>) -> Result<()> {
         .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .context("cannot start the runtime")?;
-    let ended = runtime.block_on(serve(paths, round, Books::new(store)));
+    let ended = runtime.block_on(serve(paths, credentials, round, Books::new(store)));
     runtime.shutdown_timeout(LAST_WORDS);
     ended
 }
@@ -88,18 +89,28 @@ fn first_round(paths: &Paths, loaded: Loaded) -> Result<(Round, Store)> {
     let mut store = Store::open(&state)
         .with_context(|| format!("cannot read the ledger in `{}`", state.display()))?;
     let lasting = health::of_configuration(&loaded.bad);
+    let (paths, config) = (paths.clone(), loaded.config);
+    let mut round = Round { paths, config, facts, lasting, blessed: false };
+    if round.is_blessed() {
+        // Nothing is written yet, so nothing can fail.
+        let _ = store.settle();
+    }
     let now = u64::try_from(clock::unix_s()).unwrap_or_default();
-    if let Err(error) = store.begin(&facts.boot_id, now) {
+    if let Err(error) = store.begin(&round.facts.boot_id, now) {
         tracing::error!(%error, "cannot write the ledger");
     }
-    for problem in health::of_ledger(&store.found).iter().chain(&lasting) {
+    for problem in health::of_ledger(&store.found).iter().chain(&round.lasting) {
         tracing::error!(code = ?problem.code, "{problem}");
     }
-    let (paths, config) = (paths.clone(), loaded.config);
-    Ok((Round { paths, config, facts, lasting, blessed: false }, store))
+    Ok((round, store))
 }
 
-async fn serve(paths: &Paths, mut round: Round, books: Arc<Books>) -> Result<()> {
+async fn serve(
+    paths: &Paths,
+    credentials: Option<&Path>,
+    mut round: Round,
+    books: Arc<Books>,
+) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let socket = paths.socket();
@@ -107,12 +118,19 @@ async fn serve(paths: &Paths, mut round: Round, books: Arc<Books>) -> Result<()>
         .with_context(|| format!("cannot listen on `{}`", socket.display()))?;
     let (publish, status) = watch::channel(None);
     let mut workloads = Workloads::begin(paths, &round.config, &round.facts.boot_id, &books);
+    workloads.follow_release(paths, &round.config, &books, status.clone());
     let shown = workloads.shown(status, books.clone());
     let remote = round.config.listen.clone();
     let (tell_listening, mut listening) = watch::channel(None);
     let remote = remote
         .map(|listen| tokio::spawn(server::remote::serve(listen, shown.clone(), tell_listening)));
     let server = tokio::spawn(server::serve(listener, shown));
+    let reboots = tokio::spawn(reboots::run(reboots::Ground {
+        paths: paths.clone(),
+        credentials: credentials.map(Path::to_owned),
+        now: Arc::new(clock::unix_s),
+        every: reboots::LOOK,
+    }));
     let worker = Worker::start("round").context("cannot start the thread for rounds")?;
     let mut hurried = 0;
     loop {
@@ -120,6 +138,9 @@ async fn serve(paths: &Paths, mut round: Round, books: Arc<Books>) -> Result<()>
         let of_ledger = Arc::clone(&books);
         let of_listening = listening.borrow_and_update().clone();
         let work = move || {
+            if round.blessed {
+                of_ledger.settle();
+            }
             let mut problems = of_ledger.problems();
             problems.extend(of_listening);
             let status = round.run(of_ledger.known().map(|ledger| ledger.sequence), problems);
@@ -148,6 +169,7 @@ async fn serve(paths: &Paths, mut round: Round, books: Arc<Books>) -> Result<()>
     tracing::info!("stopping");
     let _ = sd_notify::notify(false, &[NotifyState::Stopping]);
     server.abort();
+    reboots.abort();
     remote.iter().for_each(JoinHandle::abort);
     workloads.end();
     basalt_durable::remove(&socket).context("cannot remove the socket")

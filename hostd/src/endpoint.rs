@@ -89,7 +89,9 @@ pub struct Ground {
     /// How the workloads are.
     pub picture: watch::Receiver<Arc<Picture>>,
     /// What this host is.
-    pub facts: watch::Receiver<HostFacts>,
+    pub facts: watch::Receiver<Option<HostFacts>>,
+    /// Whether somebody is there who takes another release.
+    pub can_update: bool,
     /// Takes who this host is.
     pub us: watch::Sender<Option<Enrolled>>,
     /// Takes the moment at which a question was asked that was answered.

@@ -4,19 +4,17 @@
 //! On the first boot it is taken to /var, 0600, and wiped from the ESP last: a cut in between
 //! repeats it all.
 
-mod document;
-
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use basalt_document::MAX_BYTES;
 use basalt_durable::{PRIVATE, PUBLIC};
+use basalt_host_toml::HostToml;
 
 use crate::paths::Paths;
-use document::HostToml;
 
 /// What was there to take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,12 +52,7 @@ fn read(path: &Path) -> Result<Option<String>> {
     file.take(MAX_BYTES as u64 + 1)
         .read_to_end(&mut bytes)
         .with_context(|| format!("cannot read `{name}`"))?;
-    if bytes.len() > MAX_BYTES {
-        bail!("`{name}` is too long; at most {MAX_BYTES} bytes are read");
-    }
-    let text = String::from_utf8(bytes).with_context(|| format!("`{name}` is no UTF-8 text"))?;
-    // Notepad begins a file with a byte order mark.
-    Ok(Some(text.trim_start_matches('\u{feff}').to_owned()))
+    Ok(Some(basalt_host_toml::text(&name.to_string(), bytes)?))
 }
 
 fn keep(path: &Path, text: &str) -> Result<()> {

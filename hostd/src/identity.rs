@@ -46,7 +46,7 @@ pub struct Enrolled {
     /// The firmware's UUID then.
     #[serde(default)]
     dmi_uuid: Option<String>,
-    /// SHA-256 of the join string that it was enrolled by, in hex: a copy must not redeem it again.
+    /// SHA-256 of the secret that it was enrolled by, in hex: a copy must not redeem it again.
     #[serde(default)]
     join_sha256: Option<String>,
 }

@@ -43,7 +43,7 @@ pub struct Seen<'a> {
     /// How the workloads are.
     pub picture: &'a Picture,
     /// What the host has to give.
-    pub facts: &'a HostFacts,
+    pub facts: Option<&'a HostFacts>,
     /// Time since the endpoint was heard; none where it was not since the boot.
     pub silence: Option<Duration>,
     /// The endpoint's generation that is in the ledger; 0 before the first.
@@ -86,7 +86,9 @@ impl Metrics {
     pub fn text(&self, seen: &Seen<'_>) -> String {
         let mut text = Text::default();
         host(&mut text, seen.status);
-        capacity(&mut text, seen.facts);
+        if let Some(facts) = seen.facts {
+            capacity(&mut text, facts);
+        }
         endpoint(&mut text, seen);
         workloads(&mut text, seen.picture);
         process(&mut text, seen.resident_bytes);
@@ -275,7 +277,7 @@ mod tests {
         let text = metrics.text(&Seen {
             status: &status,
             picture: &picture,
-            facts: &HostFacts::default(),
+            facts: Some(&HostFacts::default()),
             silence: Some(Duration::from_secs(7)),
             generation: 5,
             resident_bytes: Some(4096),

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use basalt_api::checks::Weight;
 use basalt_sysroot::loader::{EFIVARS_FOLDER, Variable};
 use basalt_sysroot::slot::Slot;
 
@@ -44,6 +45,18 @@ impl Paths {
     #[must_use]
     pub fn verdict(&self) -> PathBuf {
         self.at(basalt_api::os::VERDICT_FILE)
+    }
+
+    /// Whether this boot shall end in a window.
+    #[must_use]
+    pub fn reboot_wish(&self) -> PathBuf {
+        self.at(basalt_api::os::REBOOT_WISH_FILE)
+    }
+
+    /// Where `hostd-os` says how far it is.
+    #[must_use]
+    pub fn os_progress(&self) -> PathBuf {
+        self.at(basalt_api::os::PROGRESS_FOLDER)
     }
 
     /// Credentials of the whole system, which root can read.
@@ -140,6 +153,21 @@ impl Paths {
     #[must_use]
     pub fn config_drop_ins(&self) -> [PathBuf; 2] {
         [self.at("/usr/lib/basalt/hostd.toml.d"), self.at("/etc/basalt/hostd.toml.d")]
+    }
+
+    /// Folders of checks that the image and the operator bring, the required ones first.
+    #[must_use]
+    pub fn checks(&self) -> [(Weight, [PathBuf; 2]); 2] {
+        [(Weight::Required, "required.d"), (Weight::Wanted, "wanted.d")].map(|(weight, name)| {
+            let folders = ["/usr/lib/basalt", "/etc/basalt"];
+            (weight, folders.map(|folder| self.at(folder).join(name)))
+        })
+    }
+
+    /// What failed of them in this boot.
+    #[must_use]
+    pub fn failed_checks(&self) -> PathBuf {
+        self.at(basalt_api::checks::FILE)
     }
 
     /// What the image says of itself.

@@ -59,6 +59,8 @@ pub struct Picture {
     pub strangers: Vec<String>,
     /// The generation that everything runs by; 0 before the first.
     pub applied_generation: u64,
+    /// Of the ledger that was gone by.
+    pub ledger_sequence: u64,
     /// Whether the loop has looked at least once.
     pub is_known: bool,
 }
@@ -93,6 +95,8 @@ pub struct Ground {
 struct Loop {
     ground: Ground,
     known: watch::Receiver<Known>,
+    /// Of the ledger that this round goes by.
+    sequence: u64,
     host_paths: HostPaths,
     tracks: Tracks,
     /// Tells what is being done that it is not wanted any more.
@@ -141,6 +145,7 @@ impl Loop {
         Self {
             ground,
             known,
+            sequence: 0,
             host_paths,
             tracks: Tracks::default(),
             give_up: BTreeMap::new(),
@@ -162,7 +167,9 @@ impl Loop {
     async fn round(&mut self, woken_by: &'static str) {
         self.ground.metrics.round(woken_by);
         let is_copy = *self.ground.copy.borrow_and_update();
-        let known = self.known.borrow_and_update().clone().filter(|_| !is_copy);
+        let known = self.known.borrow_and_update().clone();
+        self.sequence = known.as_ref().map_or(0, |ledger| ledger.sequence);
+        let known = known.filter(|_| !is_copy);
         let us = self.ground.us.borrow_and_update().as_ref().map(|us| us.host_id);
         let wanted = known.as_ref().map(|ledger| books::wanted(ledger, us));
         self.choose_kinds(wanted.as_deref().unwrap_or_default(), known.is_none());
@@ -312,6 +319,7 @@ impl Loop {
             strangers: self.strangers.values().flatten().cloned().collect(),
             statuses: now.statuses,
             applied_generation,
+            ledger_sequence: self.sequence,
             is_known: true,
         };
         self.ground.picture.send_replace(Arc::new(picture));

@@ -14,7 +14,7 @@ use hostd_core::{address, health};
 use crate::config::Config;
 use crate::facts::Facts;
 use crate::paths::Paths;
-use crate::{clock, units};
+use crate::{checks, clock, units};
 
 /// What a round goes by.
 #[derive(Debug, Clone)]
@@ -43,6 +43,7 @@ impl Round {
         problems.extend(health::of_units(&units, required_units));
         problems.extend(health::of_boot(proof.boot));
         problems.extend(verdict(&self.paths).and_then(|verdict| health::of_update(&verdict)));
+        problems.extend(checks::kept(&self.paths).iter().map(health::of_check));
         let facts = self.facts.clone();
         HostStatus {
             hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -61,6 +62,11 @@ impl Round {
             endpoint: None,
             problems,
         }
+    }
+
+    /// Whether this boot is known to have proved itself.
+    pub fn is_blessed(&mut self) -> bool {
+        self.proof().boot == Boot::Blessed
     }
 
     fn proof(&mut self) -> Proof {
@@ -112,7 +118,7 @@ fn entries(paths: &Paths) -> Option<Vec<EntryName>> {
 
 /// What became of the release that was tried last. Our own program wrote it; what cannot be read is
 /// told by `hostctl os status`.
-fn verdict(paths: &Paths) -> Option<Event> {
+pub(crate) fn verdict(paths: &Paths) -> Option<Event> {
     serde_json::from_slice(&basalt_durable::read(&paths.verdict()).ok()??).ok()
 }
 

@@ -64,7 +64,7 @@ pub struct Ground {
     /// What was counted.
     pub metrics: Arc<Metrics>,
     /// What the host has to give.
-    pub facts: watch::Receiver<HostFacts>,
+    pub facts: watch::Receiver<Option<HostFacts>>,
     /// When the endpoint was heard.
     pub heard: watch::Receiver<Option<Duration>>,
 }
@@ -203,7 +203,7 @@ mod tests {
             runtimes: runtimes::open(&paths, &Config::default()),
             again: mpsc::channel(1).0,
             metrics: Arc::default(),
-            facts: watch::channel(HostFacts::default()).1,
+            facts: watch::channel(None).1,
             heard: watch::channel(None).1,
         }
     }

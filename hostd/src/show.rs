@@ -32,6 +32,9 @@ pub fn status(status: &HostStatus) -> String {
 
 fn version(status: &HostStatus) -> String {
     let HostStatus { image, version, release, .. } = status;
+    if version.is_empty() {
+        return "unknown".to_owned();
+    }
     format!("{version} ({image}, {release} release)")
 }
 

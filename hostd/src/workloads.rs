@@ -12,6 +12,7 @@ use basalt_api::capacity::HostFacts;
 use basalt_api::enrol::JoinString;
 use basalt_api::id::WorkloadUid;
 use basalt_api::problem::Problem;
+use basalt_api::rollout::OsUpdate;
 use basalt_api::status::{Boot, EndpointState, EndpointStatus, HostStatus};
 use hostd_core::checkin::Machine;
 use hostd_core::{cmdline, health};
@@ -28,6 +29,7 @@ use crate::metrics::Metrics;
 use crate::paths::Paths;
 use crate::reconcile::{self, Picture, Runtimes};
 use crate::server;
+use crate::updater;
 
 /// Wishes for another run that may wait.
 const WISHES: usize = 16;
@@ -40,7 +42,7 @@ pub struct Workloads {
     heard: watch::Receiver<Option<Duration>>,
     picture: watch::Receiver<Arc<Picture>>,
     again: mpsc::Sender<WorkloadUid>,
-    facts: watch::Sender<HostFacts>,
+    facts: watch::Sender<Option<HostFacts>>,
     capacity: facts::Ground,
     standing: watch::Receiver<Standing>,
     trouble: watch::Receiver<Trouble>,
@@ -52,7 +54,22 @@ pub struct Workloads {
     comeback: comeback::Keeper,
     /// What is wrong with the join string, and with where it is.
     bad_join: Vec<Problem>,
-    tasks: [JoinHandle<()>; 3],
+    /// How far it is with the release that its set names.
+    update: Release,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// How far the host is with the release that its set names, once somebody tells.
+struct Release {
+    tell: watch::Sender<Option<OsUpdate>>,
+    told: watch::Receiver<Option<OsUpdate>>,
+}
+
+impl Default for Release {
+    fn default() -> Self {
+        let (tell, told) = watch::channel(None);
+        Self { tell, told }
+    }
 }
 
 /// Where the state comes from.
@@ -84,11 +101,20 @@ fn identity(paths: &Paths, config: &Config) -> (identity::Store, Machine) {
     (store, identity::machine(paths))
 }
 
-/// The join string, and what is wrong with it or beside it.
-fn read_join(paths: &Paths) -> (Option<JoinString>, Vec<Problem>) {
+/// The join string, and what is wrong with it or beside it. A host that is enrolled needs none: what
+/// was left there may be of a time when its endpoint had another CA.
+fn read_join(
+    paths: &Paths,
+    config: &Config,
+    is_enrolled: bool,
+) -> (Option<JoinString>, Vec<Problem>) {
     let on_cmdline = cmdline::join(&join::cmdline(paths));
     let beside = on_cmdline.map(health::join_on_cmdline);
-    match join::read(paths, on_cmdline) {
+    let read = match is_enrolled {
+        true => join::left(paths, on_cmdline).map(|_| None),
+        false => join::read(paths, on_cmdline, &config.endpoints),
+    };
+    match read {
         Ok(join) => (join, beside.into_iter().collect()),
         Err(reason) => (None, beside.into_iter().chain([health::join_invalid(&reason)]).collect()),
     }
@@ -101,7 +127,7 @@ impl Workloads {
         let runtimes = crate::runtimes::open(paths, config);
         let (store, machine) = identity(paths, config);
         let Origin { enrolled, copy_of, standing } = Origin::read(&store, &machine);
-        let (join, bad_join) = read_join(paths);
+        let (join, bad_join) = read_join(paths, config, enrolled.is_some());
         let (events, metrics) = (Arc::new(Events::default()), Arc::new(Metrics::default()));
         let secrets = Arc::new(EndpointSecrets::new(paths.secrets()));
         let (show, picture) = watch::channel(Arc::default());
@@ -112,7 +138,7 @@ impl Workloads {
         let (heard_tell, heard) = watch::channel(None);
         let (standing_tell, standing) = watch::channel(standing);
         let (trouble_tell, trouble) = watch::channel(Trouble::default());
-        let (facts, facts_seen) = watch::channel(HostFacts::default());
+        let (facts, facts_seen) = watch::channel(None);
         let endpoint = endpoint::Ground {
             store,
             machine,
@@ -123,6 +149,7 @@ impl Workloads {
             runtimes: runtimes.clone(),
             picture: picture.clone(),
             facts: facts_seen,
+            can_update: paths.os_socket().exists(),
             us: us_tell,
             heard: heard_tell,
             heard_file: paths.heard(),
@@ -145,12 +172,6 @@ impl Workloads {
             picture: show,
             again: wishes,
         };
-        let tasks = [
-            tokio::spawn(Arc::clone(&secrets).follow(books.watch())),
-            tokio::spawn(reconcile::run(reconcile)),
-            tokio::spawn(endpoint::run(endpoint, enrolled)),
-        ];
-        let (capacity, copy_of) = (facts::Ground::of(paths, config), copy_of.unwrap_or_default());
         Self {
             runtimes,
             events,
@@ -159,16 +180,41 @@ impl Workloads {
             picture,
             again,
             facts,
-            capacity,
+            capacity: facts::Ground::of(paths, config),
             standing,
             trouble,
             us,
             copy,
-            copy_of,
+            copy_of: copy_of.unwrap_or_default(),
             comeback: comeback::Keeper::open(paths.ran(), boot_id),
             bad_join,
-            tasks,
+            update: Release::default(),
+            tasks: vec![
+                tokio::spawn(secrets.follow(books.watch())),
+                tokio::spawn(reconcile::run(reconcile)),
+                tokio::spawn(endpoint::run(endpoint, enrolled)),
+            ],
         }
+    }
+
+    /// From now on the host comes to the release that its set names. `status` is how the host is.
+    pub fn follow_release(
+        &mut self,
+        paths: &Paths,
+        config: &Config,
+        books: &Arc<Books>,
+        status: watch::Receiver<Option<HostStatus>>,
+    ) {
+        let ground = updater::Ground {
+            books: Arc::clone(books),
+            status,
+            copy: self.copy.clone(),
+            standing: self.standing.clone(),
+            paths: paths.clone(),
+            updates: config.updates.clone(),
+            told: self.update.tell.clone(),
+        };
+        self.tasks.push(tokio::spawn(updater::run(ground)));
     }
 
     /// What the socket shows.
@@ -206,20 +252,22 @@ impl Workloads {
         let missing = self.comeback.see(statuses, is_good, clock::uptime()).await;
         status.problems.extend(missing);
         status.state = health::state(&status.problems);
-        let facts = self.capacity.facts(status, self.picture.borrow().taken);
+        let mut facts = self.capacity.facts(status, self.picture.borrow().taken);
+        facts.os.update.clone_from(&self.update.told.borrow_and_update());
         self.facts.send_if_modified(|known| {
-            let is_news = *known != facts;
-            *known = facts;
+            let is_news = known.as_ref() != Some(&facts);
+            *known = Some(facts);
             is_news
         });
     }
 
-    /// Returns when it stands otherwise with the endpoint than before.
+    /// Returns when it stands otherwise with the endpoint, or with another release, than before.
     pub async fn standing_changed(&mut self) {
         let changed = tokio::select! {
-            // Cancel-safe, both: a change that was not awaited is still one.
+            // Cancel-safe, all: a change that was not awaited is still one.
             changed = self.standing.changed() => changed,
             changed = self.trouble.changed() => changed,
+            changed = self.update.told.changed() => changed,
         };
         if changed.is_err() {
             std::future::pending::<()>().await;

@@ -5,6 +5,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use basalt_site::endpoint::Endpoint;
 use basalt_site::{Site, web};
 use basalt_vm::{Answer, Machine, Patience, Vm};
 use serde_json::Value;
@@ -16,6 +17,9 @@ use crate::releases::Releases;
 pub const BOOT: Duration = Duration::from_secs(600);
 /// A command that should take seconds.
 const COMMAND: Duration = Duration::from_secs(240);
+const NO_SITE: &str = "this story has no site";
+/// A machine that was told to end.
+const END: Duration = Duration::from_secs(180);
 /// Between two looks at something that takes long.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -158,8 +162,24 @@ impl Host {
     ///
     /// # Errors
     /// Nothing does.
-    pub fn site(&mut self) -> Result<&mut Site> {
-        self.site.as_mut().context("this story has no site")
+    pub fn site(&self) -> Result<&Site> {
+        self.site.as_ref().context(NO_SITE)
+    }
+
+    /// The endpoint that it is told by.
+    ///
+    /// # Errors
+    /// It is told by none.
+    pub fn endpoint(&mut self) -> Result<&mut Endpoint> {
+        Ok(&mut self.site.as_mut().context(NO_SITE)?.endpoint)
+    }
+
+    /// A machine with this one's disk, for when this one has ended.
+    ///
+    /// # Errors
+    /// Its story has no releases.
+    pub fn of_releases(&self) -> Result<Machine> {
+        self.releases()?.machine(&self.image, self.site()?)
     }
 
     /// What it can be updated to.
@@ -174,7 +194,7 @@ impl Host {
     ///
     /// # Errors
     /// It failed, or there is no endpoint.
-    pub fn ctl(&mut self, args: &[&str]) -> Result<String> {
+    pub fn ctl(&self, args: &[&str]) -> Result<String> {
         let cmd = self.site()?.endpoint.ctl(args.iter().copied())?;
         Ok(cmd.deadline(BOOT).run()?.stdout_text())
     }
@@ -185,6 +205,39 @@ impl Host {
     /// It does not come up again.
     pub fn reboot(&mut self) -> Result<()> {
         Ok(self.vm.shell()?.reboot(BOOT)?)
+    }
+
+    /// What `hostctl os status` says of a release that was tried.
+    ///
+    /// # Errors
+    /// It says nothing of it.
+    pub fn told_of(&mut self, version: &str) -> Result<String> {
+        let said = self.ok("hostctl os status")?;
+        let line = said.lines().find(|line| line.starts_with(&format!("{version} ")));
+        Ok(line.with_context(|| format!("nothing of {version}: {said}"))?.to_owned())
+    }
+
+    /// Has it reboot in a moment, once the shell has answered.
+    ///
+    /// # Errors
+    /// The host does not answer.
+    pub fn reboots_soon(&mut self) -> Result<()> {
+        self.soon("systemctl --no-block reboot")
+    }
+
+    /// Shuts it down.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub fn powers_off(&mut self) -> Result<()> {
+        self.soon("systemctl --no-block poweroff")?;
+        Ok(self.vm.wait_for_end(END)?)
+    }
+
+    /// What would otherwise end the shell before it answers.
+    fn soon(&mut self, command: &str) -> Result<()> {
+        self.ok(&format!("(sleep 3; {command}) >/dev/null 2>&1 &"))?;
+        Ok(())
     }
 
     /// Finds the shell of this boot again after the host has rebooted by itself, once or more.

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use basalt_cmd::Cmd;
 use serde::Deserialize;
 
 /// Names the folder with `manifest.json` and the disk.
@@ -57,5 +58,17 @@ impl Image {
         let Manifest { version, commit, build_id, disk } = serde_json::from_str(&text)
             .with_context(|| format!("cannot understand `{}`", path.display()))?;
         Ok(Self { disk: folder.join(disk.file), version, commit, build_id })
+    }
+
+    /// The same on a new disk that has this one's content until it is written.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn on(&self, disk: &Path) -> Result<Self> {
+        let of =
+            if self.disk.extension().is_some_and(|end| end == "qcow2") { "qcow2" } else { "raw" };
+        let create = Cmd::new("qemu-img").args(["create", "-q", "-f", "qcow2", "-F", of, "-b"]);
+        create.arg(fs::canonicalize(&self.disk)?).arg(disk).run()?;
+        Ok(Self { disk: disk.to_owned(), ..self.clone() })
     }
 }

@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use basalt_cmd::Cmd;
+use basalt_site::Site;
 use basalt_site::web::Web;
+use basalt_vm::Machine;
 
+use crate::host::machine;
 use crate::image::Image;
 
 /// A build from the caches, or a publication of all of an image, beside a machine that boots.
@@ -18,6 +21,14 @@ const GATEWAY: &str = "10.0.2.2";
 const KEY: &str = "release";
 /// The image, which is the base one with a few files.
 const NAME: &str = "updated";
+/// Its ref.
+pub const REF: &str = "basalt/updated";
+
+/// Where a file lies that an initramfs of its own has.
+pub const GREETING: &str = "usr/lib/greeting";
+/// Takes that file of its overlay into an initramfs.
+pub const GREETED: (&str, &str) =
+    ("usr/lib/dracut/dracut.conf.d/90-greeting.conf", "install_items+=\" /usr/lib/greeting \"\n");
 
 /// Builds of one image, and where they are offered.
 pub struct Releases {
@@ -50,18 +61,29 @@ impl Releases {
     /// # Errors
     /// It cannot be built.
     pub fn build(&self, version: &str, files: &[(&str, &str)]) -> Result<Image> {
+        self.build_with(version, files, &[])
+    }
+
+    /// Builds it with an initramfs that has these files, too; such a one is made anew.
+    ///
+    /// # Errors
+    /// It cannot be built.
+    pub fn build_with(
+        &self,
+        version: &str,
+        files: &[(&str, &str)],
+        initramfs: &[(&str, &str)],
+    ) -> Result<Image> {
         let overlay = format!("files-{version}");
-        fs::create_dir_all(self.folder.join(&overlay))?;
-        for (path, text) in files {
-            let path = self.folder.join(&overlay).join(path);
-            fs::create_dir_all(path.parent().context("a file lies in a folder")?)?;
-            fs::write(path, text)?;
-        }
+        put(&self.folder.join(&overlay), files)?;
+        let early = format!("initramfs-{version}");
+        put(&self.folder.join(&early), initramfs)?;
+        let early = if initramfs.is_empty() { Vec::new() } else { vec![early] };
         let base = self.images.join("base.toml");
         let base = base.to_str().context("a path in UTF-8")?;
         let definition = format!(
-            "name = \"{NAME}\"\nref = \"basalt/{NAME}\"\ninherit = {base:?}\n\
-             [overlay]\nroot = [{overlay:?}]\n"
+            "name = \"{NAME}\"\nref = \"{REF}\"\ninherit = {base:?}\n\
+             [overlay]\nroot = [{overlay:?}]\ninitramfs = {early:?}\n"
         );
         fs::write(self.folder.join(format!("{version}.toml")), definition)?;
         let lock = self.folder.join(format!("{version}.lock"));
@@ -70,6 +92,14 @@ impl Releases {
         let key = format!("{KEY}.key");
         let args = ["build", &definition, "--locked", "--version", version, "--sign-key", &key];
         self.basalt(&args)?;
+        self.built(version)
+    }
+
+    /// What was built as this version.
+    ///
+    /// # Errors
+    /// Nothing was.
+    pub fn built(&self, version: &str) -> Result<Image> {
         Image::read(&self.folder.join("out").join(NAME).join(version))
     }
 
@@ -88,8 +118,34 @@ impl Releases {
         format!("http://{GATEWAY}:{}/site", self.web.port())
     }
 
+    /// A machine that keeps what it writes. Its host is one of this site, and takes updates from
+    /// here.
+    ///
+    /// # Errors
+    /// The site's endpoint does not answer.
+    pub fn machine(&self, image: &Image, site: &Site) -> Result<Machine> {
+        let updates = format!("[updates]\nurl = \"{}\"\n", self.url());
+        let mut machine = machine(image).keep_writes().shell();
+        for (name, text) in site.credentials()? {
+            let is_config = name == "basalt.hostd";
+            machine =
+                machine.credential(name, &if is_config { updates.clone() + &text } else { text });
+        }
+        Ok(machine)
+    }
+
     fn basalt(&self, args: &[&str]) -> Result<()> {
         let cmd = Cmd::new(&self.basalt).args(args).current_dir(&self.folder).deadline(BUILD);
         cmd.run().map(|_| ()).with_context(|| format!("`basalt {}`", args.join(" ")))
     }
+}
+
+fn put(folder: &Path, files: &[(&str, &str)]) -> Result<()> {
+    fs::create_dir_all(folder)?;
+    for (path, text) in files {
+        let path = folder.join(path);
+        fs::create_dir_all(path.parent().context("a file lies in a folder")?)?;
+        fs::write(path, text)?;
+    }
+    Ok(())
 }

@@ -41,8 +41,8 @@ pub enum Start {
     Disk(fn(&Image, &Path) -> Result<Machine>),
     /// The image and what stands around the host; a folder is there for what the machine keeps.
     Site(fn(&Image, &Site, &Path) -> Result<Machine>),
-    /// An image of its own, signed, and what it can be updated to.
-    Releases(fn(&Releases, &Path) -> Result<(Image, Machine)>),
+    /// An image of its own, signed, what it can be updated to, and what stands around the host.
+    Releases(fn(&Releases) -> Result<Image>),
 }
 
 /// A test: its name, a sentence that could be false, and what it does.
@@ -145,12 +145,11 @@ impl Story {
             Start::Image(machine) => machine(&image),
             Start::Disk(machine) => machine(&image, folder)?,
             Start::Site(machine) => machine(&image, site.insert(self::site(folder)?), folder)?,
-            Start::Releases(machine) => {
+            Start::Releases(first) => {
                 let place = folder.join("releases");
                 let all = releases.insert(Releases::start(&place, &programs()?)?);
-                let (own, machine) = machine(all, folder)?;
-                image = own;
-                machine
+                image = first(all)?.on(&folder.join("disk.qcow2"))?;
+                all.machine(&image, site.insert(self::site(folder)?))?
             }
         };
         let vm = machine.start(folder)?;

@@ -164,6 +164,42 @@ impl Engine {
         self.running = None;
     }
 
+    /// Has a killed dockerd forget that it started a container, as one does that was killed after
+    /// its containerd had the task and before it wrote that down.
+    ///
+    /// # Panics
+    /// It has no such container.
+    pub fn forget_start(&self, id: &str) {
+        let path = self.folder.join("root/containers").join(id).join("config.v2.json");
+        let text = fs::read(&path).expect("a container of dockerd's");
+        let mut config: Value = serde_json::from_slice(&text).expect("JSON");
+        let state = &mut config["State"];
+        (state["Running"], state["Pid"]) = (false.into(), 0.into());
+        state["StartedAt"] = "0001-01-01T00:00:00Z".into();
+        fs::write(&path, config.to_string()).expect("our own file");
+    }
+
+    /// Has a killed podman forget its containers but for their names, as one does of a container that
+    /// was killed after its store had it and before it wrote that down.
+    ///
+    /// # Panics
+    /// It never had any.
+    pub fn forget_containers(&self) {
+        let known = self.folder.join("root/libpod/bolt_state.db");
+        fs::remove_file(known).expect("podman's own file");
+    }
+
+    /// Has a killed podman's store forget its containers, as of one that was killed within a removal
+    /// after its store had none of the container any more.
+    ///
+    /// # Panics
+    /// It has no such store.
+    pub fn forget_in_store(&self) {
+        let stored = self.folder.join("root/overlay-containers/containers.json");
+        assert!(stored.exists(), "another store");
+        fs::write(stored, "[]").expect("our own file");
+    }
+
     /// Makes it hang: it takes connections and answers nothing.
     ///
     /// # Panics

@@ -37,7 +37,9 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a folder of the workspace").map_while(Result::ok) {
         let path = entry.path();
         let name = entry.file_name();
-        if path.is_dir() && name != "target" && name != "out" && name != ".git" {
+        // What cargo makes; a module may be called so, too.
+        let is_made = path.join("CACHEDIR.TAG").exists();
+        if path.is_dir() && !is_made && name != "out" && name != ".git" {
             rust_files(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             found.push(path);

@@ -88,6 +88,15 @@ fn its_own_name_of_before_the_boot_is_no_other_entry() {
 }
 
 #[test]
+fn the_menus_entry_is_nothing_to_reboot_into_and_is_left_for_what_can_boot() {
+    stays("2-b+0-3", "2-b+0-3 reset-b+0", "no other entry can boot");
+    // Whatever somebody has made of its name.
+    stays("2-b+0-3", "2-b+0-3 reset-b", "no other entry can boot");
+    reboots("reset-a+0-1", "1-a reset-a+0-1", "basalt-1-a.conf can still boot");
+    stays("reset-a+0-1", "1-a+0-3 reset-a+0-1", "no other entry can boot");
+}
+
+#[test]
 fn half_an_entry_cannot_boot() {
     let folder = entries("2-b+0-3");
     write(&folder.path().join("basalt-1-a.conf"), &WHOLE[..30]);
@@ -283,6 +292,10 @@ fn why_a_trial_failed_is_kept_in_the_firmware_once() {
     assert_eq!(kept.boot_id.map(|id| id.to_string()).as_deref(), Some(boot));
     let expected = "gate: units that failed: basalt-gate.service \nhostd is not ready";
     assert_eq!(kept.text, expected);
+    // The host's own checks are heard, too.
+    let units = "_SYSTEMD_UNIT=basalt-gate.service _SYSTEMD_UNIT=basalt-checks.service";
+    let asked = format!("journalctl -b -o cat --no-pager -n 9 {units}");
+    assert!(host.did(&asked));
     // The next try's cause is not the first one.
     host.program("bin/journalctl", "echo another");
     host.fail("gate");

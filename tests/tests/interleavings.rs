@@ -73,7 +73,7 @@ fn set(workloads: u8) -> HostSet {
         spec: serde_json::from_str(spec).unwrap(),
         secret_versions: BTreeMap::new(),
     };
-    HostSet { workloads: (0..workloads).map(assigned).collect() }
+    HostSet { workloads: (0..workloads).map(assigned).collect(), os: None }
 }
 
 impl Endpoint {

@@ -7,6 +7,8 @@ mod build;
 mod measured;
 mod results;
 mod size;
+mod updates;
+mod write;
 
 use std::cell::OnceCell;
 use std::path::PathBuf;
@@ -59,7 +61,9 @@ struct Benchmark {
 const BENCHMARKS: &[Benchmark] = &[
     Benchmark { name: "size", purpose: Purpose::Run, run: size::run },
     Benchmark { name: "build", purpose: Purpose::Run, run: build::run },
+    Benchmark { name: "write", purpose: Purpose::Run, run: write::run },
     Benchmark { name: "boot", purpose: Purpose::Run, run: boot::run },
+    Benchmark { name: "updates", purpose: Purpose::Peers, run: updates::run },
     measured("containers", |ground| measured::run(ground, "containers")),
     measured("machines", |ground| measured::run(ground, "machines")),
     measured("assigned", |ground| measured::run(ground, "assigned")),
@@ -85,9 +89,11 @@ pub(crate) fn run(session: &Session, args: &BenchArgs, now: SystemTime) -> Resul
         args.names.is_empty() || args.names.iter().any(|name| name == benchmark.name)
     };
     let asked: Vec<&Benchmark> = BENCHMARKS.iter().filter(is_asked).collect();
-    let tests = asked.iter().any(|benchmark| benchmark.purpose == Purpose::Test);
-    let purpose = if tests { Purpose::Test } else { Purpose::Run };
-    setup::run(session, &args.setup, purpose)?;
+    for purpose in [Purpose::Run, Purpose::Test, Purpose::Peers] {
+        if asked.iter().any(|benchmark| benchmark.purpose == purpose) {
+            setup::run(session, &args.setup, purpose)?;
+        }
+    }
     std::fs::create_dir_all(session.out()).context("cannot make the output folder")?;
     let work = tempfile::Builder::new().prefix("bench.").tempdir_in(session.out())?;
     let (image, work_path) = (OnceCell::new(), work.path().to_owned());

@@ -13,6 +13,7 @@ mod proof;
 mod session;
 mod setup;
 mod test;
+mod torture;
 
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -41,6 +42,8 @@ enum Task {
     Fuzz(fuzz::FuzzArgs),
     /// Build the image, boot it, give it work, show what it proved, stop
     Demo(demo::DemoArgs),
+    /// Cut the power of a recorded update at thousands of moments, and see what boots
+    Torture(torture::TortureArgs),
     /// Measure, and keep the numbers in `bench/results`
     Bench(bench::BenchArgs),
     /// Prove what takes long, a piece at a time, and keep what was proven in `proofs`
@@ -67,6 +70,7 @@ fn run(cli: Cli, now: SystemTime) -> Result<()> {
         Task::Test(args) => test::run(&session, &args),
         Task::Fuzz(args) => fuzz::task(&session, &args),
         Task::Demo(args) => demo::run(&session, &args),
+        Task::Torture(args) => torture::run(&session, &args, now),
         Task::Bench(args) => bench::run(&session, &args, now),
         Task::Proof(args) => proof::run(&session, &args, now),
     }

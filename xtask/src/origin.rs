@@ -39,6 +39,11 @@ impl Origin {
         format!("{}-{}", self.date, self.commit)
     }
 
+    /// The commit, and whether something was changed since.
+    pub(crate) fn commit(&self) -> &str {
+        &self.commit
+    }
+
     /// Whether both are of one commit and machine, whatever the day.
     pub(crate) fn is_same_but_for_the_day(&self, other: &Self) -> bool {
         (&self.commit, &self.machine) == (&other.commit, &other.machine)

@@ -5,6 +5,7 @@
 
 mod kills;
 mod record;
+mod updates;
 
 use std::time::SystemTime;
 
@@ -13,7 +14,7 @@ use clap::Args;
 
 use crate::session::Session;
 use crate::setup::{self, Purpose, SetupArgs};
-use record::Record;
+pub(crate) use record::{Piece, Record};
 
 /// What was typed.
 #[derive(Debug, Args)]
@@ -48,11 +49,19 @@ struct Proof {
     run: fn(&Ground<'_>, &mut Record) -> Result<()>,
 }
 
-const PROOFS: &[Proof] = &[Proof {
-    name: "kills",
-    about: "kill -9 of hostd, hostd-virt, endpoint, podman, dockerd and libvirtd at random moments",
-    run: kills::run,
-}];
+const PROOFS: &[Proof] = &[
+    Proof {
+        name: "kills",
+        about: "kill -9 of hostd, hostd-virt, endpoint, podman, dockerd and libvirtd at random \
+                moments",
+        run: kills::run,
+    },
+    Proof {
+        name: "updates",
+        about: "every way in which an update may go wrong: the host boots, and says what happened",
+        run: updates::run,
+    },
+];
 
 fn names() -> Vec<&'static str> {
     PROOFS.iter().map(|proof| proof.name).collect()

@@ -2,6 +2,7 @@
 
 mod apt;
 mod packages;
+mod python;
 mod tools;
 
 use anyhow::Result;
@@ -26,6 +27,8 @@ pub(crate) enum Purpose {
     Run,
     /// To run everything that CI runs.
     Test,
+    /// To measure beside what others do.
+    Peers,
 }
 
 /// Installs the Debian packages and tools that `purpose` needs and this machine misses.
@@ -43,6 +46,7 @@ pub(crate) fn run(session: &Session, args: &SetupArgs, purpose: Purpose) -> Resu
     }
     if purpose == Purpose::Test {
         tools::install(session)?;
+        python::install(session)?;
     }
     Ok(())
 }

@@ -132,21 +132,24 @@ fn nextest(session: &Session) -> Result<Vec<Closing>> {
     tests(session, cmd)
 }
 
-/// One at a time: each keeps both processors busy.
+/// One at a time: each keeps both processors busy. Of the whole workspace, so that nothing is
+/// compiled once more with other features.
 fn build_tests(session: &Session, image: &Image) -> Result<Vec<Closing>> {
     session.progress.heading("tests that build images");
     let cmd = Cmd::new(tool(Tool::NEXTEST)?)
-        .args(["nextest", "run", "--release", "--package", "build-tests", "--test-threads", "1"])
-        .args(["--no-fail-fast", "--color", "never"])
+        .args(["nextest", "run", "--release", "--workspace", "-E", "package(build-tests)"])
+        .args(["--test-threads", "1", "--no-fail-fast", "--color", "never"])
         .env(IMAGE_VARIABLE, &image.folder)
         .current_dir(&session.root);
     tests(session, cmd)
 }
 
+/// Those of qemu-tests, by their names; with `--package` all would be compiled once more.
 fn qemu_tests(session: &Session, image: &Image) -> Result<Vec<Closing>> {
     session.progress.heading("tests that boot the image");
     let cmd = Cmd::new(session::cargo())
-        .args(["test", "--release", "--package", "qemu-tests", "--color", "never"])
+        .args(["test", "--release", "--workspace", "--test", "boot", "--test", "run"])
+        .args(["--color", "never"])
         .env(IMAGE_VARIABLE, &image.folder)
         .current_dir(&session.root);
     tests(session, cmd)

@@ -47,6 +47,10 @@ fn put_dots_first(
     let mut found = [0; 4 * ENTRY];
     volume.seek(SeekFrom::Start(offset))?;
     volume.read_exact(&mut found)?;
+    if found.starts_with(DOT) && found[ENTRY..].starts_with(DOT_DOT) {
+        // As it should be: it was repaired before, or another tool made it.
+        return Ok(());
+    }
     let [_, dot, _, dot_dot] = found.as_chunks::<ENTRY>().0 else { return Err(not_as_known()) };
     if !dot.starts_with(DOT) || !dot_dot.starts_with(DOT_DOT) {
         return Err(not_as_known());

@@ -1,17 +1,15 @@
 //! Makes the ESP: a FAT32 in its piece of the disk's file, and the boot files in it.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use basalt_sysroot::partition::{ESP_LABEL, Layout, SectorSize};
-use fatfs::{FatType, FileSystem, FormatVolumeOptions, FsOptions};
+use fatfs::{FatType, FileSystem, FormatVolumeOptions, FsOptions, ReadWriteSeek};
 use fscommon::StreamSlice;
 
 use super::sparse::Sparse;
 use super::{Content, DiskError, EspFile, EspFiles, dots};
-
-type Fat<'a> = FileSystem<StreamSlice<Sparse<'a>>>;
 
 /// From this size on clusters have 4 KiB, below it they are as small as they can be: a FAT with
 /// too few clusters is no FAT32. The border is mkfs.fat's.
@@ -65,6 +63,27 @@ pub(super) fn write(
     Ok(dots::repair(&mut esp()?)?)
 }
 
+/// Puts a small file into the ESP that `volume` is, in place of one of that name.
+///
+/// # Errors
+/// It is no FAT32 as this crate makes them, or has no room.
+pub(crate) fn add_file(
+    volume: &mut (impl Read + Write + Seek),
+    path: &str,
+    content: &str,
+) -> io::Result<()> {
+    // The library reads from wherever it is.
+    volume.seek(SeekFrom::Start(0))?;
+    let fat = FileSystem::new(&mut *volume, FsOptions::new())?;
+    let file = EspFile { path: path.to_owned(), content: Content::Text(content.to_owned()) };
+    write_file(&fat, &file).map_err(|error| match error {
+        EspError::Disk(source) | EspError::Source { source, .. } => source,
+        EspError::Full { .. } => io::ErrorKind::StorageFull.into(),
+    })?;
+    fat.unmount()?;
+    dots::repair(volume)
+}
+
 fn options(sector: SectorSize, cluster: u32, volume_id: u32) -> FormatVolumeOptions {
     let mut label = [b' '; 11];
     label[..ESP_LABEL.len()].copy_from_slice(ESP_LABEL.as_bytes());
@@ -109,7 +128,7 @@ fn length(file: &EspFile) -> Result<u64, EspError> {
     }
 }
 
-fn write_file(fat: &Fat<'_>, file: &EspFile) -> Result<(), EspError> {
+fn write_file<V: ReadWriteSeek>(fat: &FileSystem<V>, file: &EspFile) -> Result<(), EspError> {
     let mut folder = fat.root_dir();
     let mut parts = file.path.split('/').peekable();
     while let Some(part) = parts.next() {

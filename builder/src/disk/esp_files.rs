@@ -4,13 +4,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use basalt_sysroot::boot_file::{BootFile, Kind};
-use basalt_sysroot::entry::{BootEntry, ENTRIES_FOLDER, EntryName, InvalidEntry};
+use basalt_sysroot::entry::{
+    BootEntry, ENTRIES_FOLDER, EntryName, InvalidEntry, ResetEntry, ResetName,
+};
 use basalt_sysroot::kargs;
 use basalt_sysroot::slot::Slot;
 
 use crate::fingerprint::sha256_of_file;
 
-/// The boot serial of a fresh disk's only entry.
+/// The boot serial of the only entry of a fresh disk that boots by itself.
 const FIRST_SERIAL: u64 = 1;
 /// Where the loader reads its settings on the ESP.
 const LOADER_CONF: &str = "loader/loader.conf";
@@ -147,8 +149,13 @@ impl EspFiles {
             initrd: initrd.to_string(),
             options: kargs::for_slot(name.slot, &first.arguments, &[]).join(" "),
         };
-        let text = entry.render()?;
-        self.push(&format!("{ENTRIES_FOLDER}/{name}"), Content::Text(text));
+        let reset = ResetEntry::beside(&entry, &kargs::for_slot(name.slot, &first.arguments, &[]));
+        for (name, text) in [
+            (name.to_string(), entry.render()?),
+            (ResetName::of(name.slot).to_string(), reset.render()?),
+        ] {
+            self.push(&format!("{ENTRIES_FOLDER}/{name}"), Content::Text(text));
+        }
         Ok(())
     }
 }

@@ -1,6 +1,8 @@
 //! The partition table: a protective MBR, a GPT at the beginning and its backup at the end.
 
+use std::fmt::Debug;
 use std::fs::File;
+use std::io::{Read, Seek, Write};
 
 use basalt_sysroot::partition::{
     ESP_NAME, ESP_NUMBER, ESP_TYPE, Extent, Layout, ROOT_NAME, ROOT_NUMBER, ROOT_X86_64_TYPE,
@@ -16,8 +18,8 @@ use uuid::Uuid;
 use super::DiskIds;
 
 /// Writes the table of `layout` into `file`, which has the disk's length.
-pub(super) fn write(file: &File, layout: &Layout, ids: &DiskIds) -> Result<(), GptError> {
-    write_protective_mbr(file, layout)?;
+pub(crate) fn write(file: &File, layout: &Layout, ids: &DiskIds) -> Result<(), GptError> {
+    write_protective_mbr(&mut { file }, layout.disk / layout.sector.bytes())?;
     let config = GptConfig::new().writable(true).logical_block_size(block_size(layout.sector));
     let mut table = config.create_from_device(file, Some(ids.disk))?;
     let esp = partition(layout.esp, layout.sector, ESP_TYPE, ids.esp_partition, ESP_NAME);
@@ -39,19 +41,22 @@ fn partition(extent: Extent, sector: SectorSize, kind: Uuid, id: Uuid, name: &st
     }
 }
 
-/// Tells tools that know no GPT that the whole disk is in use.
-fn write_protective_mbr(mut file: &File, layout: &Layout) -> Result<(), GptError> {
-    let sectors = layout.disk / layout.sector.bytes() - 1;
+/// Tells tools that know no GPT that the whole disk of so many sectors is in use.
+pub(crate) fn write_protective_mbr(
+    disk: &mut (impl Read + Write + Seek + Debug),
+    sectors: u64,
+) -> Result<(), GptError> {
     // The UEFI specification asks for all ones where the number does not fit.
-    let mbr = ProtectiveMBR::with_lb_size(u32::try_from(sectors).unwrap_or(u32::MAX));
-    match mbr.overwrite_lba0(&mut file) {
+    let mbr = ProtectiveMBR::with_lb_size(u32::try_from(sectors - 1).unwrap_or(u32::MAX));
+    match mbr.overwrite_lba0(disk) {
         Ok(_) => Ok(()),
         Err(gpt::mbr::MBRError::Io(source)) => Err(GptError::Io(source)),
         Err(error) => Err(GptError::Io(std::io::Error::other(error))),
     }
 }
 
-fn block_size(sector: SectorSize) -> LogicalBlockSize {
+/// The sector size for the library of partition tables.
+pub(crate) fn block_size(sector: SectorSize) -> LogicalBlockSize {
     match sector {
         SectorSize::B512 => LogicalBlockSize::Lb512,
         SectorSize::B4096 => LogicalBlockSize::Lb4096,

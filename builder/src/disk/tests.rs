@@ -153,13 +153,19 @@ fn a_fresh_disk_has_one_entry_that_is_not_on_trial() {
     let plan = Bench::new().plan();
     let entries: Vec<_> =
         plan.esp_files.iter().filter(|file| file.path.starts_with("loader/entries/")).collect();
-    let [EspFile { path, content: Content::Text(text) }] = entries[..] else {
+    let [EspFile { path, content: Content::Text(text) }, reset] = entries[..] else {
         panic!("{entries:?}")
     };
     assert_eq!(path, "loader/entries/basalt-1-a.conf");
+    // The other one boots only where a person chooses it.
+    assert_eq!(reset.path, "loader/entries/basalt-reset-a+0.conf");
+    let Content::Text(reset) = &reset.content else { panic!("{reset:?}") };
+    let reset = basalt_sysroot::entry::ResetEntry::parse(reset).unwrap();
     let entry = basalt_sysroot::entry::BootEntry::parse(text).unwrap();
     let options = "root=/dev/gpt-auto-root rw androidboot.slot_suffix=_a ostree panic=10";
     assert_eq!((entry.serial, entry.options.as_str()), (1, options));
+    assert_eq!(reset.options, format!("{options} basalt.factory_reset"));
+    assert_eq!((&reset.linux, &reset.initrd), (&entry.linux, &entry.initrd));
     for boot_file in [entry.linux, entry.initrd] {
         let on_esp = boot_file.trim_start_matches('/');
         assert!(plan.esp_files.iter().any(|file| file.path == on_esp), "{boot_file}");

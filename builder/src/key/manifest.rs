@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use basalt_durable::PUBLIC;
-use basalt_release::SecretKey;
+use basalt_release::{PublicKey, SecretKey};
 
 use super::{refuse_readable, write_secret};
 
@@ -42,6 +42,15 @@ pub(super) fn load(key: &Path) -> Result<Option<SecretKey>> {
             bail!("{}: {error}\nhint: `basalt key create` makes one that signs manifests", doing())
         }
     }
+}
+
+/// The public key that lies beside `NAME.pub`, as PEM.
+pub(super) fn public(key: &Path) -> Result<String> {
+    let path = public_beside(key);
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read `{}`", path.display()))?;
+    PublicKey::parse(text.as_bytes()).with_context(|| format!("`{}`", path.display()))?;
+    Ok(text)
 }
 
 #[cfg(test)]

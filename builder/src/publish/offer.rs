@@ -23,9 +23,8 @@ impl Offer {
         Self { folder: releases.join(image), now: releases.join(format!("{image}.json")) }
     }
 
-    /// The manifests that this key signed, in no order. Those of other keys are left out, as those
-    /// of a key before this one.
-    pub(super) fn published(&self, key: &PublicKey) -> Result<Vec<Manifest>> {
+    /// The manifests that these keys signed, in no order. Those of other keys are left out.
+    pub(super) fn published(&self, keys: &[PublicKey]) -> Result<Vec<Manifest>> {
         let mut manifests = Vec::new();
         let folder = || format!("cannot read `{}`", self.folder.display());
         let entries = match fs::read_dir(&self.folder) {
@@ -39,7 +38,7 @@ impl Offer {
             }
             let bytes =
                 fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
-            match open(&bytes, &[*key]) {
+            match open(&bytes, keys) {
                 Ok(manifest) => manifests.push(manifest),
                 Err(EnvelopeError::Untrusted { .. }) => (),
                 Err(error) => {

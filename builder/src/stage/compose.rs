@@ -34,8 +34,8 @@ pub struct Inputs<'a> {
     pub initramfs_key: String,
     /// Folder with the host programs.
     pub programs: &'a Path,
-    /// The public half of the release key, when there is one.
-    pub trusted_key: Option<TrustedKey>,
+    /// The public half of the release key, when there is one, and others that hosts trust beside it.
+    pub trusted_keys: Vec<TrustedKey>,
 }
 
 impl Inputs<'_> {
@@ -52,7 +52,10 @@ impl Inputs<'_> {
             .value(&definition.ostree_ref)
             .value(&definition.kernel)
             .value(&definition.units)
-            .value(&self.trusted_key);
+            .value(&self.trusted_keys.first());
+        for other in self.trusted_keys.iter().skip(1) {
+            key = key.value(other);
+        }
         for folder in &definition.overlay.root {
             key = key.folder(folder)?;
         }
@@ -85,9 +88,7 @@ pub fn make(inputs: &Inputs, release: &Release, cache: &Cache, step: &Step) -> R
         overlay::put(&root, &format!("usr/bin/{program}"), &bytes, 0o755)?;
     }
     release::write(&root, definition, release)?;
-    if let Some(key) = &inputs.trusted_key {
-        lay_keys(&root, key)?;
-    }
+    lay_keys(&root, &inputs.trusted_keys)?;
     step.note("enabling units");
     units::apply(&root, &definition.units)?;
     lay_device_nodes(&root)?;
@@ -114,11 +115,19 @@ fn work(cache: &Cache) -> PathBuf {
     cache.tmp().join("compose")
 }
 
-fn lay_keys(root: &Path, key: &TrustedKey) -> Result<()> {
-    let commits = format!("{TRUSTED_KEYS}/release.asc");
-    overlay::put(root, &commits, key.commits.as_bytes(), 0o644)?;
-    let Some(manifests) = &key.manifests else { return Ok(()) };
-    overlay::put(root, &format!("{TRUSTED_KEYS}/release.pem"), manifests.as_bytes(), 0o644)
+/// The first is `release`, the others are numbered: all that counts is how their names end.
+fn lay_keys(root: &Path, keys: &[TrustedKey]) -> Result<()> {
+    for (key, number) in keys.iter().zip(1..) {
+        let name = match number {
+            1 => format!("{TRUSTED_KEYS}/release"),
+            number => format!("{TRUSTED_KEYS}/release-{number}"),
+        };
+        overlay::put(root, &format!("{name}.asc"), key.commits.as_bytes(), 0o644)?;
+        if let Some(manifests) = &key.manifests {
+            overlay::put(root, &format!("{name}.pem"), manifests.as_bytes(), 0o644)?;
+        }
+    }
+    Ok(())
 }
 
 fn lay_device_nodes(root: &Path) -> Result<()> {
@@ -142,4 +151,29 @@ fn place_kernel(root: &Path, initramfs: &Path) -> Result<()> {
     }
     let to = format!("usr/lib/modules/{version}/initramfs.img");
     overlay::put_file(root, Path::new(&to), initramfs, 0o600)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_that_is_trusted_lies_in_the_image_with_both_halves() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = |name: &str| TrustedKey {
+            commits: format!("{name} commits"),
+            manifests: Some(format!("{name} manifests")),
+        };
+        lay_keys(dir.path(), &[]).unwrap();
+        assert!(!dir.path().join(TRUSTED_KEYS).exists());
+        lay_keys(dir.path(), &[key("one"), key("two")]).unwrap();
+        let text =
+            |name: &str| fs::read_to_string(dir.path().join(TRUSTED_KEYS).join(name)).unwrap();
+        assert_eq!(
+            (&*text("release.asc"), &*text("release.pem")),
+            ("one commits", "one manifests")
+        );
+        let second = (text("release-2.asc"), text("release-2.pem"));
+        assert_eq!((&*second.0, &*second.1), ("two commits", "two manifests"));
+    }
 }

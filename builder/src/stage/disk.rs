@@ -54,10 +54,15 @@ pub fn make(
         esp_files: EspFiles::gather(&deployed.dir, &first)?,
         sysroot: work.clone(),
     };
-    let report = disk::assemble(&plan, &folder.join(FILE), &|text| step.note(text))?;
+    let path = folder.join(FILE);
+    let report = disk::assemble(&plan, &path, &|text| step.note(text))?;
+    step.note("digest");
+    let digest =
+        disk::digest_of_file(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
     sysroot.thaw()?;
     remove_tree(&work)?;
-    Ok(Disk { file: FILE.to_owned(), size: report.size, allocated: report.allocated })
+    let (size, allocated) = (report.size, report.allocated);
+    Ok(Disk { file: FILE.to_owned(), size, allocated, digest: Some(digest) })
 }
 
 /// What the boot menu calls the image: its own `PRETTY_NAME`.

@@ -19,11 +19,12 @@ use super::tree;
 use crate::cache::{Cache, CachePaths, remove_tree};
 use crate::definition::Definition;
 use crate::fingerprint::{Fingerprint, InputError, sha256_of_file};
+use crate::lock::Lock;
 use crate::overlay;
 use crate::progress::Step;
 
 /// Change it when this stage makes something else from the same inputs.
-const FORM: &str = "initramfs 1";
+const FORM: &str = "initramfs 2";
 /// What dracut writes.
 const FILE: &str = "initramfs.img";
 /// dracut takes 19 s on two busy cores.
@@ -50,11 +51,12 @@ pub fn key(definition: &Definition, tree_key: &str) -> Result<String, InputError
 /// dracut fails or is not in the tree.
 pub fn make(
     definition: &Definition,
-    tree_key: &str,
+    lock: &Lock,
     key: &str,
     cache: &Cache,
     step: &Step,
 ) -> Result<()> {
+    let tree_key = tree::key(definition, lock);
     let work = cache.tmp().join("initramfs");
     remove_tree(&work)?;
     let output = work.join("output");
@@ -62,19 +64,20 @@ pub fn make(
     let root = work.join("root");
     let repo = Repo::open(&cache.repo())?;
     let commit =
-        repo.resolve(&tree::ref_name(tree_key))?.context("the tree is not in the cache")?;
+        repo.resolve(&tree::ref_name(&tree_key))?.context("the tree is not in the cache")?;
     repo.checkout(&commit, &root)?;
     for folder in &definition.overlay.initramfs {
         overlay::lay(folder, &root)?;
     }
     // What was laid must be what was hashed, or a later build would take one for the other.
-    if self::key(definition, tree_key)? != key {
+    if self::key(definition, &tree_key)? != key {
         bail!("an initramfs overlay changed during the build\nhint: build again");
     }
-    run_dracut(definition, &root, &output, step)?;
+    run_dracut(definition, lock, (&root, &output), step)?;
     step.note("looking into it");
     let kernel = kernel_version(&root)?;
     contents::check(&root, &kernel, &definition.kernel.drivers, (&output, FILE))?;
+    contents::check_days(&root, lock.resolved, (&output, FILE))?;
     let image = output.join(FILE);
     store(&image, cache, key)?;
     remove_tree(&work)
@@ -99,12 +102,20 @@ fn store(image: &Path, cache: &CachePaths, key: &str) -> Result<()> {
     basalt_durable::rename(image, &cache.initramfs(key)).with_context(doing)
 }
 
-fn run_dracut(definition: &Definition, root: &Path, output: &Path, step: &Step) -> Result<()> {
+fn run_dracut(
+    definition: &Definition,
+    lock: &Lock,
+    (root, output): (&Path, &Path),
+    step: &Step,
+) -> Result<()> {
     let version = kernel_version(root)?;
     if !root.join("usr/bin/dracut").exists() {
         bail!("the tree has no dracut\nhint: add `dracut` to `packages`");
     }
-    let cmd = inside_with(root, Access::ReadOnly, &[(output, "/mnt")], "dracut")
+    // Without it, systemd-sysusers gives the accounts of the initramfs the day of the build.
+    let day = format!("SOURCE_DATE_EPOCH={}", lock.resolved);
+    let cmd = inside_with(root, Access::ReadOnly, &[(output, "/mnt")], "env")
+        .args([&day, "dracut"])
         .args(["--force", "--no-hostonly", "--reproducible", "--kver", &version])
         .args(["--add", &definition.initramfs.modules.join(" ")])
         .args(["--drivers", &definition.kernel.drivers.join(" ")])
@@ -141,7 +152,7 @@ pub fn kernel_folder(root: &Path, version: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lock::{Archive, Lock, LockedPackage};
+    use crate::lock::{Archive, LockedPackage};
     use crate::plan::{self, Places, Request};
     use crate::stage::compose::HOST_PROGRAMS;
 

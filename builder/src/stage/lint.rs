@@ -11,6 +11,7 @@ use anyhow::{Result, bail};
 use super::tree::kernel_versions;
 use crate::definition::Definition;
 
+mod checks;
 mod units;
 mod var;
 
@@ -76,6 +77,7 @@ pub fn check(tree: &Path, definition: &Definition) -> Result<()> {
     check_identity(tree, &mut broken);
     var::check(tree, &mut broken)?;
     units::check(tree, &mut broken);
+    checks::check(tree, &mut broken)?;
     check_kinds(tree, &mut broken)?;
     check_accounts(tree, definition, &mut broken);
     if broken.is_empty() {

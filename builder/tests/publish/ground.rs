@@ -59,6 +59,7 @@ impl Ground {
             to: self.path("site"),
             ref_name: None,
             sign_key: self.path("release.key"),
+            trust: Vec::new(),
             deltas: 3,
             valid: SignedDuration::from_hours(24),
             now: Timestamp::from_second(1_000).expect("a time"),
@@ -94,11 +95,8 @@ impl Ground {
 }
 
 /// Bytes that compress to nothing else.
-pub(crate) fn noise(seed: u32, length: usize) -> Vec<u8> {
-    let mut state = seed;
-    let step = |_| {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        state.to_be_bytes()[0]
-    };
-    (0..length).map(step).collect()
+pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    fastrand::Rng::with_seed(seed).fill(&mut bytes);
+    bytes
 }

@@ -2,6 +2,7 @@
 
 mod ground;
 mod killed;
+mod remote;
 #[path = "../step/mod.rs"]
 mod step;
 
@@ -10,7 +11,8 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use basalt_builder::key;
-use basalt_builder::publish::Options;
+use basalt_builder::progress::Progress;
+use basalt_builder::publish::{self, Options};
 use basalt_cmd::Cmd;
 use basalt_deploy::Repo;
 use rustix::fs::{FlockOperation, flock};
@@ -114,6 +116,28 @@ fn what_must_not_be_published_is_refused_and_offers_what_was_offered_before() {
     assert!(!offered.is_empty());
     let refs = Repo::open(&ground.path("site")).unwrap().refs().unwrap();
     assert_eq!(refs[REF], before.manifest.commit);
+}
+
+#[test]
+fn a_key_after_another_goes_on_with_its_releases() {
+    let ground = Ground::new();
+    let mut program = noise(3, 400_000);
+    let one = ground.build("1", &program, Some("release.key"));
+    ground.publish();
+    key::create("next", ground.dir.path()).unwrap();
+    program[200_000] ^= 1;
+    ground.build("2", &program, Some("next.key"));
+    let trust = vec![ground.path("release.pub")];
+    let options = Options { sign_key: ground.path("next.key"), trust, ..ground.options() };
+    let said = publish::publish(&options, Progress::Silent).unwrap();
+    assert_eq!(said.manifest.sequence, 1_001);
+    let from: Vec<_> = said.manifest.deltas.iter().map(|delta| delta.from.clone()).collect();
+    assert_eq!(from, [one]);
+    ground.build("1", b"other", Some("next.key"));
+    let said = ground.refused(&options);
+    assert!(said.contains("version 1 was published on"), "{said}");
+    let said = ground.refused(&Options { trust: vec![ground.path("release.key")], ..options });
+    assert!(said.contains("it holds the secret half"), "{said}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::rollout::OsUpdate;
 use crate::workload::Cpus;
 
 /// What a host has to give to workloads, its own needs taken off.
@@ -75,6 +76,9 @@ pub struct OsFacts {
     /// What is wrong, a sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
+    /// How far it is with the release that its set names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update: Option<OsUpdate>,
 }
 
 /// Processors that may also be none, as on a host that runs nothing; no workload may ask for none.
@@ -108,6 +112,8 @@ pub mod feature {
     pub const SECRETS: &str = "secrets";
     /// It sends the end of a workload's log when the endpoint asks for it.
     pub const LOGS: &str = "logs";
+    /// It takes the release that its set names.
+    pub const OS: &str = "os";
 }
 
 #[cfg(test)]

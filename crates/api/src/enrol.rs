@@ -19,6 +19,10 @@ pub const RENEW_PATH: &str = "/v1/hosts/self/certificate";
 pub const MAX_BODY_BYTES: usize = 16 << 10;
 /// How a join string begins.
 const PREFIX: &str = "basalt1.";
+/// How a secret alone begins.
+const SECRET_PREFIX: &str = "basalt1-secret.";
+/// Bytes of a token.
+const TOKEN_BYTES: usize = 32;
 /// Characters of a join string that are read.
 const MAX_LENGTH: usize = 4096;
 
@@ -34,11 +38,21 @@ pub struct JoinString {
     pub secret: String,
 }
 
+/// What somebody left on a host for its enrolment.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Left {
+    /// All that it needs.
+    Whole(JoinString),
+    /// The token alone: `basalt1-secret.` and it. Where to go, and whom to trust there, the host
+    /// hears otherwise.
+    Secret(String),
+}
+
 /// Why something is no join string. Does not show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoJoinString {
     /// It does not begin like one.
-    #[error("a join string begins with `{PREFIX}`")]
+    #[error("a join string begins with `{PREFIX}`, a secret alone with `{SECRET_PREFIX}`")]
     Prefix,
     /// It was cut off or changed.
     #[error("the join string was cut off or changed; `basaltctl token create` prints a new one")]
@@ -68,6 +82,39 @@ impl JoinString {
     pub fn reveal(&self) -> String {
         let json = serde_json::to_vec(self).unwrap_or_default();
         format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(json))
+    }
+}
+
+impl FromStr for Left {
+    type Err = NoJoinString;
+
+    fn from_str(text: &str) -> Result<Self, NoJoinString> {
+        let Some(secret) = text.trim().strip_prefix(SECRET_PREFIX) else {
+            return text.parse().map(Self::Whole);
+        };
+        let bytes = URL_SAFE_NO_PAD.decode(secret).map_err(|_| NoJoinString::Damaged)?;
+        let is_whole = bytes.len() == TOKEN_BYTES;
+        is_whole.then(|| Self::Secret(secret.to_owned())).ok_or(NoJoinString::Damaged)
+    }
+}
+
+impl Left {
+    /// The text. Not `Display`, so that it is in no log by accident.
+    #[must_use]
+    pub fn reveal(&self) -> String {
+        match self {
+            Self::Whole(join) => join.reveal(),
+            Self::Secret(secret) => format!("{SECRET_PREFIX}{secret}"),
+        }
+    }
+}
+
+impl fmt::Debug for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(join) => join.fmt(f),
+            Self::Secret(_) => f.write_str("Secret"),
+        }
     }
 }
 
@@ -146,9 +193,21 @@ mod tests {
         assert_eq!("https://x".parse::<JoinString>(), Err(NoJoinString::Prefix));
     }
 
+    #[test]
+    fn a_secret_alone_survives_the_way_and_half_of_it_is_told() {
+        let left = Left::Secret(URL_SAFE_NO_PAD.encode([7; TOKEN_BYTES]));
+        let text = left.reveal();
+        assert_eq!(format!(" {text}\n").parse(), Ok(left.clone()));
+        assert_eq!(join().reveal().parse(), Ok(Left::Whole(join())));
+        assert!(!format!("{left:?}").contains("Bwc"));
+        assert_eq!(text[..text.len() - 4].parse::<Left>(), Err(NoJoinString::Damaged));
+        assert_eq!("basalt1.".parse::<Left>(), Err(NoJoinString::Damaged));
+    }
+
     proptest! {
         #[test]
         fn no_text_makes_the_reader_panic(text in "\\PC{0,60}") {
+            let _ = format!("{SECRET_PREFIX}{text}").parse::<Left>();
             let _ = text.parse::<JoinString>();
             let _ = format!("{PREFIX}{text}").parse::<JoinString>();
         }

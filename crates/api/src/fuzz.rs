@@ -8,6 +8,8 @@ use crate::enrol::{EnrolAnswer, EnrolRequest, JoinString, RenewRequest};
 use crate::fault::Fault;
 use crate::ledger::Ledger;
 use crate::operator::Apply;
+use crate::os::RunningUpdate;
+use crate::rollout::{ChannelSet, FleetLockRequest, RolloutResume, RolloutStart, Wave};
 use crate::secret::SecretValue;
 use crate::set::HostSet;
 use crate::status::HostStatus;
@@ -28,7 +30,7 @@ fn fuzz_join_string() {
         ca_sha256: "0".repeat(64),
         secret: "s3cret".to_owned(),
     };
-    run_on_text!(&[&join.reveal()], |text| text.parse::<JoinString>());
+    run_on_text!(&[&join.reveal()], |text| text.parse::<crate::enrol::Left>());
 }
 
 #[test]
@@ -105,6 +107,42 @@ fn fuzz_small_messages() {
         let _ = (json::<RenewRequest>(bytes), json::<Fault>(bytes));
         let _ = json::<SecretValue>(bytes).and_then(|value| value.bytes());
         let _ = json::<HostStatus>(bytes);
+    });
+}
+
+#[test]
+fn fuzz_rollout_of_an_operator() {
+    let start = br#"{"channel":"stable","spec":{"waves":["10%","rack=4"],"soak_s":60,
+        "windows":["Sat,Sun 02:00-05:00 Europe/Berlin"],"group":"default"}}"#;
+    let seeds: [&[u8]; 3] = [start, br#"{"version":"2"}"#, br#"{"retry":true}"#];
+    run(&seeds, |bytes| {
+        let _ = (json::<ChannelSet>(bytes), json::<RolloutResume>(bytes));
+        if let Some(start) = json::<RolloutStart>(bytes) {
+            let text = serde_json::to_vec(&start).unwrap_or_default();
+            assert_eq!(json::<RolloutStart>(&text), Some(start));
+        }
+    });
+}
+
+#[test]
+fn fuzz_wave_of_a_rollout() {
+    run_on_text!(&["10%", "rack=4"], |text| {
+        // What is read is said as it is read.
+        if let Ok(wave) = text.parse::<Wave>() {
+            assert_eq!(wave.to_string().parse::<Wave>(), Ok(wave));
+        }
+    });
+}
+
+#[test]
+fn fuzz_fleetlock_and_running_update() {
+    let seeds: [&[u8]; 2] = [
+        br#"{"client_params":{"id":"node-1","group":"default"}}"#,
+        br#"{"request":"update","version":"2","started_at":"2026-11-29T12:00:00Z",
+            "progress":{"stage":"install","step":"deploying"}}"#,
+    ];
+    run(&seeds, |bytes| {
+        let _ = (json::<FleetLockRequest>(bytes), json::<RunningUpdate>(bytes));
     });
 }
 

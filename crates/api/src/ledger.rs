@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::id::{Lineage, WorkloadUid};
-use crate::set::{Assigned, HostSet};
-use crate::workload::{Kind, is_default};
+use crate::set::{self, Assigned, HostSet};
+use crate::workload::{Kind, Seal, is_default};
 
 /// The form that this release writes.
 pub const FORM: u32 = 1;
@@ -47,6 +47,10 @@ pub struct Ledger {
     /// adopts or purges them.
     #[serde(default, skip_serializing_if = "is_default")]
     pub forgotten: Vec<Assigned>,
+    /// The `sequence` of the last write by a release that seals what is private. Where it is not the
+    /// ledger's own, a release wrote last that reads only what stands there as it is.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub sealed_at: u64,
     /// What a later release wrote and this one does not know: kept, so that a fallback loses
     /// nothing.
     #[serde(flatten)]
@@ -126,6 +130,36 @@ impl Ledger {
         }
         serde_json::from_slice(body).map_err(|error| BadCopy::Senseless(error.to_string()))
     }
+
+    /// Whether something private stands in it as it is.
+    #[must_use]
+    pub fn is_clear(&self) -> bool {
+        let set = self.assigned.iter().flat_map(|known| &known.set.workloads);
+        set.chain(&self.local).chain(&self.forgotten).any(|one| one.spec.is_clear())
+    }
+
+    /// The same as it may lie on a disk.
+    ///
+    /// # Errors
+    /// Those of `by`.
+    pub fn sealed<S: Seal>(&self, by: &S) -> Result<Self, S::Error> {
+        let assigned = self.assigned.as_ref();
+        let assigned =
+            assigned.map(|known| Ok(Generation { set: known.set.sealed(by)?, ..known.clone() }));
+        let local = set::sealed(&self.local, by)?;
+        let forgotten = set::sealed(&self.forgotten, by)?;
+        Ok(Self { assigned: assigned.transpose()?, local, forgotten, ..self.clone() })
+    }
+
+    /// The same as it was before it was sealed, as far as that can be opened.
+    #[must_use]
+    pub fn opened<S: Seal>(self, by: &S) -> Self {
+        let open = |known: Generation| Generation { set: known.set.opened(by), ..known };
+        let assigned = self.assigned.map(open);
+        let local = set::opened(self.local, by);
+        let forgotten = set::opened(self.forgotten, by);
+        Self { assigned, local, forgotten, ..self }
+    }
 }
 
 fn head(line: &str) -> Option<(u32, &str)> {
@@ -166,7 +200,7 @@ mod tests {
                 lineage: Lineage(uuid::Uuid::from_u128(3)),
                 generation: 12,
                 hash: "beef".to_owned(),
-                set: HostSet { workloads: vec![container] },
+                set: HostSet { workloads: vec![container], os: None },
             }),
             held: BTreeSet::from([vm.uid]),
             local: vec![vm],

@@ -6,6 +6,7 @@
 pub mod canonical;
 pub mod capacity;
 pub mod checkin;
+pub mod checks;
 pub mod enrol;
 pub mod fault;
 pub mod id;
@@ -16,6 +17,7 @@ pub mod os;
 pub mod problem;
 pub mod ran;
 pub mod report;
+pub mod rollout;
 pub mod secret;
 pub mod set;
 pub mod status;

@@ -9,6 +9,17 @@ pub const SOCKET: &str = "/run/hostd-os.sock";
 /// Where `hostd-os` keeps what became of the release that was tried last, an [`Event`], as long
 /// as somebody may want to know it.
 pub const VERDICT_FILE: &str = "/var/lib/hostd-os/verdict.json";
+/// Where `hostd-os` keeps the wish that this boot shall end in a window, a [`RebootWish`].
+pub const REBOOT_WISH_FILE: &str = "/var/lib/hostd-os/reboot.json";
+/// Where `hostd-os` keeps, as long as it is at work, how far it is.
+pub const PROGRESS_FOLDER: &str = "/run/hostd-os";
+/// The file there, a [`RunningUpdate`]; it is whole, or not there.
+pub const PROGRESS_NAME: &str = "progress.json";
+/// Locked by who is at work: a file whose lock nobody holds is of a process that was killed.
+pub const PROGRESS_LOCK: &str = "lock";
+/// The file beside the slots' links that says what a factory reset shall do, as long as it is not
+/// over: the image's unit looks for it.
+pub const RESET_FILE: &str = "factory-reset";
 /// Bytes that a request may have.
 pub const MAX_REQUEST_BYTES: usize = 64 << 10;
 /// Boots in which a release has to prove itself, unless somebody says otherwise.
@@ -22,6 +33,8 @@ pub enum Request {
     Status,
     /// Which release is offered, and whether it would be taken.
     Check(Wanted),
+    /// Brings a release over, and changes nothing that boots.
+    Fetch(Wanted),
     /// Puts a release into the other slot; the next boot is its trial.
     Update {
         /// Which one.
@@ -49,6 +62,17 @@ pub enum Request {
         /// What follows.
         reboot: Reboot,
     },
+    /// Has the next boot reset the host.
+    FactoryReset {
+        /// What it takes.
+        depth: ResetDepth,
+        /// What follows.
+        reboot: Reboot,
+    },
+    /// Withdraws a reset that has not begun.
+    CancelReset,
+    /// Reboots, where somebody wished that for a window: one is open now.
+    RebootInWindow,
     /// What was done to the system.
     History,
     /// Takes no update until it is told otherwise.
@@ -78,19 +102,45 @@ pub struct Wanted {
     pub version: Option<String>,
 }
 
+/// What a factory reset takes. Both take `/etc`, what hostd and hostd-os know, root's home and the
+/// host's own kernel arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResetDepth {
+    /// Nothing else: workloads' data stays.
+    Settings,
+    /// All of `/var`.
+    All,
+}
+
 /// What follows once another release is what boots next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reboot {
     /// The host reboots.
     Now,
+    /// `hostd` reboots the host once one of the host's windows is open.
+    Window,
     /// Somebody else decides.
     Never,
+}
+
+/// That somebody wishes a boot to end in a window. Once it has ended, the wish is no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RebootWish {
+    /// The boot, by the kernel's id.
+    pub boot_id: String,
+    /// When somebody wished it, as `2026-11-29T12:00:00Z`.
+    pub at: String,
+    /// When a window of the host's is open next, where `hostctl` tells of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opens_at: Option<String>,
 }
 
 /// What is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "tell", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "there is one of them at a time, for a moment")]
 pub enum Reply {
     /// How far it is.
     Progress(Progress),
@@ -100,8 +150,15 @@ pub enum Reply {
     Offered(Release),
     /// The host runs what is offered.
     UpToDate(Release),
+    /// This release is here, and changes nothing yet.
+    Fetched(Release),
     /// This release boots next.
     BootsNext(Release),
+    /// The next boot resets the host.
+    ResetsNext {
+        /// What it takes.
+        depth: ResetDepth,
+    },
     /// Kernel arguments beside those that find the root.
     Kargs {
         /// Those that the image brings.
@@ -152,6 +209,20 @@ pub enum Progress {
     },
 }
 
+/// What is being done to the system at this moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunningUpdate {
+    /// What was asked for: `update`, `rollback` or `kargs`.
+    pub request: String,
+    /// The version that comes, once it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Since when, as `2026-11-29T12:00:00Z`.
+    pub started_at: String,
+    /// How far it was, about a second ago.
+    pub progress: Progress,
+}
+
 /// A release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
@@ -180,6 +251,15 @@ pub struct Status {
     /// the host's own stay, and what the image changed did not arrive. At most 100.
     #[serde(default)]
     pub conflicts: Vec<String>,
+    /// What is being done at this moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<RunningUpdate>,
+    /// What the next boot resets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reset: Option<ResetDepth>,
+    /// That somebody wished the host to reboot in a window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reboot: Option<RebootWish>,
 }
 
 /// A slot.

@@ -36,6 +36,8 @@ pub enum Code {
     ForeignLabels,
     /// The release that was tried last did not prove itself.
     UpdateFailed,
+    /// A check of the image's or the operator's failed in this boot.
+    CheckFailed,
     /// One that this release does not know.
     #[serde(other)]
     Other,

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::canonical;
 use crate::id::{Name, WorkloadUid};
-use crate::workload::WorkloadSpec;
+use crate::rollout::OsTarget;
+use crate::workload::{Seal, WorkloadSpec};
 
 /// Workloads that a host has at most, its own and the endpoint's.
 pub const MAX_WORKLOADS: usize = 1000;
@@ -19,6 +20,9 @@ pub const MAX_SET_BYTES: usize = crate::checkin::MAX_ANSWER_BYTES - (64 << 10);
 pub struct HostSet {
     /// The workloads, sorted by uid.
     pub workloads: Vec<Assigned>,
+    /// The release that it shall run; only for hosts with [`feature::OS`](crate::capacity::feature::OS).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os: Option<OsTarget>,
 }
 
 /// A workload that a host shall run.
@@ -42,6 +46,42 @@ impl HostSet {
     pub fn hash(&self) -> String {
         canonical::hash(self)
     }
+
+    /// Whether something private stands in it as it is.
+    #[must_use]
+    pub fn is_clear(&self) -> bool {
+        self.workloads.iter().any(|one| one.spec.is_clear())
+    }
+
+    /// Whether something private of it is sealed.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        self.workloads.iter().any(|one| one.spec.is_sealed())
+    }
+
+    /// The same as it may lie on a disk.
+    ///
+    /// # Errors
+    /// Those of `by`.
+    pub fn sealed<S: Seal>(&self, by: &S) -> Result<Self, S::Error> {
+        Ok(Self { workloads: sealed(&self.workloads, by)?, os: self.os.clone() })
+    }
+
+    /// The same as it was before it was sealed, as far as that can be opened.
+    #[must_use]
+    pub fn opened<S: Seal>(self, by: &S) -> Self {
+        Self { workloads: opened(self.workloads, by), os: self.os }
+    }
+}
+
+pub(crate) fn sealed<S: Seal>(all: &[Assigned], by: &S) -> Result<Vec<Assigned>, S::Error> {
+    let seal = |one: &Assigned| Ok(Assigned { spec: one.spec.sealed(one.uid, by)?, ..one.clone() });
+    all.iter().map(seal).collect()
+}
+
+pub(crate) fn opened<S: Seal>(all: Vec<Assigned>, by: &S) -> Vec<Assigned> {
+    let open = |one: Assigned| Assigned { spec: one.spec.opened(one.uid, by), ..one };
+    all.into_iter().map(open).collect()
 }
 
 impl Assigned {

@@ -38,6 +38,11 @@ pub fn mistakes(spec: &WorkloadSpec) -> Vec<SpecMistake> {
         found.add("spec", &unread.reason, "it is for another release");
         return found.mistakes;
     }
+    if spec.is_sealed() {
+        // What it says beside that is what is there for whoever knows nothing of sealing.
+        found.add("vm.user_data", "it is sealed by a key that is gone", "apply it again");
+        return found.mistakes;
+    }
     found.kind(spec);
     found.labels("labels", spec.labels.iter());
     found.placement(&spec.placement);

@@ -5,6 +5,7 @@
 //! written, so that a later default or field changes nothing that runs.
 
 mod container;
+mod private;
 mod resources;
 pub(crate) mod unread;
 mod vm;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::Name;
 
 pub use container::{Container, Device, Network, Port, Protocol, SecretUse, Volume};
+pub use private::Seal;
 pub use resources::{Cpus, Resources};
 pub use unread::Unread;
 pub use vm::{DiskFormat, Firmware, Vm, VmDisk, VmNetwork};
@@ -184,6 +186,8 @@ impl WorkloadSpec {
             Some(Body::Container(container)) => {
                 container.secrets.iter().map(|secret| &secret.name).collect()
             }
+            // Beside what is sealed stands no name.
+            Some(Body::Vm(_)) if self.is_sealed() => Vec::new(),
             Some(Body::Vm(vm)) => vm.user_data_secret.iter().collect(),
             None => Vec::new(),
         };

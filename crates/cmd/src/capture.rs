@@ -26,6 +26,13 @@ enum Stream {
     Err,
 }
 
+/// What was read from a pipe, and when.
+struct Chunk {
+    stream: Stream,
+    bytes: Vec<u8>,
+    read: Instant,
+}
+
 /// Runs `child` to its end. On its deadline the process group is killed.
 pub(crate) fn capture(
     mut child: Running,
@@ -39,17 +46,22 @@ pub(crate) fn capture(
     let mut last_call: Option<Instant> = None;
     let mut open = true;
     loop {
+        let mut heard = false;
         if open {
             match chunks.recv_timeout(TICK) {
-                Ok((stream, bytes)) => kept.take(stream, &bytes, &mut on_line),
-                Err(RecvTimeoutError::Timeout) => (),
+                // However long it took until somebody looks at it: it came in time.
+                Ok(chunk) if last_call.is_none_or(|end| chunk.read <= end) => {
+                    kept.take(chunk.stream, &chunk.bytes, &mut on_line);
+                    heard = true;
+                }
+                Ok(_) | Err(RecvTimeoutError::Timeout) => (),
                 Err(RecvTimeoutError::Disconnected) => open = false,
             }
         }
         let patience = if open { Duration::ZERO } else { TICK };
         if let Some(status) = child.wait_for(patience)? {
             let last_call = *last_call.get_or_insert_with(|| Instant::now() + AFTER_END);
-            if !open || Instant::now() >= last_call {
+            if !open || (!heard && Instant::now() >= last_call) {
                 kept.flush(&mut on_line);
                 return Ok(Output { status, stdout: kept.out.bytes, stderr: kept.err.bytes });
             }
@@ -62,7 +74,7 @@ pub(crate) fn capture(
     }
 }
 
-fn start_pumps(child: &mut Running, stdin: Vec<u8>) -> Receiver<(Stream, Vec<u8>)> {
+fn start_pumps(child: &mut Running, stdin: Vec<u8>) -> Receiver<Chunk> {
     let (sender, receiver) = channel();
     if let Some(mut pipe) = child.child.stdin.take() {
         // A program that does not read its stdin is no error; it closes the pipe.
@@ -78,13 +90,14 @@ fn start_pumps(child: &mut Running, stdin: Vec<u8>) -> Receiver<(Stream, Vec<u8>
     receiver
 }
 
-fn pump(mut pipe: impl Read, stream: Stream, sender: &Sender<(Stream, Vec<u8>)>) {
+fn pump(mut pipe: impl Read, stream: Stream, sender: &Sender<Chunk>) {
     let mut buffer = [0; 16 << 10];
     loop {
         match pipe.read(&mut buffer) {
             Ok(0) => return,
             Ok(read) => {
-                if sender.send((stream, buffer[..read].to_vec())).is_err() {
+                let bytes = buffer[..read].to_vec();
+                if sender.send(Chunk { stream, bytes, read: Instant::now() }).is_err() {
                     return;
                 }
             }

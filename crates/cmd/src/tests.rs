@@ -79,6 +79,19 @@ fn lines_arrive_in_order_and_the_last_one_needs_no_newline() {
     assert_eq!(seen, ["a", "b", "c"]);
 }
 
+/// As on a busy machine: the program has long ended, and its output still waits to be looked at.
+#[test]
+fn what_a_program_printed_is_all_heard_however_slow_whoever_listens_is() {
+    let mut heard = 0;
+    let listen = |line: &str| {
+        heard += line.len();
+        std::thread::sleep(Duration::from_millis(30));
+    };
+    let script = "i=0; while [ $i -lt 100 ]; do printf '%2000s\\n' $i; i=$((i+1)); done";
+    let output = sh(script).run_with_lines(listen).unwrap();
+    assert_eq!((heard, output.stdout.len()), (200_000, 200_100));
+}
+
 #[test]
 fn a_command_behind_another_keeps_its_arguments() {
     let cmd = Cmd::new("printf").args(["%s-", "a"]).redacted_arg("b").behind(["env", "X=1"]);

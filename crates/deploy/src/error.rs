@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::patience::GivenUp;
+
 /// Why a repository or deployment step failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DeployError {
@@ -29,12 +31,34 @@ pub enum DeployError {
         .0.display()
     )]
     Busy(std::path::PathBuf),
+    /// A download came to nothing in all the time that it was given.
+    #[error(
+        "the download from `{url}` was given up: {}\nhint: what came stays; the next one goes on \
+         from there",
+        words(*why)
+    )]
+    GivenUp {
+        /// The archive.
+        url: String,
+        /// Why.
+        why: GivenUp,
+    },
     /// A repository does not have a commit.
     #[error("there is no commit {0}")]
     NoCommit(String),
     /// A path that libostree can only take as UTF-8 is not.
     #[error("`{0}` is not valid UTF-8")]
     Path(String),
+}
+
+fn words(why: GivenUp) -> String {
+    match why {
+        GivenUp::Silence(silence) => format!("nothing came for {} s", silence.as_secs()),
+        GivenUp::Whole(whole) => match whole.as_secs() {
+            seconds @ 0..120 => format!("it took longer than {seconds} s"),
+            seconds => format!("it took longer than {} min", seconds / 60),
+        },
+    }
 }
 
 /// Says what was being done when a libostree or file call failed.

@@ -1,19 +1,27 @@
 //! Brings a commit over the network.
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use ostree::gio;
+use ostree::gio::{self, Cancellable};
 use ostree::glib::VariantDict;
+use ostree::prelude::CancellableExt;
 use ostree::{AsyncProgress, RepoRemoteChange};
 
 use crate::DeployError;
 use crate::error::Doing;
+use crate::patience::{Patience, Watch};
 use crate::repo::{NEVER, Repo, not_utf8};
 
 /// The slowest download that is still waited for, in bytes a second, and for how long.
 const SLOWEST: (u32, u32) = (1000, 60);
 /// Times that libostree asks for a file again, beside the first.
 const RETRIES: u32 = 3;
+/// Between two looks at a download that says nothing.
+const TICK: Duration = Duration::from_millis(200);
 
 /// Where a host gets its commits, and by which keys it knows them.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +34,8 @@ pub struct Remote<'a> {
     pub keyrings: &'a [PathBuf],
     /// A file with the CA that vouches for the archive's server; the system's when there is none.
     pub ca: Option<&'a Path>,
+    /// How long a download may take.
+    pub patience: Patience,
 }
 
 /// How far a download is.
@@ -52,24 +62,29 @@ impl Repo {
         remote: &Remote<'_>,
         ref_name: &str,
         commit: &str,
-        told: impl Fn(Transfer) + 'static,
+        told: impl Fn(Transfer),
     ) -> Result<(), DeployError> {
-        self.know(remote)?;
-        let options = VariantDict::new(None);
-        options.insert("refs", vec![ref_name.to_owned()]);
-        // The release manifest says which commit it is, whatever the ref says by now.
-        options.insert("override-commit-ids", vec![commit.to_owned()]);
-        options.insert("gpg-verify", true);
-        options.insert("gpg-verify-summary", false);
-        options.insert("n-network-retries", RETRIES);
-        options.insert("low-speed-limit-bytes", SLOWEST.0);
-        options.insert("low-speed-time-seconds", SLOWEST.1);
-        let progress = AsyncProgress::new();
-        progress.connect_changed(move |progress| told(transfer(progress)));
-        let pulled =
-            self.inner.pull_with_options(remote.name, &options.end(), Some(&progress), NEVER);
-        progress.finish();
-        pulled.doing(|| format!("get {commit} from `{}`", remote.url))
+        let fetch = Fetch {
+            repo: self.path().to_owned(),
+            name: remote.name.to_owned(),
+            url: remote.url.to_owned(),
+            keyrings: remote.keyrings.to_owned(),
+            ca: remote.ca.map(Path::to_owned),
+            patience: remote.patience,
+            ref_name: ref_name.to_owned(),
+            commit: commit.to_owned(),
+        };
+        let (says, hears) = channel();
+        let cancellable = Cancellable::new();
+        let cancel = cancellable.clone();
+        // libostree's call goes on waiting although it was cancelled. So nobody waits for it: it is
+        // left behind, and ends with this process.
+        thread::spawn(move || {
+            let done = fetch.run(&says, &cancel);
+            // Who has given up does not hear it.
+            let _ = says.send(Said::Done(done));
+        });
+        listen(&hears, remote, told).inspect_err(|_| cancellable.cancel())
     }
 
     /// Writes down where the archive is and by which keys its commits are known.
@@ -95,6 +110,89 @@ impl Repo {
     }
 }
 
+/// All that the call needs, for a thread of its own.
+struct Fetch {
+    repo: PathBuf,
+    name: String,
+    url: String,
+    keyrings: Vec<PathBuf>,
+    ca: Option<PathBuf>,
+    patience: Patience,
+    ref_name: String,
+    commit: String,
+}
+
+/// What is heard of it.
+enum Said {
+    /// How far it is, whether it waits for the server, and a number that changes with what came.
+    Progress(Transfer, bool, u64),
+    Done(Result<(), DeployError>),
+}
+
+impl Fetch {
+    fn remote(&self) -> Remote<'_> {
+        Remote {
+            name: &self.name,
+            url: &self.url,
+            keyrings: &self.keyrings,
+            ca: self.ca.as_deref(),
+            patience: self.patience,
+        }
+    }
+
+    fn run(&self, says: &Sender<Said>, cancellable: &Cancellable) -> Result<(), DeployError> {
+        let repo = Repo::open(&self.repo)?;
+        repo.know(&self.remote())?;
+        let options = VariantDict::new(None);
+        options.insert("refs", vec![self.ref_name.clone()]);
+        // The release manifest says which commit it is, whatever the ref says by now.
+        options.insert("override-commit-ids", vec![self.commit.clone()]);
+        options.insert("gpg-verify", true);
+        options.insert("gpg-verify-summary", false);
+        options.insert("n-network-retries", RETRIES);
+        options.insert("low-speed-limit-bytes", SLOWEST.0);
+        options.insert("low-speed-time-seconds", SLOWEST.1);
+        let progress = AsyncProgress::new();
+        let says = says.clone();
+        progress.connect_changed(move |progress| {
+            let (is_waiting, count) = life(progress);
+            let _ = says.send(Said::Progress(transfer(progress), is_waiting, count));
+        });
+        let (options, cancellable) = (options.end(), Some(cancellable));
+        let pulled =
+            repo.inner.pull_with_options(&self.name, &options, Some(&progress), cancellable);
+        progress.finish();
+        pulled.doing(|| format!("get {} from `{}`", self.commit, self.url))
+    }
+}
+
+/// Listens until it is done, or for as long as there is patience.
+fn listen(
+    hears: &Receiver<Said>,
+    remote: &Remote<'_>,
+    told: impl Fn(Transfer),
+) -> Result<(), DeployError> {
+    let given_up = |why| DeployError::GivenUp { url: remote.url.to_owned(), why };
+    let mut watch = Watch::new(remote.patience, Instant::now());
+    loop {
+        match hears.recv_timeout(TICK) {
+            Ok(Said::Done(done)) => return done,
+            Ok(Said::Progress(transfer, is_waiting, count)) => {
+                watch.hear(is_waiting, count, Instant::now());
+                told(transfer);
+            }
+            Err(RecvTimeoutError::Timeout) => (),
+            Err(RecvTimeoutError::Disconnected) => {
+                let ended = io::Error::other("the thread ended");
+                return Err(ended).doing(|| format!("get anything from `{}`", remote.url));
+            }
+        }
+        if let Some(why) = watch.verdict(Instant::now()) {
+            return Err(given_up(why));
+        }
+    }
+}
+
 /// What libostree counts, under its names.
 fn transfer(progress: &AsyncProgress) -> Transfer {
     Transfer {
@@ -102,4 +200,12 @@ fn transfer(progress: &AsyncProgress) -> Transfer {
         of: progress.uint64("total-delta-part-size"),
         files: (progress.uint("fetched"), progress.uint("requested")),
     }
+}
+
+/// Whether it waits for the server, and a number that changes whenever something came.
+fn life(progress: &AsyncProgress) -> (bool, u64) {
+    let waits = progress.uint("outstanding-fetches") > 0;
+    let done = ["fetched", "metadata-fetched", "fetched-delta-parts", "outstanding-writes"];
+    let done: u64 = done.into_iter().map(|name| u64::from(progress.uint(name))).sum();
+    (waits, progress.uint64("bytes-transferred").wrapping_add(done))
 }

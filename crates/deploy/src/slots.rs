@@ -157,8 +157,16 @@ impl HostSysroot {
             _ => (),
         }
         symlink(target(deployment), &temporary).doing(doing)?;
-        fs::rename(&temporary, &link).doing(doing)?;
-        rustix::fs::fsync(&File::open(&ostree).doing(doing)?).doing(doing)
+        fs::rename(&temporary, &link).doing(doing)
+    }
+
+    /// Removes the link of `slot`; none there is as good. Safe once the disk is synced.
+    ///
+    /// # Errors
+    /// The sysroot cannot be written.
+    pub fn unpoint(&self, slot: Slot) -> Result<(), DeployError> {
+        basalt_durable::remove(&self.link_path(slot))
+            .doing(|| format!("remove the link of slot {slot}"))
     }
 
     /// Writes everything that is still in memory to the root's disk.
@@ -199,7 +207,9 @@ impl HostSysroot {
         self.inner.deployments().into_iter().find(|it| name_of(it) == *deployment)
     }
 
-    fn ostree(&self) -> PathBuf {
+    /// Where the slots' links are.
+    #[must_use]
+    pub fn ostree(&self) -> PathBuf {
         self.path.join("ostree")
     }
 }
@@ -290,6 +300,19 @@ mod tests {
         assert_eq!(ground.sysroot.link(Slot::A).unwrap(), Some(first.clone()));
         assert_eq!(ground.sysroot.link(Slot::B).unwrap(), Some(second.clone()));
         assert_eq!((ground.text(&first), ground.text(&second)), ("first".into(), "second".into()));
+    }
+
+    #[test]
+    fn a_slot_that_lost_its_link_leads_nowhere_and_the_other_stays() {
+        let ground = Ground::new();
+        let first = ground.deploy("first");
+        for slot in Slot::ALL {
+            ground.sysroot.point(slot, &first).unwrap();
+        }
+        ground.sysroot.unpoint(Slot::B).unwrap();
+        ground.sysroot.unpoint(Slot::B).unwrap();
+        let links = Slot::ALL.map(|slot| ground.sysroot.link(slot).unwrap());
+        assert_eq!(links, [Some(first), None]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod error;
 mod json;
 mod locate;
+mod nearest;
 mod parse;
 mod place;
 mod strict;
@@ -14,6 +15,7 @@ use std::ops::Range;
 
 pub use error::{DocumentError, Mistake};
 pub use locate::{locate_json, locate_toml};
+pub use nearest::{is_like, nearest};
 pub use parse::{parse_json, parse_json_strictly, parse_toml, parse_toml_strictly};
 pub use place::Place;
 

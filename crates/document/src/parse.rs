@@ -4,14 +4,10 @@ use std::ops::Range;
 
 use serde::de::DeserializeOwned;
 
+use crate::nearest::nearest;
 use crate::place::Place;
 use crate::strict::Strict;
 use crate::{DocumentError, MAX_BYTES, Mistake, Source, json};
-
-/// How alike two keys must be for one to be proposed for the other (Jaro-Winkler, 0 to 1).
-const LIKE: f64 = 0.8;
-/// Proposals are listed whole up to this many.
-const LISTED: usize = 12;
 
 /// Reads TOML. `name` is the file as the person named it.
 ///
@@ -91,23 +87,15 @@ fn improve(message: &str) -> (String, Option<String>) {
         let Some(rest) = message.strip_prefix(&start) else { continue };
         let Some((found, rest)) = rest.split_once('`') else { continue };
         let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
-        return (format!("unknown {word} `{found}`"), hint(found, &known));
+        return (
+            format!("unknown {word} `{found}`"),
+            Some(nearest(found, &known)).filter(|hint| !hint.is_empty()),
+        );
     }
     match message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
         Some(key) => (format!("the key `{key}` is missing"), None),
         None => (message.trim().to_owned(), None),
     }
-}
-
-fn hint(found: &str, known: &[&str]) -> Option<String> {
-    let likeness = |key: &&str| strsim::jaro_winkler(&found.to_lowercase(), &key.to_lowercase());
-    let best = known.iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)))?;
-    if likeness(best) >= LIKE {
-        return Some(format!("did you mean `{best}`?"));
-    }
-    let listed: Vec<String> = known.iter().take(LISTED).map(|key| format!("`{key}`")).collect();
-    let more = if known.len() > LISTED { ", …" } else { "" };
-    Some(format!("known are {}{more}", listed.join(", ")))
 }
 
 #[cfg(test)]

@@ -63,17 +63,26 @@ pub fn seal(manifest: &Manifest, keys: &[SecretKey]) -> Result<Vec<u8>, Manifest
     manifest.check()?;
     let malformed = |error: serde_json::Error| ManifestError::Malformed(error.to_string());
     let payload = serde_json::to_vec_pretty(manifest).map_err(malformed)?;
-    let signed = signed_bytes(TYPE, &payload);
+    seal_payload(TYPE, &payload, keys).map_err(malformed)
+}
+
+/// Signs a document of this type with each key.
+pub(crate) fn seal_payload(
+    payload_type: &str,
+    payload: &[u8],
+    keys: &[SecretKey],
+) -> serde_json::Result<Vec<u8>> {
+    let signed = signed_bytes(payload_type, payload);
     let sign = |key: &SecretKey| Signature {
         keyid: key.public().id(),
         sig: STANDARD.encode(key.sign(&signed)),
     };
     let envelope = Envelope {
-        payload_type: TYPE.to_owned(),
-        payload: STANDARD.encode(&payload),
+        payload_type: payload_type.to_owned(),
+        payload: STANDARD.encode(payload),
         signatures: keys.iter().map(sign).collect(),
     };
-    let mut bytes = serde_json::to_vec_pretty(&envelope).map_err(malformed)?;
+    let mut bytes = serde_json::to_vec_pretty(&envelope)?;
     bytes.push(b'\n');
     Ok(bytes)
 }
@@ -84,28 +93,53 @@ pub fn seal(manifest: &Manifest, keys: &[SecretKey]) -> Result<Vec<u8>, Manifest
 /// It is too large, no envelope, or none of these keys signed it; or what they signed is no
 /// manifest.
 pub fn open(bytes: &[u8], trusted: &[PublicKey]) -> Result<Manifest, EnvelopeError> {
-    if bytes.len() > MAX_BYTES {
-        return Err(EnvelopeError::TooLarge);
+    let opened = Opened::read(TYPE, bytes)?;
+    if !opened.is_signed_by(trusted) {
+        return Err(EnvelopeError::Untrusted { signed_by: opened.signers() });
     }
-    let malformed = |why: String| EnvelopeError::Malformed(why);
-    let envelope: Envelope =
-        serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
-    if envelope.payload_type != TYPE {
-        return Err(malformed(format!("its payload is `{}`, not `{TYPE}`", envelope.payload_type)));
+    Ok(Manifest::parse(&opened.payload)?)
+}
+
+/// What an envelope says, whoever signed it.
+pub(crate) struct Opened {
+    pub(crate) payload: Vec<u8>,
+    payload_type: String,
+    signatures: Vec<Signature>,
+}
+
+impl Opened {
+    /// Reads an envelope with a document of this type.
+    pub(crate) fn read(payload_type: &str, bytes: &[u8]) -> Result<Self, EnvelopeError> {
+        if bytes.len() > MAX_BYTES {
+            return Err(EnvelopeError::TooLarge);
+        }
+        let malformed = |why: String| EnvelopeError::Malformed(why);
+        let envelope: Envelope =
+            serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
+        if envelope.payload_type != payload_type {
+            let found = envelope.payload_type;
+            return Err(malformed(format!("its payload is `{found}`, not `{payload_type}`")));
+        }
+        let payload = STANDARD.decode(&envelope.payload);
+        let payload = payload.map_err(|error| malformed(format!("its payload: {error}")))?;
+        let signatures = envelope.signatures.into_iter().take(MAX_SIGNATURES).collect();
+        Ok(Self { payload, payload_type: envelope.payload_type, signatures })
     }
-    let payload = STANDARD.decode(&envelope.payload);
-    let payload = payload.map_err(|error| malformed(format!("its payload: {error}")))?;
-    let signed = signed_bytes(&envelope.payload_type, &payload);
-    // The key ids are hints of whoever sent this: each trusted key is tried with each signature.
-    let good = |signature: &Signature| {
-        let sig = STANDARD.decode(&signature.sig).unwrap_or_default();
-        trusted.iter().any(|key| key.verifies(&signed, &sig))
-    };
-    if !envelope.signatures.iter().take(MAX_SIGNATURES).any(good) {
-        let signed_by = envelope.signatures.into_iter().take(MAX_SIGNATURES);
-        return Err(EnvelopeError::Untrusted { signed_by: signed_by.map(|it| it.keyid).collect() });
+
+    /// Whether one of these keys signed it. The key ids are hints of whoever sent this: each
+    /// trusted key is tried with each signature.
+    pub(crate) fn is_signed_by(&self, trusted: &[PublicKey]) -> bool {
+        let signed = signed_bytes(&self.payload_type, &self.payload);
+        self.signatures.iter().any(|signature| {
+            let sig = STANDARD.decode(&signature.sig).unwrap_or_default();
+            trusted.iter().any(|key| key.verifies(&signed, &sig))
+        })
     }
-    Ok(Manifest::parse(&payload)?)
+
+    /// The keys that it claims.
+    pub(crate) fn signers(&self) -> Vec<String> {
+        self.signatures.iter().map(|it| it.keyid.clone()).collect()
+    }
 }
 
 /// DSSE's pre-authentication encoding.
@@ -117,7 +151,7 @@ fn signed_bytes(payload_type: &str, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Key ids, as far as they can be shown.
-fn listed(keys: &[String]) -> String {
+pub(crate) fn listed(keys: &[String]) -> String {
     let shown = |key: &String| key.chars().filter(char::is_ascii_hexdigit).take(16).collect();
     match keys.iter().map(shown).collect::<Vec<String>>() {
         keys if keys.is_empty() => "nobody".to_owned(),

@@ -2,8 +2,9 @@
 
 use basalt_fuzz::run;
 
+use crate::image::tests::image;
 use crate::manifest::tests::manifest;
-use crate::{Manifest, PublicKey, SecretKey, open, seal};
+use crate::{Manifest, PublicKey, SecretKey, open, open_image, seal, seal_image};
 
 /// The same each time, so that a search can go on with what an earlier one found.
 const KEY: &[u8] = b"-----BEGIN PRIVATE KEY-----\n\
@@ -22,6 +23,18 @@ fn fuzz_envelope_of_a_release() {
         if let Ok(opened) = open(bytes, &[key().public()]) {
             assert_eq!(opened, manifest());
         }
+    });
+}
+
+#[test]
+fn fuzz_envelope_of_an_image() {
+    let sealed = seal_image(&image(), &[key()]).expect("sealed");
+    run(&[&sealed], |bytes| {
+        // What opens is what was signed.
+        if let Ok(opened) = open_image(bytes, Some(&[key().public()])) {
+            assert_eq!(opened, image());
+        }
+        let _ = open_image(bytes, None);
     });
 }
 

@@ -6,6 +6,7 @@
 //! Pure: the clock and the files are the caller's.
 
 mod envelope;
+mod image;
 mod judge;
 mod key;
 mod manifest;
@@ -14,6 +15,7 @@ mod manifest;
 mod fuzz;
 
 pub use envelope::{EnvelopeError, MAX_BYTES, open, seal};
+pub use image::{Image, ImageError, open_image, seal_image};
 pub use judge::{Host, Refused, Standing, Verdict, judge};
 pub use key::{KeyError, PublicKey, SecretKey};
 pub use manifest::{Delta, FORM, Manifest, ManifestError};

@@ -138,7 +138,7 @@ struct FormOnly {
     form: u64,
 }
 
-fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(plain) && !text.starts_with('.')
 }
@@ -147,7 +147,7 @@ fn is_ref(text: &str) -> bool {
     text.len() <= 255 && text.split('/').all(is_name)
 }
 
-fn is_checksum(text: &str) -> bool {
+pub(crate) fn is_checksum(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 

@@ -3,7 +3,7 @@
 use basalt_fuzz::{run, run_on_text};
 
 use crate::boot_file::BootFile;
-use crate::entry::{BootEntry, EntryName, choose, next_serial};
+use crate::entry::{BootEntry, EntryName, ResetEntry, ResetName, choose, next_serial};
 use crate::kargs;
 use crate::loader::{
     decode_boot_count_path, decode_entries, decode_failure, decode_part_uuid, decode_text,
@@ -19,10 +19,15 @@ fn variable(text: &str) -> Vec<u8> {
 fn fuzz_boot_entry() {
     let entry = "title Basalt 3 (base)\nsort-key basalt\nversion 7\n\
         options root=/dev/gpt-auto-root rw\ninitrd /basalt/4567/initrd\nlinux /basalt/0123/linux\n";
-    run_on_text!(&[entry], |text| {
+    let reset = entry.replace("sort-key basalt", "sort-key basalt-reset");
+    run_on_text!(&[entry, &reset], |text| {
         // What is taken can be written again.
         if let Ok(entry) = BootEntry::parse(text) {
             let again = entry.render().map(|text| BootEntry::parse(&text));
+            assert_eq!(again, Ok(Ok(entry)));
+        }
+        if let Ok(entry) = ResetEntry::parse(text) {
+            let again = entry.render().map(|text| ResetEntry::parse(&text));
             assert_eq!(again, Ok(Ok(entry)));
         }
     });
@@ -30,11 +35,14 @@ fn fuzz_boot_entry() {
 
 #[test]
 fn fuzz_names_of_entries() {
-    let seed = "basalt-7-a+2-1.conf\nbasalt-9-b.conf\nbasalt-1-a+0-3.conf";
+    let seed = "basalt-7-a+2-1.conf\nbasalt-9-b.conf\nbasalt-1-a+0-3.conf\nbasalt-reset-a+0-1.conf";
     run_on_text!(&[seed], |text| {
         let names: Vec<EntryName> = text.lines().filter_map(|line| line.parse().ok()).collect();
         for name in &names {
             assert_eq!(name.to_string().parse(), Ok(*name));
+        }
+        for name in text.lines().filter_map(|line| line.parse::<ResetName>().ok()) {
+            assert_eq!(name.to_string().parse(), Ok(name));
         }
         if names.iter().all(|name| name.serial < u64::MAX) {
             let next = next_serial(&names);

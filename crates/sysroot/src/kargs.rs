@@ -2,6 +2,7 @@
 //!
 //! What selects a slot and finds its root is Basalt's own and cannot be set by an image.
 
+use crate::entry::RESET_ARGUMENT;
 use crate::slot::Slot;
 
 /// The folder of an image's files of kernel arguments, named like `10-image.conf` and read in the
@@ -16,7 +17,7 @@ const ROOT: [&str; 2] = ["root=/dev/gpt-auto-root", "rw"];
 /// Tells the initramfs to look for a deployment; the slot says which.
 const OSTREE: &str = "ostree";
 /// Arguments that only Basalt sets, by the part before `=`.
-const OWN: [&str; 5] = ["root", "ro", "rw", OSTREE, "androidboot.slot_suffix"];
+const OWN: [&str; 6] = ["root", "ro", "rw", OSTREE, "androidboot.slot_suffix", RESET_ARGUMENT];
 
 /// A line that is no kernel argument of an image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -124,6 +125,7 @@ mod tests {
         check("a\u{7}", "line 1: \"a\\u{7}\" has a control character");
         check("root=/dev/sda2", "line 1: `root` is set by the boot entry itself");
         check("ostree", "line 1: `ostree` is set by the boot entry itself");
+        check(RESET_ARGUMENT, "line 1: `basalt.factory_reset` is set by the boot entry itself");
         check("\"root\"=x", "line 1: `root` is set by the boot entry itself");
         check(
             "androidboot.slot_suffix=_b",

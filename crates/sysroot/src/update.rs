@@ -10,6 +10,7 @@ mod arguments;
 mod found;
 mod install;
 mod refresh;
+mod reset;
 mod roll_back;
 mod steps;
 
@@ -18,7 +19,8 @@ mod model;
 
 pub use arguments::change_arguments;
 pub use found::{Deployment, Found, FoundEntry, FoundFile, InvalidDeployment};
-pub use install::{Release, install};
+pub use install::{Release, install, may_install};
 pub use refresh::refresh;
+pub use reset::{BeforeReset, FoundReset, Reset, may_reset, offer_reset, reset};
 pub use roll_back::roll_back;
 pub use steps::{Refusal, Step, Volume};

@@ -41,8 +41,13 @@ pub(crate) fn arguments(machine: &Machine, around: &Surroundings<'_>) -> Vec<Str
     add(&["-drive", &format!("{},if=pflash,format=raw", file(around.variables))]);
     for (number, disk) in machine.disks.iter().enumerate() {
         let first = if number == machine.boots_from { ",bootindex=0" } else { "" };
-        add(&["-drive", &drive(number, disk, machine.writes)]);
-        add(&["-device", &format!("virtio-blk-pci,drive=disk{number}{first}")]);
+        let record = machine.record.as_deref().filter(|_| number == machine.boots_from);
+        match record {
+            Some(log) => add(&["-blockdev", &recorded(number, disk, log)]),
+            None => add(&["-drive", &drive(number, disk, machine.writes)]),
+        }
+        let recorded = if record.is_some() { RECORDED } else { "" };
+        add(&["-device", &format!("virtio-blk-pci,drive=disk{number}{first}{recorded}")]);
     }
     if machine.screen {
         add(&["-device", "VGA"]);
@@ -55,7 +60,10 @@ pub(crate) fn arguments(machine: &Machine, around: &Surroundings<'_>) -> Vec<Str
     match around.console {
         Console::Terminal => add(&["-serial", "mon:stdio"]),
         Console::Folder => {
-            add(&["-qmp", "unix:qmp,server=on,wait=off", "-serial", "file:console"]);
+            add(&["-qmp", "unix:qmp,server=on,wait=off"]);
+            // What is shown is in the file; who types connects for that.
+            let keys = "socket,id=console,path=keys,server=on,wait=off,logfile=console";
+            add(&["-chardev", keys, "-serial", "chardev:console"]);
         }
     }
     if machine.shell {
@@ -70,9 +78,30 @@ pub(crate) fn arguments(machine: &Machine, around: &Surroundings<'_>) -> Vec<Str
     line
 }
 
-fn drive(number: usize, disk: &Path, writes: Writes) -> String {
+/// Of a disk that is recorded. QEMU 7.2's filter adds to a request that was merged from many until
+/// the system takes it no more, mixes up its log where zeros are written, and does not tell of what
+/// was discarded.
+const RECORDED: &str = ",request-merging=off,write-zeroes=off,discard=off";
+
+/// QEMU's filter in front of the disk, which is written, too.
+fn recorded(number: usize, disk: &Path, log: &Path) -> String {
+    let name = |path: &Path| comma(&path.display().to_string());
+    format!(
+        "driver=blklogwrites,node-name=disk{number},file.driver={},file.file.driver=file,\
+         file.file.filename={},log.driver=file,log.filename={}",
+        format(disk),
+        name(disk),
+        name(log)
+    )
+}
+
+fn format(disk: &Path) -> &'static str {
     let qcow2 = disk.extension().is_some_and(|end| end == "qcow2");
-    let format = if qcow2 { "qcow2" } else { "raw" };
+    if qcow2 { "qcow2" } else { "raw" }
+}
+
+fn drive(number: usize, disk: &Path, writes: Writes) -> String {
+    let format = format(disk);
     let snapshot = if writes == Writes::Discarded { ",snapshot=on" } else { "" };
     format!("{},if=none,id=disk{number},format={format}{snapshot}", file(disk))
 }
@@ -110,6 +139,18 @@ mod tests {
         assert_eq!(line, expected.trim_end());
     }
 
+    /// Nothing beside the machine but its console.
+    fn bare(console: Console) -> Surroundings<'static> {
+        Surroundings {
+            accel: &[],
+            code: Path::new("code"),
+            variables: Path::new("variables"),
+            strings: &[],
+            forwards: &[],
+            console,
+        }
+    }
+
     #[test]
     fn the_default_machine_changes_no_file() {
         check(
@@ -130,7 +171,8 @@ mod tests {
 -netdev user,id=net,hostfwd=tcp:127.0.0.1:40001-:22
 -device virtio-net-pci,netdev=net,romfile=
 -qmp unix:qmp,server=on,wait=off
--serial file:console
+-chardev socket,id=console,path=keys,server=on,wait=off,logfile=console
+-serial chardev:console
 -smbios type=11,path=smbios-0
 ",
         );
@@ -170,7 +212,8 @@ mod tests {
 -device virtio-blk-pci,drive=disk2
 -device VGA
 -qmp unix:qmp,server=on,wait=off
--serial file:console
+-chardev socket,id=console,path=keys,server=on,wait=off,logfile=console
+-serial chardev:console
 -serial unix:shell,server=on,wait=off
 -smbios type=11,path=smbios-0
 -no-reboot
@@ -179,17 +222,22 @@ mod tests {
     }
 
     #[test]
+    fn the_disk_that_it_boots_from_is_recorded_and_no_other() {
+        let machine = Machine::new(Path::new("/one,a.qcow2"))
+            .disk(Path::new("/two.raw"))
+            .record_writes(Path::new("/log"));
+        let line = arguments(&machine, &bare(Console::Folder)).join(" ");
+        let expected = "-blockdev driver=blklogwrites,node-name=disk0,file.driver=qcow2,\
+            file.file.driver=file,file.file.filename=/one,,a.qcow2,log.driver=file,\
+            log.filename=/log -device virtio-blk-pci,drive=disk0,bootindex=0,request-merging=off,\
+            write-zeroes=off,discard=off -drive file=/two.raw,if=none,id=disk1,format=raw ";
+        assert!(line.contains(expected), "{line}");
+    }
+
+    #[test]
     fn on_a_terminal_there_are_no_sockets() {
         let machine = Machine::new(Path::new("/disk.raw"));
-        let around = Surroundings {
-            accel: &[],
-            code: Path::new("code"),
-            variables: Path::new("variables"),
-            strings: &[],
-            forwards: &[],
-            console: Console::Terminal,
-        };
-        let line = arguments(&machine, &around).join(" ");
+        let line = arguments(&machine, &bare(Console::Terminal)).join(" ");
         assert!(line.ends_with("-serial mon:stdio"), "{line}");
         assert!(!line.contains("unix:"), "{line}");
     }

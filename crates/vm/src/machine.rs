@@ -16,6 +16,8 @@ pub struct Machine {
     pub(crate) cpus: u32,
     pub(crate) firmware: Firmware,
     pub(crate) writes: Writes,
+    /// Where the writes to the disk that it boots from are recorded.
+    pub(crate) record: Option<PathBuf>,
     pub(crate) network: Network,
     pub(crate) reset: Reset,
     pub(crate) shell: bool,
@@ -61,6 +63,7 @@ impl Machine {
             cpus: 2,
             firmware: Firmware::Plain,
             writes: Writes::Discarded,
+            record: None,
             network: Network::User(Vec::new()),
             reset: Reset::StartsAgain,
             shell: false,
@@ -92,6 +95,14 @@ impl Machine {
     pub fn keep_writes(mut self) -> Self {
         self.writes = Writes::Kept;
         self
+    }
+
+    /// What the guest writes goes to the disks' files, and what it writes to the one that it boots
+    /// from also goes to `log`, made anew, as a Linux log of writes: each write and each flush, in
+    /// the order in which they were done.
+    pub fn record_writes(mut self, log: &Path) -> Self {
+        self.record = Some(log.to_owned());
+        self.keep_writes()
     }
 
     /// A further disk.

@@ -47,7 +47,8 @@ impl Machine {
                 .map_err(VmError::file("read the disk", disk))
         };
         let disks = self.disks.iter().map(full).collect::<Result<_, _>>()?;
-        Ok(Self { disks, ..self.clone() })
+        let record = self.record.as_deref().map(empty).transpose()?;
+        Ok(Self { disks, record, ..self.clone() })
     }
 
     /// Its SMBIOS strings.
@@ -63,6 +64,12 @@ impl Machine {
         }
         strings
     }
+}
+
+/// QEMU writes to a file that is there, and with a log of before it would be two in one.
+fn empty(log: &Path) -> Result<PathBuf, VmError> {
+    let made = File::create(log).and_then(|_| fs::canonicalize(log));
+    made.map_err(VmError::file("make", log))
 }
 
 fn switch_on(

@@ -1,5 +1,6 @@
 //! A machine that runs.
 
+use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -8,8 +9,10 @@ use basalt_cmd::Running;
 use crate::console::ConsoleLog;
 use crate::deadline::Deadline;
 use crate::error::{passed, silent};
-use crate::{Processor, Qmp, Shell, VmError};
+use crate::{Processor, Qmp, Shell, VmError, socket};
 
+/// How long somebody who types stays connected.
+const TYPING: Duration = Duration::from_secs(2);
 /// Between two looks at the console.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -92,6 +95,26 @@ impl Vm {
             };
             return Err(self.waited(format!("`{text}` on the console"), why));
         }
+    }
+
+    /// Types on the console, as somebody at the serial port would.
+    ///
+    /// # Errors
+    /// The machine ended.
+    pub fn type_on_console(&mut self, keys: &str) -> Result<(), VmError> {
+        let folder = self.log.path().parent().unwrap_or(Path::new("."));
+        let path = folder.join("keys");
+        let mut typing =
+            socket::connect(folder, "keys").map_err(VmError::file("type into", &path))?;
+        typing.write_all(keys.as_bytes()).map_err(VmError::file("type into", &path))?;
+        // Who hung up before QEMU has looked would have typed nothing; what it shows meanwhile is
+        // in the file, too.
+        let until = Deadline::after(TYPING);
+        while let Some(left) = until.left() {
+            let shown = socket::receive(&mut typing, left, &mut Vec::new());
+            shown.map_err(VmError::file("type into", &path))?;
+        }
+        Ok(())
     }
 
     /// Whether the machine is off, now or within `time`.

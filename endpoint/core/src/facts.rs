@@ -52,6 +52,10 @@ fn os(said: &OsFacts) -> OsFacts {
     for word in [&mut os.commit, &mut os.slot].into_iter().flatten() {
         cut(word, MAX_WORD);
     }
+    if let Some(update) = &mut os.update {
+        cut(&mut update.version, MAX_WORD);
+        update.reason.iter_mut().for_each(|reason| cut(reason, bytes));
+    }
     os.problems.truncate(count);
     os.problems.iter_mut().for_each(|problem| cut(problem, bytes));
     os
@@ -65,6 +69,8 @@ fn labels(said: &BTreeMap<String, String>) -> BTreeMap<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use basalt_api::rollout::{OsUpdate, OsUpdateState};
+
     use super::*;
 
     #[test]
@@ -83,6 +89,13 @@ mod tests {
             boot: long(),
             state: long(),
             problems: vec![long(); 999],
+            update: Some(OsUpdate {
+                version: long(),
+                attempt: u32::MAX,
+                state: OsUpdateState::Failed,
+                percent: Some(u8::MAX),
+                reason: Some(long()),
+            }),
         };
         facts.labels = (0..999).map(|number| (format!("a{number}"), "b".repeat(128))).collect();
         facts.labels.insert(long(), String::new());

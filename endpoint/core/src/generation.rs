@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use basalt_api::id::{Name, WorkloadUid};
+use basalt_api::rollout::OsTarget;
 use basalt_api::set::{Assigned, HostSet};
 use basalt_api::workload::WorkloadSpec;
 
@@ -29,16 +30,17 @@ pub struct Workload {
     pub pins: BTreeMap<Name, u64>,
 }
 
-/// The set of these workloads.
+/// The set of these workloads, for a host that shall run this release.
 #[must_use]
 pub fn set<'a>(
     workloads: impl IntoIterator<Item = &'a Workload>,
     secrets: &BTreeMap<Name, u64>,
+    os: Option<OsTarget>,
 ) -> HostSet {
     let mut workloads: Vec<Assigned> =
         workloads.into_iter().map(|workload| assigned(workload, secrets)).collect();
     workloads.sort_by_key(|assigned| assigned.uid);
-    HostSet { workloads }
+    HostSet { workloads, os }
 }
 
 /// A workload as a host gets it.
@@ -116,13 +118,13 @@ mod tests {
             version in 1_u64..4,
         ) {
             let workloads: Vec<Workload> = uids.iter().map(|uid| workload(*uid, None)).collect();
-            let forwards = set(&workloads, &secrets(version));
-            let backwards = set(workloads.iter().rev(), &secrets(version));
+            let forwards = set(&workloads, &secrets(version), None);
+            let backwards = set(workloads.iter().rev(), &secrets(version), None);
             let empty = Generation { number: 4, hash: "other".to_owned() };
             let first = next(&empty, &forwards).unwrap();
             prop_assert_eq!(first.number, 5);
             prop_assert_eq!(next(&first, &backwards), None);
-            let newer = next(&first, &set(&workloads, &secrets(version + 1)));
+            let newer = next(&first, &set(&workloads, &secrets(version + 1), None));
             prop_assert_eq!(newer.is_some(), !workloads.is_empty());
         }
     }

@@ -17,6 +17,9 @@ pub mod placement;
 
 pub mod resync;
 
+pub mod group;
+pub mod rollout;
+
 /// Seconds since 1970.
 pub type Seconds = i64;
 /// Seconds by a clock that nobody sets and that goes on in a suspended machine: `CLOCK_BOOTTIME`.

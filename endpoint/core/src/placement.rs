@@ -6,7 +6,8 @@
 //! emptiest host that may have it. What no host may have says why.
 //!
 //! A host that does not hear the endpoint, because it is lost or frozen, goes on with what it has:
-//! only what it was given up for may run elsewhere.
+//! only what it was given up for may run elsewhere. What shall leave a host that is about to reboot
+//! stays where nobody else has room for it.
 
 mod room;
 mod same;
@@ -56,6 +57,8 @@ pub enum Closed {
     Frozen,
     /// It is silent.
     Lost,
+    /// It is about to reboot into another release, or does so.
+    Rebooting,
 }
 
 /// A workload that wants a host.
@@ -80,6 +83,8 @@ pub enum Place {
     Changed(HostId),
     /// On a host that fell silent for longer than it may.
     Abandoned(HostId),
+    /// On a host that shall be empty soon: another one is better, but none is worse.
+    Evicted(HostId),
 }
 
 /// Where a workload shall be, or why nowhere.
@@ -109,7 +114,12 @@ pub fn place(hosts: &[Host], wanted: &[Wanted]) -> BTreeMap<WorkloadUid, Decisio
             Some(host) => {
                 decisions.insert(wanted.uid, Ok(host));
             }
-            None => unplaced.push((wanted, needs)),
+            None => match stay(&mut rooms, wanted, &needs) {
+                Some(host) => {
+                    decisions.insert(wanted.uid, Ok(host));
+                }
+                None => unplaced.push((wanted, needs)),
+            },
         }
     }
     // Reasons come last, so that they tell of what is left when all are placed.
@@ -130,6 +140,17 @@ fn in_turn<'a, 'b>(wanted: &'a [Wanted<'b>]) -> Vec<&'a Wanted<'b>> {
 fn house(rooms: &mut [Room], wanted: &Wanted, needs: &Needs) -> Option<HostId> {
     let is_open = |room: &&mut Room| wanted.refusal(room, needs).is_none();
     let room = rooms.iter_mut().filter(is_open).min_by_key(|room| room.rank(needs))?;
+    room.take(needs);
+    Some(room.host.id)
+}
+
+/// Leaves what shall leave its host there, where nobody else has room for it.
+fn stay(rooms: &mut [Room], wanted: &Wanted, needs: &Needs) -> Option<HostId> {
+    let may_stay = |room: &&mut Room| {
+        wanted.place == Place::Evicted(room.host.id)
+            && mismatch(&wanted.spec.placement, room.host).is_none()
+    };
+    let room = rooms.iter_mut().find(may_stay)?;
     room.take(needs);
     Some(room.host.id)
 }
@@ -197,6 +218,7 @@ impl Closed {
             Self::Cordoned => "it is cordoned",
             Self::Frozen => "it is frozen until `basaltctl hosts resync`",
             Self::Lost => "it is lost",
+            Self::Rebooting => "it is about to reboot into another release",
         }
     }
 }

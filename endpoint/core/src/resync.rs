@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn what_the_host_no_longer_has_is_parked_and_what_others_have_is_left() {
-        let set = generation::set(&[workload(1, "a", 3)], &BTreeMap::new());
+        let set = generation::set(&[workload(1, "a", 3)], &BTreeMap::new(), None);
         let other = Some(HostId(Uuid::from_u128(2)));
         let known = [stored(1, "a", other), stored(2, "b", Some(HOST)), stored(3, "c", other)];
         let takeover = take_over(HOST, &set, &known, NOW).unwrap();
@@ -308,7 +308,7 @@ mod tests {
     fn a_claim_says_what_is_new_what_is_other_and_what_moves() {
         let other = HostId(Uuid::from_u128(2));
         let named = [workload(1, "a", 1), workload(2, "b", 1), workload(3, "c", 1)];
-        let set = generation::set(&named, &BTreeMap::new());
+        let set = generation::set(&named, &BTreeMap::new(), None);
         let mut changed = stored(2, "b", Some(HOST));
         changed.workload.spec.priority = 7;
         let known = [changed, stored(3, "c", Some(other))];
@@ -322,7 +322,7 @@ mod tests {
     }
 
     fn changed(change: impl FnOnce(&mut HostSet)) -> HostSet {
-        let mut set = generation::set(&[workload(1, "a", 1)], &BTreeMap::new());
+        let mut set = generation::set(&[workload(1, "a", 1)], &BTreeMap::new(), None);
         change(&mut set);
         set
     }
@@ -333,11 +333,11 @@ mod tests {
         fn a_kept_set_is_the_same_set(uids in proptest::collection::btree_map(0_u128..50, 1_u64..9, 0..6), known in 0_u64..9) {
             let workloads: Vec<Workload> =
                 uids.iter().map(|(uid, version)| workload(*uid, &format!("w{uid}"), *version)).collect();
-            let set = generation::set(&workloads, &BTreeMap::new());
+            let set = generation::set(&workloads, &BTreeMap::new(), None);
             let takeover = take_over(HOST, &set, &[], NOW).unwrap();
             let lowest = uids.values().min().copied().unwrap_or(0);
             let secrets = BTreeMap::from([("db-password".parse().unwrap(), known.min(lowest))]);
-            prop_assert_eq!(generation::set(&takeover.put, &secrets), set);
+            prop_assert_eq!(generation::set(&takeover.put, &secrets, None), set);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use basalt_api::enrol::{JoinString, Left};
 use basalt_api::operator::{
     OperatorToken, ROTATE_PATH, SECRETS_PATH, TOKENS_PATH, TokenCreate, TokenCreated, TokenInfo,
     Tokens,
@@ -36,18 +37,25 @@ struct TokenFile<'a> {
 pub(super) async fn token(session: &Session, output: Output, command: Token) -> Result<()> {
     let client = &session.client;
     match command {
-        Token::Create { uses, expires, labels, replace } => {
+        Token::Create { uses, expires, labels, replace, bare } => {
             let asked = TokenCreate {
                 uses: Some(uses),
                 expires_s: Some(expires.unsigned_abs()),
                 labels: labels.into_iter().collect(),
                 replace,
             };
-            let created: TokenCreated =
+            let mut created: TokenCreated =
                 client.send(Method::POST, TOKENS_PATH, &asked, PATIENCE).await?;
+            let join: JoinString = created.join.parse()?;
+            if bare {
+                created.join = Left::Secret(join.secret.clone()).reveal();
+            }
             output.show(&created, |created| format!("{}\n", created.join))?;
             if !output.is_json {
                 eprintln!("good until {}; it is a secret", time(created.expires_at));
+                if bare {
+                    eprintln!("kernel arguments of its hosts: {}", arguments(&join));
+                }
             }
             Ok(())
         }
@@ -65,6 +73,12 @@ pub(super) async fn token(session: &Session, output: Output, command: Token) -> 
             output.tell(&done, &format!("revoked token `{id}`"))
         }
     }
+}
+
+/// What tells hosts with a secret alone where to go. It is none itself.
+fn arguments(join: &JoinString) -> String {
+    let urls = join.urls.iter().map(|url| format!("basalt.endpoint={url}"));
+    urls.chain([format!("basalt.ca={}", join.ca_sha256)]).collect::<Vec<_>>().join(" ")
 }
 
 fn token_row(token: &TokenInfo) -> [String; 6] {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use basalt_api::id::Name;
+use basalt_api::rollout::{DEFAULT_CHANNEL, DEFAULT_GROUP, Wave};
 use basalt_https::Fingerprint;
 use basalt_manual::{CompletionArgs, ManArgs};
 use clap::{Args, Parser, Subcommand};
@@ -45,6 +46,9 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<Hosts>,
     },
+    /// Bring hosts to another release of the system
+    #[command(subcommand)]
+    Os(Os),
     /// Apply the workloads of a file: all of them, or none where one is wrong
     Apply(Apply),
     /// Delete a workload
@@ -113,6 +117,10 @@ pub enum Token {
         /// The host whose place and name the new one takes; the old one is removed
         #[arg(long, value_name = "HOST")]
         replace: Option<Name>,
+        /// Print the secret alone, for hosts whose kernel arguments have `basalt.endpoint=URL` (one
+        /// or more) and `basalt.ca=SHA256`, as PXE gives them; the secret itself must not be there
+        #[arg(long)]
+        bare: bool,
     },
     /// List the tokens
     List,
@@ -193,6 +201,140 @@ pub enum Hosts {
         /// The host gets what the endpoint's database says
         #[arg(long, group = "keep")]
         from_endpoint: bool,
+    },
+}
+
+/// Releases of the system.
+#[derive(Debug, Subcommand)]
+pub enum Os {
+    /// Names for versions; a host follows the one of its label `channel`, or `stable`
+    #[command(subcommand)]
+    Channel(Channel),
+    /// Bring the hosts of a channel to its version, some before the others
+    #[command(subcommand)]
+    Rollout(Box<Rollout>),
+    /// Groups of hosts of which only some reboot at once
+    #[command(subcommand)]
+    Group(Group),
+}
+
+/// Channels.
+#[derive(Debug, Subcommand)]
+pub enum Channel {
+    /// List them
+    List,
+    /// Give a channel a version; `rollout start` then brings its hosts there
+    Set {
+        /// Its name
+        name: Name,
+        /// The version, as `basalt publish` offers it
+        version: String,
+    },
+    /// Remove a channel
+    Rm {
+        /// Its name
+        name: Name,
+    },
+}
+
+/// Rollouts.
+#[derive(Debug, Subcommand)]
+pub enum Rollout {
+    /// Begin to bring the hosts of a channel to its version
+    Start(RolloutStart),
+    /// Show how far it is
+    Status {
+        /// The channel [default: all]
+        #[arg(long)]
+        channel: Option<Name>,
+    },
+    /// Hold it; hosts that reboot already go on
+    Pause {
+        /// The channel
+        #[arg(long, default_value = DEFAULT_CHANNEL)]
+        channel: Name,
+    },
+    /// Let it go on, also after too many hosts failed: those do not count any more
+    Resume {
+        /// The channel
+        #[arg(long, default_value = DEFAULT_CHANNEL)]
+        channel: Name,
+        /// Hosts that failed try again
+        #[arg(long)]
+        retry: bool,
+    },
+    /// End it; hosts that have not rebooted stay as they are
+    Abort {
+        /// The channel
+        #[arg(long, default_value = DEFAULT_CHANNEL)]
+        channel: Name,
+    },
+}
+
+/// What `rollout start` takes.
+#[derive(Debug, Args)]
+pub struct RolloutStart {
+    /// The channel
+    #[arg(long, default_value = DEFAULT_CHANNEL)]
+    pub channel: Name,
+    /// Who goes first: a part of the hosts, as `10%`, or those with a label, as `rack=4`; may be
+    /// repeated, and whoever is in none goes last
+    #[arg(long = "wave", value_name = "WAVE")]
+    pub waves: Vec<Wave>,
+    /// How long a wave has to run well before the next one begins
+    #[arg(long, value_name = "SPAN", value_parser = duration::parse, default_value = "30m")]
+    pub soak: i64,
+    /// How many hosts may fail; one more stops it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub max_failures: u32,
+    /// When hosts may reboot, as `Sat,Sun 02:00-05:00 Europe/Berlin`; may be repeated [default: at
+    /// any time]
+    #[arg(long = "window", value_name = "WINDOW")]
+    pub windows: Vec<String>,
+    /// The group whose limit on reboots at once counts
+    #[arg(long, default_value = DEFAULT_GROUP)]
+    pub group: Name,
+    /// How long workloads with `policy = "replace_after"` have to move to other hosts before a
+    /// reboot
+    #[arg(long, value_name = "SPAN", value_parser = duration::parse, default_value = "10m", conflicts_with = "no_drain")]
+    pub drain: i64,
+    /// Move nothing: what a host runs waits for it to come back
+    #[arg(long)]
+    pub no_drain: bool,
+}
+
+/// Groups of hosts.
+#[derive(Debug, Subcommand)]
+pub enum Group {
+    /// List them, and who reboots now
+    List,
+    /// Say how many of a group may reboot at once
+    Set {
+        /// Its name
+        name: Name,
+        /// How many; with 0 nobody reboots
+        #[arg(long, value_name = "N")]
+        slots: u32,
+    },
+    /// Remove a group
+    Rm {
+        /// Its name
+        name: Name,
+    },
+    /// Let hosts that are not Basalt's take part, by FleetLock; prints their `base_url`, this once
+    Fleetlock {
+        /// The group's name
+        name: Name,
+        /// Let them take part no more
+        #[arg(long)]
+        off: bool,
+    },
+    /// Take back the leave to reboot of a host that is not Basalt's
+    Unlock {
+        /// The group's name
+        name: Name,
+        /// What the host calls itself, as `list` shows it
+        id: String,
     },
 }
 

@@ -96,7 +96,11 @@ fn show(detail: &HostDetail) -> String {
         ("features", host.features.join(", ")),
         (
             "os",
-            os.map(|os| format!("{} {}, {}", os.image, os.version, os.state)).unwrap_or_default(),
+            os.map(|os| match os.version.as_str() {
+                "" => os.state.clone(),
+                version => format!("{} {version}, {}", os.image, os.state),
+            })
+            .unwrap_or_default(),
         ),
         ("os problems", os.map(|os| os.problems.join("; ")).unwrap_or_default()),
         ("generation", generations),

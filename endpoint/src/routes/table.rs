@@ -13,13 +13,19 @@ use basalt_api::operator::{
     RemoveQuery, Resync, SECRET_PATH, SECRETS_PATH, TOKEN_PATH, TOKENS_PATH, TokenCreate,
     TokenCreated, Tokens, UNCORDON_PATH, WORKLOAD_PATH, WORKLOADS_PATH, WorkloadDetail, Workloads,
 };
+use basalt_api::rollout::{
+    ABORT_PATH, CHANNEL_PATH, CHANNELS_PATH, Channel, ChannelSet, Channels, FLEETLOCK_LOCK_PATH,
+    FLEETLOCK_UNLOCK_PATH, FleetLock, FleetLockRequest, GROUP_FLEETLOCK_PATH, GROUP_LOCKS_PATH,
+    GROUP_PATH, GROUPS_PATH, Group, GroupSet, Groups, PAUSE_PATH, RESUME_PATH, ROLLOUT_PATH,
+    ROLLOUTS_PATH, Rollout, RolloutResume, RolloutStart, Rollouts, UnlockQuery,
+};
 use basalt_api::secret::{SECRET_PATH as HOST_SECRET_PATH, SecretInfo, SecretValue, Secrets};
 
 use super::Route;
 use super::Who::{Anyone, Host, Operator};
 use crate::serve::{
-    about, check_in, enrol, events, host_secrets, hosts, logs, renew, reported_set, secrets,
-    tokens, workloads,
+    about, channels, check_in, enrol, events, fleetlock, groups, host_secrets, hosts, logs, renew,
+    reported_set, rollouts, secrets, tokens, workloads,
 };
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -30,6 +36,8 @@ pub fn table() -> Vec<Route> {
     let mut table = for_hosts();
     table.extend(about_hosts());
     table.extend(about_workloads());
+    table.extend(about_rollouts());
+    table.extend(about_groups());
     table.extend(about_access());
     table.extend(about_the_endpoint());
     table
@@ -109,6 +117,67 @@ fn about_workloads() -> Vec<Route> {
             .summary("Get the end of what a workload printed, from its host")
             .query::<LogsQuery>()
             .gives_other(TEXT),
+    ]
+}
+
+fn about_rollouts() -> Vec<Route> {
+    vec![
+        Route::new(Method::GET, CHANNELS_PATH, Operator, channels::list)
+            .summary("List the channels")
+            .gives::<Channels>(),
+        Route::new(Method::PUT, CHANNEL_PATH, Operator, channels::set)
+            .summary("Give a channel a version; no host changes by that alone")
+            .takes::<ChannelSet>()
+            .gives::<Channel>(),
+        Route::new(Method::DELETE, CHANNEL_PATH, Operator, channels::remove)
+            .summary("Remove a channel"),
+        Route::new(Method::GET, ROLLOUTS_PATH, Operator, rollouts::list)
+            .summary("List the rollouts and how far their hosts are")
+            .gives::<Rollouts>(),
+        Route::new(Method::POST, ROLLOUTS_PATH, Operator, rollouts::start)
+            .summary("Bring a channel's hosts to its version")
+            .takes::<RolloutStart>()
+            .gives::<Rollout>(),
+        Route::new(Method::GET, ROLLOUT_PATH, Operator, rollouts::show)
+            .summary("Show a channel's rollout and how far its hosts are")
+            .gives::<Rollout>(),
+        Route::new(Method::POST, PAUSE_PATH, Operator, rollouts::pause)
+            .summary("Hold a rollout; hosts that reboot already go on")
+            .gives::<Rollout>(),
+        Route::new(Method::POST, RESUME_PATH, Operator, rollouts::resume)
+            .summary("Let a rollout go on that is held or stopped by itself")
+            .takes::<RolloutResume>()
+            .gives::<Rollout>(),
+        Route::new(Method::POST, ABORT_PATH, Operator, rollouts::abort)
+            .summary("End a rollout; hosts that have not rebooted stay as they are")
+            .gives::<Rollout>(),
+    ]
+}
+
+fn about_groups() -> Vec<Route> {
+    vec![
+        Route::new(Method::GET, GROUPS_PATH, Operator, groups::list)
+            .summary("List the groups of hosts that do not reboot all at once")
+            .gives::<Groups>(),
+        Route::new(Method::PUT, GROUP_PATH, Operator, groups::set)
+            .summary("Say how many hosts of a group may reboot at once")
+            .takes::<GroupSet>()
+            .gives::<Group>(),
+        Route::new(Method::DELETE, GROUP_PATH, Operator, groups::remove).summary("Remove a group"),
+        Route::new(Method::POST, GROUP_FLEETLOCK_PATH, Operator, groups::open)
+            .summary("Let hosts that are not ours take part, by a new key that is shown this once")
+            .gives::<FleetLock>(),
+        Route::new(Method::DELETE, GROUP_FLEETLOCK_PATH, Operator, groups::close)
+            .summary("Let hosts that are not ours take part no more"),
+        Route::new(Method::DELETE, GROUP_LOCKS_PATH, Operator, groups::unlock)
+            .summary("Take back the leave to reboot of a host that is not ours")
+            .query::<UnlockQuery>(),
+        Route::new(Method::POST, FLEETLOCK_LOCK_PATH, Anyone, fleetlock::lock)
+            .summary("Ask for leave to reboot, by FleetLock")
+            .takes::<FleetLockRequest>(),
+        Route::new(Method::POST, FLEETLOCK_UNLOCK_PATH, Anyone, fleetlock::unlock)
+            .summary("Say that the reboot is over, by FleetLock")
+            .takes::<FleetLockRequest>(),
     ]
 }
 

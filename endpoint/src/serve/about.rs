@@ -20,7 +20,7 @@ pub(crate) async fn openapi() -> Response {
 }
 
 pub(crate) async fn metrics(State(app): State<Shared>) -> Answer<Response> {
-    let workloads = workloads::all(&mut *app.store.read().await?).await?;
+    let workloads = workloads::all(&mut app.store.read().await?).await?;
     let placed = workloads.iter().filter(|stored| stored.host.is_some()).count();
     let counts =
         Counts { hosts: app.presence.counts(), workloads: (placed, workloads.len() - placed) };

@@ -19,7 +19,7 @@ use crate::routes::JsonBody;
 use crate::store::events::{self, Happened};
 use crate::store::hosts::{self, Host, NewHost};
 use crate::store::replan::{self, Cause};
-use crate::store::tokens;
+use crate::store::{Db, tokens};
 
 pub(crate) async fn enrol(
     State(app): State<Shared>,
@@ -77,12 +77,12 @@ async fn redeem(app: Shared, request: EnrolRequest, csr: SigningRequest) -> Resu
     Ok(answer(&app, &host, certificate))
 }
 
-async fn get(db: &mut sqlx::SqliteConnection, id: HostId) -> Result<Host> {
+async fn get(db: &mut Db, id: HostId) -> Result<Host> {
     hosts::get(db, id).await?.context("the host is gone")
 }
 
 async fn insert(
-    db: &mut sqlx::SqliteConnection,
+    db: &mut Db,
     id: HostId,
     name: &basalt_api::id::Name,
     token: &Token,

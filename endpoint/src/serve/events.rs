@@ -23,7 +23,7 @@ pub(crate) async fn list(
     let until = Instant::now() + Duration::from_secs(wait_s);
     let (mut news, mut stopping) = (app.news.subscribe(), app.stopping.subscribe());
     loop {
-        let found = events::list(&mut *app.store.read().await?, query.after).await?;
+        let found = events::list(&mut app.store.read().await?, query.after).await?;
         if !found.events.is_empty() || wait_s == 0 || app.is_stopping() {
             return Ok(Json(found));
         }
@@ -42,5 +42,5 @@ pub(crate) async fn list(
 }
 
 pub(crate) async fn audit(State(app): State<Shared>) -> Answer<Json<AuditLog>> {
-    Ok(Json(audit::list(&mut *app.store.read().await?).await?))
+    Ok(Json(audit::list(&mut app.store.read().await?).await?))
 }

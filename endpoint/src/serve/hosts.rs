@@ -64,8 +64,9 @@ pub(crate) async fn remove(
     let runs = all.iter().filter(|stored| stored.host == Some(host.id)).count();
     let is_there = matches!(host.seen.state, HostState::Present | HostState::Ahead);
     if is_there && runs > 0 && !how.force {
+        let runs = if runs == 1 { "1 workload".to_owned() } else { format!("{runs} workloads") };
         let detail =
-            format!("host `{name}` is there, and nobody could stop its workloads ({runs})");
+            format!("host `{name}` checks in and has {runs}, which nobody could stop any more");
         let hint =
             "`basaltctl hosts cordon` keeps new ones away; `--force` removes it all the same";
         return Err(FaultKind::Conflict.with(detail).hint(hint).into());

@@ -16,7 +16,7 @@ use crate::routes::{In, StrictBody};
 use crate::store::events::{self, Happened};
 use crate::store::replan;
 use crate::store::secrets::{self, Stored};
-use crate::store::workloads;
+use crate::store::{Db, workloads};
 
 /// What a value is locked for.
 pub(super) fn label(name: &Name, version: u64) -> String {
@@ -73,7 +73,7 @@ pub(crate) async fn remove(State(app): State<Shared>, In(name): In<Name>) -> Ans
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn put_event(db: &mut sqlx::SqliteConnection, kind: &str, message: &str) -> Result<()> {
+async fn put_event(db: &mut Db, kind: &str, message: &str) -> Result<()> {
     let happened = Happened { kind, host: None, workload: None, message };
     events::put(db, happened, clock::now()).await
 }

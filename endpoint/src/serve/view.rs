@@ -10,7 +10,7 @@ use basalt_endpoint_core::generation;
 
 use crate::app::App;
 use crate::store::hosts::{self, Host};
-use crate::store::{secrets, sets, statuses, workloads};
+use crate::store::{Db, secrets, sets, statuses, workloads};
 
 /// A copy of a host is shown so long after it came.
 const DUPLICATE_SHOWN_S: i64 = 3600;
@@ -30,7 +30,7 @@ pub(super) struct WorkloadScene {
 }
 
 impl HostScene {
-    pub(super) async fn read(db: &mut sqlx::SqliteConnection) -> Result<Self> {
+    pub(super) async fn read(db: &mut Db) -> Result<Self> {
         let generations = sets::generations(db).await?.into_iter();
         Ok(Self {
             generations: generations.map(|(host, generation)| (host, generation.number)).collect(),
@@ -66,10 +66,7 @@ impl HostScene {
 }
 
 impl WorkloadScene {
-    pub(super) async fn read(
-        db: &mut sqlx::SqliteConnection,
-        workloads: &[workloads::Stored],
-    ) -> Result<Self> {
+    pub(super) async fn read(db: &mut Db, workloads: &[workloads::Stored]) -> Result<Self> {
         let mut found = BTreeMap::new();
         for stored in workloads {
             let Some(host) = stored.host else { continue };

@@ -25,7 +25,7 @@ use crate::routes::{In, QueryOf, StrictBody};
 use crate::store::events::{self, Happened};
 use crate::store::replan::{self, Cause};
 use crate::store::workloads::{self, Stored};
-use crate::store::{hosts, sets};
+use crate::store::{Db, hosts, sets};
 
 /// Workloads in one request.
 const MAX_AT_ONCE: usize = 1000;
@@ -59,7 +59,7 @@ pub(crate) async fn show(
 }
 
 /// Whether a host has taken the set that it shall have.
-async fn has_its_set(db: &mut sqlx::SqliteConnection, host: HostId) -> Result<bool> {
+async fn has_its_set(db: &mut Db, host: HostId) -> Result<bool> {
     let generation = sets::get(db, host).await?.map_or(0, |stored| stored.generation.number);
     let host = hosts::get(db, host).await?;
     Ok(host.is_some_and(|host| {
@@ -111,10 +111,7 @@ pub(crate) async fn apply(
     Ok(Json(answer))
 }
 
-async fn apply_one(
-    db: &mut sqlx::SqliteConnection,
-    spec: &WorkloadSpec,
-) -> Result<(WorkloadUid, Change)> {
+async fn apply_one(db: &mut Db, spec: &WorkloadSpec) -> Result<(WorkloadUid, Change)> {
     let now = clock::now();
     let (workload, change) = match workloads::by_name(db, &spec.name).await? {
         Some(stored) if stored.workload.spec == *spec && !stored.is_parked => {

@@ -44,8 +44,8 @@ pub async fn begin(db: &mut Db, asked: &Asked, now: Seconds) -> Result<i64> {
         "INSERT INTO audit (at, who, address, method, path) VALUES (?, ?, ?, ?, ?) RETURNING id",
     );
     let row = row.bind(now).bind(asked.who).bind(&asked.address).bind(&asked.method);
-    let id: i64 = row.bind(&asked.path).fetch_one(&mut *db).await?;
-    sqlx::query("DELETE FROM audit WHERE id <= ?").bind(id - KEPT).execute(db).await?;
+    let id: i64 = row.bind(&asked.path).fetch_one(&mut **db).await?;
+    sqlx::query("DELETE FROM audit WHERE id <= ?").bind(id - KEPT).execute(&mut **db).await?;
     Ok(id)
 }
 
@@ -55,7 +55,7 @@ pub async fn begin(db: &mut Db, asked: &Asked, now: Seconds) -> Result<i64> {
 /// The database is broken.
 pub async fn end(db: &mut Db, id: i64, status: u16) -> Result<()> {
     let update = sqlx::query("UPDATE audit SET status = ? WHERE id = ?");
-    update.bind(i64::from(status)).bind(id).execute(db).await?;
+    update.bind(i64::from(status)).bind(id).execute(&mut **db).await?;
     Ok(())
 }
 
@@ -66,7 +66,7 @@ pub async fn end(db: &mut Db, id: i64, status: u16) -> Result<()> {
 pub async fn list(db: &mut Db) -> Result<AuditLog> {
     let rows: Vec<Row> = sqlx::query_as("SELECT * FROM audit ORDER BY id DESC LIMIT ?")
         .bind(PAGE)
-        .fetch_all(db)
+        .fetch_all(&mut **db)
         .await?;
     let entry = |row: Row| AuditEntry {
         id: row.id,

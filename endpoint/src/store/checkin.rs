@@ -15,7 +15,7 @@ use super::events::{self, Happened};
 use super::hosts::{Host, Seen};
 use super::replan::{self, Cause};
 use super::sets::Stored;
-use super::{Db, Store, hosts, sets, statuses, to_json};
+use super::{Db, Store, hosts, sets, statuses, to_json, workloads};
 
 /// What became of a check-in.
 #[derive(Debug)]
@@ -179,7 +179,10 @@ impl Judged {
         for status in &self.difference.put {
             self.tell_workload(db, status, now).await?;
         }
-        if !replan::is_reason(&self.host, &self.seen) {
+        let has_settled = self.seen.applied_generation != self.host.seen.applied_generation
+            || !self.difference.gone.is_empty();
+        let has_let_go = has_settled && workloads::has_leaving(db, self.host.id).await?;
+        if !has_let_go && !replan::is_reason(&self.host, &self.seen) {
             return Ok(Vec::new());
         }
         replan::replan(db, &Cause::default(), now).await

@@ -53,8 +53,8 @@ pub async fn put(db: &mut Db, happened: Happened<'_>, now: Seconds) -> Result<()
         "INSERT INTO events (at, kind, host, workload, message) VALUES (?, ?, ?, ?, ?) RETURNING id",
     );
     let row = row.bind(now).bind(kind).bind(host.map(Name::as_str));
-    let id: i64 = row.bind(workload.map(Name::as_str)).bind(message).fetch_one(&mut *db).await?;
-    sqlx::query("DELETE FROM events WHERE id <= ?").bind(id - KEPT).execute(db).await?;
+    let id: i64 = row.bind(workload.map(Name::as_str)).bind(message).fetch_one(&mut **db).await?;
+    sqlx::query("DELETE FROM events WHERE id <= ?").bind(id - KEPT).execute(&mut **db).await?;
     Ok(())
 }
 
@@ -64,14 +64,14 @@ pub async fn put(db: &mut Db, happened: Happened<'_>, now: Seconds) -> Result<()
 /// The database is broken.
 pub async fn list(db: &mut Db, after: Option<i64>) -> Result<Events> {
     let (first, last): (Option<i64>, Option<i64>) =
-        sqlx::query_as("SELECT min(id), max(id) FROM events").fetch_one(&mut *db).await?;
+        sqlx::query_as("SELECT min(id), max(id) FROM events").fetch_one(&mut **db).await?;
     let (first, last) = (first.unwrap_or(0), last.unwrap_or(0));
     // Whoever comes from a longer history, as before a restore, begins anew.
     let after = after.filter(|after| *after <= last).unwrap_or((last - LAST).max(0));
     let rows: Vec<Row> = sqlx::query_as("SELECT * FROM events WHERE id > ? ORDER BY id LIMIT ?")
         .bind(after)
         .bind(PAGE)
-        .fetch_all(db)
+        .fetch_all(&mut **db)
         .await?;
     let events: Vec<Event> = rows.into_iter().map(Event::from).collect();
     let next = events.last().map_or(after, |event| event.id);

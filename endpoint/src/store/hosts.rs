@@ -10,7 +10,8 @@ use basalt_api::workload::Cpus;
 use basalt_endpoint_core::Seconds;
 use basalt_endpoint_core::checkin::{Frozen, Mark};
 
-use super::{Db, from_json, signed, to_json, unsigned};
+use super::{Db, from_json, private, signed, to_json, unsigned};
+use crate::vault::Vault;
 
 /// A host as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +96,7 @@ struct Row {
 }
 
 impl Row {
-    fn host(self) -> Result<Host> {
+    fn host(self, vault: &Vault) -> Result<Host> {
         let local = Taken {
             cpus: Cpus::from_milli(u32::try_from(self.local_milli_cpus)?),
             memory_mib: unsigned(self.local_memory_mib),
@@ -124,7 +125,7 @@ impl Row {
             is_cordoned: self.cordoned,
             certificate_until: self.certificate_until,
             seen,
-            reported_set: self.reported_set,
+            reported_set: self.reported_set.map(|set| private::open(set, vault)).transpose()?,
             pardon: self.pardon.as_deref().map(mark).transpose()?,
         })
     }
@@ -142,9 +143,9 @@ fn mark(text: &str) -> Result<Mark> {
 pub async fn get(db: &mut Db, id: HostId) -> Result<Option<Host>> {
     let row: Option<Row> = sqlx::query_as("SELECT * FROM hosts WHERE id = ?")
         .bind(id.to_string())
-        .fetch_optional(db)
+        .fetch_optional(&mut **db)
         .await?;
-    row.map(Row::host).transpose()
+    row.map(|row| row.host(&db.vault)).transpose()
 }
 
 /// A host by name.
@@ -155,9 +156,9 @@ pub async fn by_name(db: &mut Db, name: &Name) -> Result<Option<Host>> {
     let row: Option<Row> =
         sqlx::query_as("SELECT * FROM hosts WHERE name = ? AND revoked_at IS NULL")
             .bind(name.as_str())
-            .fetch_optional(db)
+            .fetch_optional(&mut **db)
             .await?;
-    row.map(Row::host).transpose()
+    row.map(|row| row.host(&db.vault)).transpose()
 }
 
 /// All hosts but those that were removed, by name.
@@ -167,9 +168,9 @@ pub async fn by_name(db: &mut Db, name: &Name) -> Result<Option<Host>> {
 pub async fn all(db: &mut Db) -> Result<Vec<Host>> {
     let rows: Vec<Row> =
         sqlx::query_as("SELECT * FROM hosts WHERE revoked_at IS NULL ORDER BY name")
-            .fetch_all(db)
+            .fetch_all(&mut **db)
             .await?;
-    rows.into_iter().map(Row::host).collect()
+    rows.into_iter().map(|row| row.host(&db.vault)).collect()
 }
 
 /// Hosts after one, or from the first one on, by name; those that were removed are not among them.
@@ -182,9 +183,9 @@ pub async fn page(db: &mut Db, after: Option<&Name>, limit: u32) -> Result<Vec<H
     )
     .bind(after.map_or("", Name::as_str))
     .bind(limit)
-    .fetch_all(db)
+    .fetch_all(&mut **db)
     .await?;
-    rows.into_iter().map(Row::host).collect()
+    rows.into_iter().map(|row| row.host(&db.vault)).collect()
 }
 
 /// What all hosts are called.
@@ -193,7 +194,9 @@ pub async fn page(db: &mut Db, after: Option<&Name>, limit: u32) -> Result<Vec<H
 /// The database is broken.
 pub async fn names(db: &mut Db) -> Result<BTreeMap<HostId, Name>> {
     let rows: Vec<(String, String)> =
-        sqlx::query_as("SELECT id, name FROM hosts WHERE revoked_at IS NULL").fetch_all(db).await?;
+        sqlx::query_as("SELECT id, name FROM hosts WHERE revoked_at IS NULL")
+            .fetch_all(&mut **db)
+            .await?;
     rows.into_iter().map(|(id, name)| Ok((id.parse()?, name.parse()?))).collect()
 }
 
@@ -220,7 +223,7 @@ pub async fn insert(db: &mut Db, host: &NewHost<'_>, now: Seconds) -> Result<()>
          VALUES (?, ?, ?, ?, ?)",
     );
     let row = row.bind(host.id.to_string()).bind(host.name.as_str()).bind(to_json(host.labels)?);
-    row.bind(now).bind(host.certificate_until).execute(db).await?;
+    row.bind(now).bind(host.certificate_until).execute(&mut **db).await?;
     Ok(())
 }
 
@@ -231,14 +234,15 @@ pub async fn insert(db: &mut Db, host: &NewHost<'_>, now: Seconds) -> Result<()>
 pub async fn revoke(db: &mut Db, id: HostId, now: Seconds) -> Result<()> {
     let id = id.to_string();
     let revoke = sqlx::query("UPDATE hosts SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL");
-    revoke.bind(now).bind(&id).execute(&mut *db).await?;
+    revoke.bind(now).bind(&id).execute(&mut **db).await?;
     for forget in [
-        "UPDATE workloads SET host = NULL WHERE host = ?",
+        "UPDATE workloads SET host = NULL, leaving = 0 WHERE host = ?",
         "DELETE FROM statuses WHERE host = ?",
         "DELETE FROM issued WHERE host = ?",
         "DELETE FROM sets WHERE host = ?",
+        "DELETE FROM rollout_hosts WHERE host = ?",
     ] {
-        sqlx::query(forget).bind(&id).execute(&mut *db).await?;
+        sqlx::query(forget).bind(&id).execute(&mut **db).await?;
     }
     Ok(())
 }
@@ -249,7 +253,7 @@ pub async fn revoke(db: &mut Db, id: HostId, now: Seconds) -> Result<()> {
 /// The database is broken.
 pub async fn set_cordoned(db: &mut Db, id: HostId, is_cordoned: bool) -> Result<()> {
     let update = sqlx::query("UPDATE hosts SET cordoned = ? WHERE id = ?");
-    update.bind(is_cordoned).bind(id.to_string()).execute(db).await?;
+    update.bind(is_cordoned).bind(id.to_string()).execute(&mut **db).await?;
     Ok(())
 }
 
@@ -259,7 +263,7 @@ pub async fn set_cordoned(db: &mut Db, id: HostId, is_cordoned: bool) -> Result<
 /// The database is broken.
 pub async fn set_certificate_until(db: &mut Db, id: HostId, until: Seconds) -> Result<()> {
     let update = sqlx::query("UPDATE hosts SET certificate_until = ? WHERE id = ?");
-    update.bind(until).bind(id.to_string()).execute(db).await?;
+    update.bind(until).bind(id.to_string()).execute(&mut **db).await?;
     Ok(())
 }
 
@@ -269,7 +273,7 @@ pub async fn set_certificate_until(db: &mut Db, id: HostId, until: Seconds) -> R
 /// The database is broken.
 pub async fn set_state(db: &mut Db, id: HostId, state: HostState) -> Result<()> {
     let update = sqlx::query("UPDATE hosts SET state = ? WHERE id = ?");
-    update.bind(state.as_str()).bind(id.to_string()).execute(db).await?;
+    update.bind(state.as_str()).bind(id.to_string()).execute(&mut **db).await?;
     Ok(())
 }
 
@@ -278,8 +282,9 @@ pub async fn set_state(db: &mut Db, id: HostId, state: HostState) -> Result<()> 
 /// # Errors
 /// The database is broken.
 pub async fn set_reported_set(db: &mut Db, id: HostId, set: Option<&str>) -> Result<()> {
+    let set = set.map(|set| private::seal(&from_json(set)?, &db.vault)).transpose()?;
     let update = sqlx::query("UPDATE hosts SET reported_set = ? WHERE id = ?");
-    update.bind(set).bind(id.to_string()).execute(db).await?;
+    update.bind(set).bind(id.to_string()).execute(&mut **db).await?;
     Ok(())
 }
 
@@ -291,7 +296,7 @@ pub async fn set_pardon(db: &mut Db, id: HostId, mark: &Mark) -> Result<()> {
     let pardon = to_json(&(&mark.lineage, mark.generation, &mark.set_hash))?;
     let update =
         sqlx::query("UPDATE hosts SET pardon = ?, frozen = NULL, reported_set = NULL WHERE id = ?");
-    update.bind(pardon).bind(id.to_string()).execute(db).await?;
+    update.bind(pardon).bind(id.to_string()).execute(&mut **db).await?;
     Ok(())
 }
 
@@ -320,7 +325,7 @@ pub async fn set_seen(db: &mut Db, id: HostId, seen: &Seen) -> Result<()> {
         .bind(&seen.reported.set_hash)
         .bind(signed(seen.applied_generation))
         .bind(id.to_string());
-    update.execute(db).await?;
+    update.execute(&mut **db).await?;
     Ok(())
 }
 

@@ -3,18 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
+use basalt_api::capacity::feature;
 use basalt_api::fault::FaultKind;
 use basalt_api::id::{HostId, Name, WorkloadUid};
 use basalt_api::operator::HostState;
+use basalt_api::rollout::Stage;
 use basalt_api::set::MAX_SET_BYTES;
+use basalt_api::workload::DisconnectPolicy;
 use basalt_endpoint_core::Seconds;
 use basalt_endpoint_core::generation::{self, Generation, Workload};
 use basalt_endpoint_core::placement::{self, Closed, Decision, Place, Wanted};
 
 use super::events::{self, Happened};
 use super::hosts::{Host, Seen};
+use super::rollouts::Part;
 use super::workloads::Stored;
-use super::{Db, hosts, secrets, sets, to_json, workloads};
+use super::{Db, hosts, rollouts, secrets, sets, statuses, to_json, workloads};
 
 /// What is other than at the last replan.
 #[derive(Debug, Clone, Default)]
@@ -32,10 +36,17 @@ pub struct Cause {
 pub async fn replan(db: &mut Db, cause: &Cause, now: Seconds) -> Result<Vec<HostId>> {
     let hosts = hosts::all(db).await?;
     let mut workloads = workloads::all(db).await?;
-    let decisions = decide(&hosts, &workloads, cause);
+    let parts = rollouts::parts(db).await?;
+    let ground = Ground { hosts: &hosts, parts: &parts, cause };
+    departures(db, &ground, &mut workloads).await?;
+    let decisions = decide(&ground, &workloads);
     for stored in &mut workloads {
         let Some(decision) = decisions.get(&stored.uid()) else { continue };
         if is_as_stored(stored, decision) {
+            continue;
+        }
+        if matches!(ground.place(stored), Place::Evicted(_)) && decision.is_ok() {
+            leave(db, stored, &hosts, now).await?;
             continue;
         }
         workloads::set_place(db, stored.uid(), decision).await?;
@@ -44,7 +55,75 @@ pub async fn replan(db: &mut Db, cause: &Cause, now: Seconds) -> Result<Vec<Host
         }
         stored.host = decision.as_ref().ok().copied();
     }
-    issue(db, &hosts, &workloads).await
+    issue(db, &hosts, &parts, &workloads).await
+}
+
+/// What is placed on, and why.
+struct Ground<'a> {
+    hosts: &'a [Host],
+    parts: &'a BTreeMap<HostId, Part>,
+    cause: &'a Cause,
+}
+
+impl Ground<'_> {
+    fn stage(&self, host: HostId) -> Option<Stage> {
+        self.parts.get(&host).map(|part| part.stage)
+    }
+
+    fn place(&self, stored: &Stored) -> Place {
+        let (uid, cause) = (stored.uid(), self.cause);
+        match stored.host {
+            None => Place::Nowhere,
+            Some(host) if cause.abandoned.contains(&uid) => Place::Abandoned(host),
+            Some(host) if self.empties(host) && may_move(stored) => Place::Evicted(host),
+            Some(host) if cause.changed.contains(&uid) => Place::Changed(host),
+            Some(host) => Place::Settled(host),
+        }
+    }
+
+    /// Whether a host shall be empty before it reboots, and hears it.
+    fn empties(&self, id: HostId) -> bool {
+        let is_there = |host: &Host| host.id == id && host.seen.state == HostState::Present;
+        let drains = |part: &Part| part.stage == Stage::Draining && part.drains;
+        self.parts.get(&id).is_some_and(drains) && self.hosts.iter().any(is_there)
+    }
+}
+
+/// Whether its operator has said that another host may take it over.
+fn may_move(stored: &Stored) -> bool {
+    stored.workload.spec.disconnect.policy == DisconnectPolicy::ReplaceAfter
+}
+
+/// What was leaving and has left has no host any more. Before, nobody else gets it: it must not run
+/// twice.
+async fn departures(db: &mut Db, ground: &Ground<'_>, workloads: &mut [Stored]) -> Result<()> {
+    if !workloads.iter().any(|stored| stored.is_leaving) {
+        return Ok(());
+    }
+    let generations: BTreeMap<HostId, Generation> =
+        sets::generations(db).await?.into_iter().collect();
+    for stored in workloads.iter_mut().filter(|stored| stored.is_leaving) {
+        let Some(id) = stored.host else { continue };
+        let host = ground.hosts.iter().find(|host| host.id == id);
+        let has_settled = host.is_some_and(|host| {
+            generations.get(&id).is_some_and(|set| set.number == host.seen.applied_generation)
+        });
+        let has_left = has_settled && !statuses::has(db, id, stored.uid()).await?;
+        if has_left || ground.cause.abandoned.contains(&stored.uid()) {
+            (stored.host, stored.is_leaving) = (None, false);
+        }
+    }
+    Ok(())
+}
+
+/// Tells a workload's host to give it up.
+async fn leave(db: &mut Db, stored: &mut Stored, hosts: &[Host], now: Seconds) -> Result<()> {
+    workloads::set_leaving(db, stored.uid()).await?;
+    stored.is_leaving = true;
+    let host = hosts.iter().find(|host| Some(host.id) == stored.host).map(|host| &host.name);
+    let message = "it leaves this host, which is about to reboot into another release";
+    let workload = Some(stored.name());
+    events::put(db, Happened { kind: "workload_leaves", host, workload, message }, now).await
 }
 
 /// Issues the sets that name a secret, whose version is another now. Nothing is placed: that does
@@ -60,18 +139,20 @@ pub async fn reissue(db: &mut Db, secret: &Name, workloads: &[Stored]) -> Result
     for id in concerned {
         hosts.extend(hosts::get(db, id).await?.filter(|host| !host.is_revoked));
     }
-    issue(db, &hosts, workloads).await
+    let parts = rollouts::parts(db).await?;
+    issue(db, &hosts, &parts, workloads).await
 }
 
-fn decide(hosts: &[Host], workloads: &[Stored], cause: &Cause) -> BTreeMap<WorkloadUid, Decision> {
-    let hosts: Vec<placement::Host> = hosts.iter().map(host_to_place_on).collect();
+fn decide(ground: &Ground<'_>, workloads: &[Stored]) -> BTreeMap<WorkloadUid, Decision> {
+    let to_place_on = |host: &Host| host_to_place_on(host, ground.stage(host.id));
+    let hosts: Vec<placement::Host> = ground.hosts.iter().map(to_place_on).collect();
     let wanted: Vec<Wanted> = workloads
         .iter()
-        .filter(|stored| !stored.is_parked)
+        .filter(|stored| !stored.is_parked && !stored.is_leaving)
         .map(|stored| Wanted {
             uid: stored.uid(),
             spec: &stored.workload.spec,
-            place: place_of(stored, cause),
+            place: ground.place(stored),
         })
         .collect();
     placement::place(&hosts, &wanted)
@@ -82,10 +163,11 @@ fn decide(hosts: &[Host], workloads: &[Stored], cause: &Cause) -> BTreeMap<Workl
 #[must_use]
 pub fn is_reason(stored: &Host, seen: &Seen) -> bool {
     let after = Host { seen: seen.clone(), ..stored.clone() };
-    !host_to_place_on(&after).is_same_to_placement(&host_to_place_on(stored))
+    let [before, after] = [stored, &after].map(|host| host_to_place_on(host, None));
+    !after.is_same_to_placement(&before)
 }
 
-fn host_to_place_on(host: &Host) -> placement::Host {
+fn host_to_place_on(host: &Host, stage: Option<Stage>) -> placement::Host {
     placement::Host {
         id: host.id,
         name: host.name.clone(),
@@ -93,26 +175,20 @@ fn host_to_place_on(host: &Host) -> placement::Host {
         features: host.seen.features.clone(),
         capacity: host.seen.facts.as_ref().map(|facts| facts.capacity.clone()),
         local: host.seen.local,
-        closed: closed(host),
+        closed: closed(host, stage),
     }
 }
 
-fn closed(host: &Host) -> Option<Closed> {
+fn closed(host: &Host, stage: Option<Stage>) -> Option<Closed> {
     match host.seen.state {
         HostState::Unseen | HostState::Unknown => Some(Closed::Unseen),
         HostState::Lost | HostState::CertExpired => Some(Closed::Lost),
         HostState::Ahead => Some(Closed::Frozen),
         HostState::Present if host.is_cordoned => Some(Closed::Cordoned),
+        HostState::Present if matches!(stage, Some(Stage::Draining | Stage::Rebooting)) => {
+            Some(Closed::Rebooting)
+        }
         HostState::Present => None,
-    }
-}
-
-fn place_of(stored: &Stored, cause: &Cause) -> Place {
-    match stored.host {
-        None => Place::Nowhere,
-        Some(host) if cause.abandoned.contains(&stored.uid()) => Place::Abandoned(host),
-        Some(host) if cause.changed.contains(&stored.uid()) => Place::Changed(host),
-        Some(host) => Place::Settled(host),
     }
 }
 
@@ -153,10 +229,15 @@ async fn tell(
 }
 
 /// Issues the sets that differ from those before.
-async fn issue(db: &mut Db, hosts: &[Host], workloads: &[Stored]) -> Result<Vec<HostId>> {
+async fn issue(
+    db: &mut Db,
+    hosts: &[Host],
+    parts: &BTreeMap<HostId, Part>,
+    workloads: &[Stored],
+) -> Result<Vec<HostId>> {
     let versions = secrets::versions(db).await?;
     let mut by_host: BTreeMap<HostId, Vec<&Workload>> = BTreeMap::new();
-    for stored in workloads {
+    for stored in workloads.iter().filter(|stored| !stored.is_leaving) {
         if let Some(host) = stored.host {
             by_host.entry(host).or_default().push(&stored.workload);
         }
@@ -165,7 +246,10 @@ async fn issue(db: &mut Db, hosts: &[Host], workloads: &[Stored]) -> Result<Vec<
     let mut issued = Vec::new();
     for host in hosts {
         let own = by_host.get(&host.id).into_iter().flatten().copied();
-        let set = generation::set(own, &versions);
+        let takes = host.seen.features.iter().any(|has| has == feature::OS);
+        let part = parts.get(&host.id).filter(|_| takes);
+        let target = part.and_then(|part| part.target.clone());
+        let set = generation::set(own, &versions, target);
         let none = Generation { number: 0, hash: String::new() };
         let before = before.get(&host.id).unwrap_or(&none);
         let Some(generation) = generation::next(before, &set) else { continue };

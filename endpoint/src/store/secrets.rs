@@ -35,7 +35,7 @@ pub async fn get(db: &mut Db, name: &Name) -> Result<Option<Stored>> {
     let row: Option<Row> =
         sqlx::query_as("SELECT name, version, locked, set_at FROM secrets WHERE name = ?")
             .bind(name.as_str())
-            .fetch_optional(db)
+            .fetch_optional(&mut **db)
             .await?;
     row.map(stored).transpose()
 }
@@ -48,7 +48,7 @@ pub async fn all(db: &mut Db) -> Result<Vec<Stored>> {
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT name, version, locked, set_at FROM secrets WHERE locked IS NOT NULL ORDER BY name",
     )
-    .fetch_all(db)
+    .fetch_all(&mut **db)
     .await?;
     rows.into_iter().map(stored).collect()
 }
@@ -60,7 +60,7 @@ pub async fn all(db: &mut Db) -> Result<Vec<Stored>> {
 pub async fn versions(db: &mut Db) -> Result<BTreeMap<Name, u64>> {
     let rows: Vec<(String, i64)> =
         sqlx::query_as("SELECT name, version FROM secrets WHERE locked IS NOT NULL")
-            .fetch_all(db)
+            .fetch_all(&mut **db)
             .await?;
     rows.into_iter().map(|(name, version)| Ok((name.parse()?, unsigned(version)))).collect()
 }
@@ -74,6 +74,6 @@ pub async fn put(db: &mut Db, secret: &Stored) -> Result<()> {
         "INSERT OR REPLACE INTO secrets (name, version, locked, set_at) VALUES (?, ?, ?, ?)",
     );
     let put = put.bind(secret.name.as_str()).bind(signed(secret.version)).bind(&secret.locked);
-    put.bind(secret.set_at).execute(db).await?;
+    put.bind(secret.set_at).execute(&mut **db).await?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use basalt_api::set::HostSet;
 use basalt_endpoint_core::checkin::Issued;
 use basalt_endpoint_core::generation::Generation;
 
-use super::{Db, from_json, signed, to_json, unsigned};
+use super::{Db, from_json, private, signed, unsigned};
 
 /// Generations of a host whose hashes are remembered.
 const REMEMBERED: u64 = 1000;
@@ -52,12 +52,13 @@ pub async fn get(db: &mut Db, host: HostId) -> Result<Option<Stored>> {
     let row: Option<(i64, String, String)> =
         sqlx::query_as("SELECT generation, hash, body FROM sets WHERE host = ?")
             .bind(host.to_string())
-            .fetch_optional(db)
+            .fetch_optional(&mut **db)
             .await?;
-    Ok(row.map(|(number, hash, body)| Stored {
-        generation: Generation { number: unsigned(number), hash },
-        body,
-    }))
+    let stored = |(number, hash, body)| {
+        let generation = Generation { number: unsigned(number), hash };
+        Ok(Stored { generation, body: private::open(body, &db.vault)? })
+    };
+    row.map(stored).transpose()
 }
 
 /// The generation of every host.
@@ -66,7 +67,7 @@ pub async fn get(db: &mut Db, host: HostId) -> Result<Option<Stored>> {
 /// The database is broken.
 pub async fn generations(db: &mut Db) -> Result<Vec<(HostId, Generation)>> {
     let rows: Vec<(String, i64, String)> =
-        sqlx::query_as("SELECT host, generation, hash FROM sets").fetch_all(db).await?;
+        sqlx::query_as("SELECT host, generation, hash FROM sets").fetch_all(&mut **db).await?;
     rows.into_iter()
         .map(|(host, number, hash)| {
             Ok((host.parse()?, Generation { number: unsigned(number), hash }))
@@ -84,11 +85,11 @@ pub async fn put(db: &mut Db, host: HostId, generation: &Generation, set: &HostS
         "INSERT OR REPLACE INTO sets (host, generation, hash, body) VALUES (?, ?, ?, ?)",
     );
     let put = put.bind(&id).bind(signed(generation.number)).bind(&generation.hash);
-    put.bind(to_json(set)?).execute(&mut *db).await?;
+    put.bind(private::seal(set, &db.vault)?).execute(&mut **db).await?;
     remember(db, host, generation).await?;
     let forget = sqlx::query("DELETE FROM issued WHERE host = ? AND generation <= ?");
     let last = generation.number.saturating_sub(REMEMBERED);
-    forget.bind(&id).bind(signed(last)).execute(db).await?;
+    forget.bind(&id).bind(signed(last)).execute(&mut **db).await?;
     Ok(())
 }
 
@@ -96,7 +97,7 @@ async fn remember(db: &mut Db, host: HostId, generation: &Generation) -> Result<
     let put =
         sqlx::query("INSERT OR REPLACE INTO issued (host, generation, hash) VALUES (?, ?, ?)");
     let put = put.bind(host.to_string()).bind(signed(generation.number));
-    put.bind(&generation.hash).execute(db).await?;
+    put.bind(&generation.hash).execute(&mut **db).await?;
     Ok(())
 }
 
@@ -110,7 +111,7 @@ pub async fn issued(db: &mut Db, host: HostId, generation: u64) -> Result<Issued
         sqlx::query_scalar("SELECT hash FROM issued WHERE host = ? AND generation = ?")
             .bind(&id)
             .bind(signed(generation))
-            .fetch_optional(&mut *db)
+            .fetch_optional(&mut **db)
             .await?;
     if let Some(hash) = hash {
         return Ok(Issued::Hash(hash));
@@ -118,7 +119,7 @@ pub async fn issued(db: &mut Db, host: HostId, generation: u64) -> Result<Issued
     let first: Option<i64> =
         sqlx::query_scalar("SELECT min(generation) FROM issued WHERE host = ?")
             .bind(&id)
-            .fetch_one(db)
+            .fetch_one(&mut **db)
             .await?;
     let is_forgotten = first.is_some_and(|first| first > 1 && generation < unsigned(first));
     Ok(if is_forgotten { Issued::Forgotten } else { Issued::Never })

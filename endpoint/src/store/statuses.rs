@@ -14,7 +14,7 @@ use super::{Db, from_json, to_json};
 pub async fn of_host(db: &mut Db, host: HostId) -> Result<Statuses> {
     let rows: Vec<String> = sqlx::query_scalar("SELECT status FROM statuses WHERE host = ?")
         .bind(host.to_string())
-        .fetch_all(db)
+        .fetch_all(&mut **db)
         .await?;
     let statuses = rows.iter().map(|status| from_json::<WorkloadStatus>(status));
     statuses.map(|status| status.map(|status| (status.uid, status))).collect()
@@ -29,9 +29,22 @@ pub async fn get(db: &mut Db, host: HostId, uid: WorkloadUid) -> Result<Option<W
         sqlx::query_scalar("SELECT status FROM statuses WHERE host = ? AND uid = ?")
             .bind(host.to_string())
             .bind(uid.to_string())
-            .fetch_optional(db)
+            .fetch_optional(&mut **db)
             .await?;
     status.map(|status| from_json(&status)).transpose()
+}
+
+/// Whether a host reports a workload.
+///
+/// # Errors
+/// The database is broken.
+pub async fn has(db: &mut Db, host: HostId, uid: WorkloadUid) -> Result<bool> {
+    let some: Option<i64> = sqlx::query_scalar("SELECT 1 FROM statuses WHERE host = ? AND uid = ?")
+        .bind(host.to_string())
+        .bind(uid.to_string())
+        .fetch_optional(&mut **db)
+        .await?;
+    Ok(some.is_some())
 }
 
 /// Writes down what a report changes.
@@ -44,11 +57,11 @@ pub async fn apply(db: &mut Db, host: HostId, difference: &Difference) -> Result
         let put =
             sqlx::query("INSERT OR REPLACE INTO statuses (host, uid, status) VALUES (?, ?, ?)");
         let put = put.bind(&host).bind(status.uid.to_string()).bind(to_json(status)?);
-        put.execute(&mut *db).await?;
+        put.execute(&mut **db).await?;
     }
     for uid in &difference.gone {
         let delete = sqlx::query("DELETE FROM statuses WHERE host = ? AND uid = ?");
-        delete.bind(&host).bind(uid.to_string()).execute(&mut *db).await?;
+        delete.bind(&host).bind(uid.to_string()).execute(&mut **db).await?;
     }
     Ok(())
 }

@@ -50,7 +50,7 @@ pub async fn insert(
     );
     let put = put.bind(id.to_string()).bind(hash(secret)).bind(i64::from(token.uses_left));
     let put = put.bind(token.expires_at).bind(now).bind(to_json(&token.labels)?);
-    put.bind(token.replace.as_ref().map(Name::as_str)).execute(db).await?;
+    put.bind(token.replace.as_ref().map(Name::as_str)).execute(&mut **db).await?;
     Ok(())
 }
 
@@ -61,7 +61,7 @@ pub async fn insert(
 pub async fn by_secret(db: &mut Db, secret: &str) -> Result<Option<(Uuid, Token)>> {
     let row: Option<Row> = sqlx::query_as("SELECT * FROM tokens WHERE secret_hash = ?")
         .bind(hash(secret))
-        .fetch_optional(db)
+        .fetch_optional(&mut **db)
         .await?;
     row.map(|row| Ok((row.id.parse()?, row.token()?))).transpose()
 }
@@ -77,7 +77,7 @@ pub async fn redeemed(db: &mut Db, id: Uuid, key: &[u8; 32]) -> Result<Option<(H
     )
     .bind(id.to_string())
     .bind(&key[..])
-    .fetch_optional(db)
+    .fetch_optional(&mut **db)
     .await?;
     let Some((host, revoked_at)) = row else { return Ok(None) };
     let standing = if revoked_at.is_some() { Standing::Revoked } else { Standing::Good };
@@ -90,9 +90,9 @@ pub async fn redeemed(db: &mut Db, id: Uuid, key: &[u8; 32]) -> Result<Option<(H
 /// The database is broken.
 pub async fn redeem(db: &mut Db, id: Uuid, key: &[u8; 32], host: HostId) -> Result<()> {
     let put = sqlx::query("INSERT INTO redemptions (token, key_hash, host) VALUES (?, ?, ?)");
-    put.bind(id.to_string()).bind(&key[..]).bind(host.to_string()).execute(&mut *db).await?;
+    put.bind(id.to_string()).bind(&key[..]).bind(host.to_string()).execute(&mut **db).await?;
     let use_up = sqlx::query("UPDATE tokens SET uses_left = uses_left - 1 WHERE id = ?");
-    use_up.bind(id.to_string()).execute(db).await?;
+    use_up.bind(id.to_string()).execute(&mut **db).await?;
     Ok(())
 }
 
@@ -103,7 +103,7 @@ pub async fn redeem(db: &mut Db, id: Uuid, key: &[u8; 32], host: HostId) -> Resu
 pub async fn revoke(db: &mut Db, id: Uuid, now: Seconds) -> Result<bool> {
     let revoke =
         sqlx::query("UPDATE tokens SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL");
-    let done = revoke.bind(now).bind(id.to_string()).execute(db).await?;
+    let done = revoke.bind(now).bind(id.to_string()).execute(&mut **db).await?;
     Ok(done.rows_affected() > 0)
 }
 
@@ -115,7 +115,7 @@ pub async fn all(db: &mut Db) -> Result<Vec<TokenInfo>> {
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT * FROM tokens WHERE revoked_at IS NULL ORDER BY created_at DESC, id",
     )
-    .fetch_all(&mut *db)
+    .fetch_all(&mut **db)
     .await?;
     let mut tokens = Vec::new();
     for row in rows {
@@ -124,7 +124,7 @@ pub async fn all(db: &mut Db) -> Result<Vec<TokenInfo>> {
              WHERE token = ? ORDER BY hosts.name",
         )
         .bind(&row.id)
-        .fetch_all(&mut *db)
+        .fetch_all(&mut **db)
         .await?;
         let token = row.token()?;
         tokens.push(TokenInfo {

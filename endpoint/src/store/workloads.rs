@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use basalt_api::fault::FaultKind;
 use basalt_api::id::{HostId, Name, WorkloadUid};
+use basalt_api::workload::WorkloadSpec;
 use basalt_endpoint_core::Seconds;
 use basalt_endpoint_core::generation::Workload;
 use basalt_endpoint_core::placement::Decision;
 
 use super::{Db, from_json, to_json};
+use crate::vault::Vault;
 
 /// A workload as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub struct Stored {
     pub reason: Option<String>,
     /// Whether it waits to be applied again.
     pub is_parked: bool,
+    /// Whether its host gives it up, so that another one can have it.
+    pub is_leaving: bool,
     /// When it was applied last.
     pub applied_at: Seconds,
 }
@@ -48,21 +52,22 @@ struct Row {
     host: Option<String>,
     reason: Option<String>,
     parked: bool,
+    leaving: bool,
     applied_at: i64,
 }
 
 impl Row {
-    fn stored(self) -> Result<Stored> {
-        let workload = Workload {
-            uid: self.uid.parse()?,
-            spec: from_json(&self.spec)?,
-            pins: from_json(&self.pins)?,
-        };
+    fn stored(self, vault: &Vault) -> Result<Stored> {
+        let uid = self.uid.parse()?;
+        let spec: WorkloadSpec = from_json(&self.spec)?;
+        let workload =
+            Workload { uid, spec: spec.opened(uid, vault), pins: from_json(&self.pins)? };
         Ok(Stored {
             workload,
             host: self.host.map(|host| host.parse()).transpose()?,
             reason: self.reason,
             is_parked: self.parked,
+            is_leaving: self.leaving,
             applied_at: self.applied_at,
         })
     }
@@ -74,8 +79,8 @@ impl Row {
 /// The database is broken.
 pub async fn all(db: &mut Db) -> Result<Vec<Stored>> {
     let rows: Vec<Row> =
-        sqlx::query_as("SELECT * FROM workloads ORDER BY name").fetch_all(db).await?;
-    rows.into_iter().map(Row::stored).collect()
+        sqlx::query_as("SELECT * FROM workloads ORDER BY name").fetch_all(&mut **db).await?;
+    rows.into_iter().map(|row| row.stored(&db.vault)).collect()
 }
 
 /// Workloads after one, or from the first one on, by name: so many at most, and the last one is the
@@ -98,9 +103,9 @@ pub async fn page(
     .bind(after.map_or("", Name::as_str))
     .bind(limit)
     .bind(bytes)
-    .fetch_all(db)
+    .fetch_all(&mut **db)
     .await?;
-    rows.into_iter().map(Row::stored).collect()
+    rows.into_iter().map(|row| row.stored(&db.vault)).collect()
 }
 
 /// How many workloads each host has that has any.
@@ -110,7 +115,7 @@ pub async fn page(
 pub async fn counts(db: &mut Db) -> Result<BTreeMap<HostId, u32>> {
     let rows: Vec<(String, u32)> =
         sqlx::query_as("SELECT host, count(*) FROM workloads WHERE host IS NOT NULL GROUP BY host")
-            .fetch_all(db)
+            .fetch_all(&mut **db)
             .await?;
     rows.into_iter().map(|(host, count)| Ok((host.parse()?, count))).collect()
 }
@@ -124,9 +129,9 @@ pub async fn replaceable(db: &mut Db) -> Result<Vec<Stored>> {
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT * FROM workloads WHERE host IS NOT NULL AND instr(spec, '\"replace_after\"')",
     )
-    .fetch_all(db)
+    .fetch_all(&mut **db)
     .await?;
-    rows.into_iter().map(Row::stored).collect()
+    rows.into_iter().map(|row| row.stored(&db.vault)).collect()
 }
 
 /// A workload by name.
@@ -136,9 +141,9 @@ pub async fn replaceable(db: &mut Db) -> Result<Vec<Stored>> {
 pub async fn by_name(db: &mut Db, name: &Name) -> Result<Option<Stored>> {
     let row: Option<Row> = sqlx::query_as("SELECT * FROM workloads WHERE name = ?")
         .bind(name.as_str())
-        .fetch_optional(db)
+        .fetch_optional(&mut **db)
         .await?;
-    row.map(Row::stored).transpose()
+    row.map(|row| row.stored(&db.vault)).transpose()
 }
 
 /// A workload by name, or a fault that says that there is none.
@@ -160,9 +165,10 @@ pub async fn put(db: &mut Db, workload: &Workload, now: Seconds) -> Result<()> {
          ON CONFLICT (uid) DO UPDATE SET spec = excluded.spec, pins = excluded.pins,
          applied_at = excluded.applied_at, parked = 0",
     );
+    let spec = workload.spec.sealed(workload.uid, &*db.vault)?;
     let put = put.bind(workload.uid.to_string()).bind(workload.spec.name.as_str());
-    let put = put.bind(to_json(&workload.spec)?).bind(to_json(&workload.pins)?);
-    put.bind(now).execute(db).await?;
+    let put = put.bind(to_json(&spec)?).bind(to_json(&workload.pins)?);
+    put.bind(now).execute(&mut **db).await?;
     Ok(())
 }
 
@@ -171,13 +177,37 @@ pub async fn put(db: &mut Db, workload: &Workload, now: Seconds) -> Result<()> {
 /// # Errors
 /// The database is broken.
 pub async fn set_place(db: &mut Db, uid: WorkloadUid, decision: &Decision) -> Result<()> {
-    let update = sqlx::query("UPDATE workloads SET host = ?, reason = ? WHERE uid = ?");
+    let update =
+        sqlx::query("UPDATE workloads SET host = ?, reason = ?, leaving = 0 WHERE uid = ?");
     let (host, reason) = match decision {
         Ok(host) => (Some(host.to_string()), None),
         Err(reason) => (None, Some(reason)),
     };
-    update.bind(host).bind(reason).bind(uid.to_string()).execute(db).await?;
+    update.bind(host).bind(reason).bind(uid.to_string()).execute(&mut **db).await?;
     Ok(())
+}
+
+/// Its host gives it up.
+///
+/// # Errors
+/// The database is broken.
+pub async fn set_leaving(db: &mut Db, uid: WorkloadUid) -> Result<()> {
+    let update = sqlx::query("UPDATE workloads SET leaving = 1 WHERE uid = ?");
+    update.bind(uid.to_string()).execute(&mut **db).await?;
+    Ok(())
+}
+
+/// Whether a host gives anything up.
+///
+/// # Errors
+/// The database is broken.
+pub async fn has_leaving(db: &mut Db, host: HostId) -> Result<bool> {
+    let some: Option<i64> =
+        sqlx::query_scalar("SELECT 1 FROM workloads WHERE host = ? AND leaving LIMIT 1")
+            .bind(host.to_string())
+            .fetch_optional(&mut **db)
+            .await?;
+    Ok(some.is_some())
 }
 
 /// Nobody runs it until it is applied again.
@@ -185,9 +215,10 @@ pub async fn set_place(db: &mut Db, uid: WorkloadUid, decision: &Decision) -> Re
 /// # Errors
 /// The database is broken.
 pub async fn park(db: &mut Db, uid: WorkloadUid, reason: &str) -> Result<()> {
-    let update =
-        sqlx::query("UPDATE workloads SET host = NULL, parked = 1, reason = ? WHERE uid = ?");
-    update.bind(reason).bind(uid.to_string()).execute(db).await?;
+    let update = sqlx::query(
+        "UPDATE workloads SET host = NULL, leaving = 0, parked = 1, reason = ? WHERE uid = ?",
+    );
+    update.bind(reason).bind(uid.to_string()).execute(&mut **db).await?;
     Ok(())
 }
 
@@ -196,19 +227,22 @@ pub async fn park(db: &mut Db, uid: WorkloadUid, reason: &str) -> Result<()> {
 /// # Errors
 /// The database is broken.
 pub async fn delete(db: &mut Db, uid: WorkloadUid) -> Result<()> {
-    sqlx::query("DELETE FROM workloads WHERE uid = ?").bind(uid.to_string()).execute(db).await?;
+    sqlx::query("DELETE FROM workloads WHERE uid = ?")
+        .bind(uid.to_string())
+        .execute(&mut **db)
+        .await?;
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Store;
+    use super::super::tests::open;
     use super::*;
 
     /// Four workloads whose specs have some 1000 bytes each; the names on a page.
     async fn check(after: Option<&str>, limit: u32, bytes: u32, expected: &str) {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("db")).await.unwrap();
+        let store = open(folder.path()).await;
         let mut write = store.write().await.unwrap();
         for name in ["a", "b", "c", "d"] {
             let spec = serde_json::json!({

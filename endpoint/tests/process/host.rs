@@ -1,7 +1,7 @@
 //! A host as the endpoint sees one: enrols, checks in, takes sets, reports.
 
 use anyhow::Result;
-use basalt_api::capacity::{Capacity, HostFacts, Taken};
+use basalt_api::capacity::{Capacity, HostFacts, OsFacts, Taken};
 use basalt_api::checkin::{CHECKIN_PATH, CheckinAnswer, CheckinRequest, ReportedSet, SET_PATH};
 use basalt_api::enrol::{
     ENROL_PATH, EnrolAnswer, EnrolRequest, JoinString, RENEW_PATH, RenewRequest,
@@ -38,6 +38,8 @@ pub(crate) struct TestHost {
     pub(crate) is_known: bool,
     /// What its workloads take, its own local ones among them.
     pub(crate) taken: Taken,
+    /// The system that it runs.
+    pub(crate) os: OsFacts,
 }
 
 impl TestHost {
@@ -71,6 +73,7 @@ impl TestHost {
             sends_set: false,
             is_known: false,
             taken: Taken::default(),
+            os: OsFacts { version: "1".into(), boot: "blessed".into(), ..OsFacts::default() },
         }
     }
 
@@ -91,7 +94,7 @@ impl TestHost {
         let capacity = Capacity { cpus, memory_mib, taken, ..Capacity::default() };
         CheckinRequest {
             protocol: 1,
-            features: ["container", "secrets", "logs"].map(str::to_owned).to_vec(),
+            features: ["container", "secrets", "logs", "os"].map(str::to_owned).to_vec(),
             boot_id: self.boot_id.clone(),
             session: self.session,
             lineage: self.lineage,
@@ -101,7 +104,11 @@ impl TestHost {
             changes: self.changes.clone(),
             gone: Vec::new(),
             is_full: false,
-            facts: (!self.is_known).then(|| HostFacts { capacity, ..HostFacts::default() }),
+            facts: (!self.is_known).then(|| HostFacts {
+                capacity,
+                os: self.os.clone(),
+                ..HostFacts::default()
+            }),
             set: self.set.clone().filter(|_| self.sends_set),
         }
     }

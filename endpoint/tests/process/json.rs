@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::endpoint::{Ended, Endpoint, container};
 use crate::host::TestHost;
 use crate::restore::older;
+use crate::rollouts;
 
 /// A command, what is typed after it, and something that its JSON says: where, and what.
 type Row<'a> = (&'static str, Vec<&'a str>, &'static str, Value);
@@ -45,6 +46,25 @@ async fn logs(endpoint: &Endpoint, host: &TestHost) -> Ended {
     tokio::join!(endpoint.ctl(&["logs", "web", "--json"]), deliver).0
 }
 
+/// Commands about releases of the system.
+fn about_the_system() -> Vec<Row<'static>> {
+    vec![
+        ("os channel set", vec!["stable", "2"], "/version", json!("2")),
+        ("os channel list", vec![], "/channels/0/name", json!("stable")),
+        ("os rollout start", vec!["--wave", "10%"], "/version", json!("2")),
+        ("os rollout status", vec![], "/rollouts/0/state", json!("running")),
+        ("os rollout pause", vec![], "/state", json!("paused")),
+        ("os rollout resume", vec![], "/state", json!("running")),
+        ("os rollout abort", vec![], "/state", json!("aborted")),
+        ("os channel rm", vec!["stable"], "", json!({ "did": "removed", "name": "stable" })),
+        ("os group set", vec!["east", "--slots", "2"], "/slots", json!(2)),
+        ("os group list", vec![], "/groups/1/name", json!("east")),
+        ("os group fleetlock", vec!["east"], "/base_urls/0", Value::Null),
+        ("os group unlock", vec!["east", "a/b"], "", json!({ "did": "unlocked", "name": "east" })),
+        ("os group rm", vec!["east"], "", json!({ "did": "removed", "name": "east" })),
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_tells_in_json_what_it_has_done() {
     let (endpoint, mut host) = older().await;
@@ -59,7 +79,8 @@ async fn every_command_tells_in_json_what_it_has_done() {
     let token_file = endpoint.data().operator_token().to_str().unwrap().to_owned();
     let (url, fingerprint) = (endpoint.url(), endpoint.fingerprint().to_string());
     let login = vec![&*url, "--ca-fingerprint", &fingerprint, "--token-file", &token_file];
-    let rows: Vec<Row> = vec![
+    let mut rows = about_the_system();
+    rows.extend([
         ("hosts resync", vec!["a", "--from-endpoint"], "/name", json!("a")),
         ("logs", vec![], "/text", json!("line one")),
         ("login", login, "/did", json!("logged_in")),
@@ -85,7 +106,7 @@ async fn every_command_tells_in_json_what_it_has_done() {
         // These end what the rows above need.
         ("hosts remove", vec!["a", "--force"], "", json!({ "did": "removed", "name": "a" })),
         ("operator rotate", vec![], "", json!({ "did": "rotated", "token_file": token_file })),
-    ];
+    ]);
     let (mut commands, mut with_row) = (Vec::new(), Vec::new());
     leaves(&Cli::command(), "", &mut commands);
     with_row.extend(rows.iter().map(|row| row.0.to_owned()));
@@ -97,6 +118,9 @@ async fn every_command_tells_in_json_what_it_has_done() {
             host.settle(&endpoint).await;
             logs(&endpoint, &host).await
         } else {
+            if command == "os group unlock" {
+                rollouts::lock(&endpoint, "east", "a/b").await;
+            }
             let words: Vec<&str> = command.split(' ').chain(rest).chain(["--json"]).collect();
             endpoint.ctl(&words).await
         };

@@ -15,6 +15,7 @@ mod json;
 mod manual;
 mod placement;
 mod restore;
+mod rollouts;
 mod rollover;
 mod route_table;
 mod secrets;

@@ -44,6 +44,24 @@ fn rows(renew: Value, checkin: Value) -> Vec<Row> {
         ("POST", "/v1/workloads", Some(apply), operators(200)),
         ("GET", "/v1/workloads/{name}", None, operators(200)),
         ("GET", "/v1/workloads/{name}/logs", None, operators(409)),
+        ("GET", "/v1/os/channels", None, operators(200)),
+        ("PUT", "/v1/os/channels/{name}", Some(json!({ "version": "2" })), operators(200)),
+        ("GET", "/v1/os/rollouts", None, operators(200)),
+        ("POST", "/v1/os/rollouts", Some(json!({ "channel": "web" })), operators(200)),
+        ("GET", "/v1/os/rollouts/{channel}", None, operators(200)),
+        ("POST", "/v1/os/rollouts/{channel}/pause", None, operators(200)),
+        ("POST", "/v1/os/rollouts/{channel}/resume", Some(json!({})), operators(200)),
+        ("POST", "/v1/os/rollouts/{channel}/abort", None, operators(200)),
+        ("DELETE", "/v1/os/channels/{name}", None, operators(204)),
+        ("GET", "/v1/os/groups", None, operators(200)),
+        ("PUT", "/v1/os/groups/{name}", Some(json!({ "slots": 2 })), operators(200)),
+        ("POST", "/v1/os/groups/{name}/fleetlock", None, operators(200)),
+        ("DELETE", "/v1/os/groups/{name}/fleetlock", None, operators(204)),
+        ("DELETE", "/v1/os/groups/{name}/locks", None, operators(404)),
+        // The key alone counts, which here is none.
+        ("POST", "/fleetlock/{key}/v1/pre-reboot", Some(json!({})), [400; 5]),
+        ("POST", "/fleetlock/{key}/v1/steady-state", Some(json!({})), [400; 5]),
+        ("DELETE", "/v1/os/groups/{name}", None, operators(204)),
         ("GET", "/v1/tokens", None, operators(200)),
         ("POST", "/v1/tokens", Some(json!({})), operators(200)),
         ("DELETE", "/v1/tokens/{id}", None, operators(204)),
@@ -84,6 +102,9 @@ impl Scene {
         path.replace("{host}", "own")
             .replace("/v1/secrets/{name}", "/v1/secrets/db")
             .replace("secrets/{name}/{version}", &format!("secrets/db/{}", self.secret_version))
+            .replace("{name}/locks", "{name}/locks?id=x")
+            .replace("{channel}", "web")
+            .replace("{key}", "guessed")
             .replace("{name}", "web")
             .replace("{ticket}", &self.ticket.to_string())
             .replace("{id}", &self.token)
@@ -201,7 +222,14 @@ async fn every_route_is_open_to_whom_the_table_says_and_to_nobody_else() {
 fn the_table_opens_to_anyone_only_what_must_be() {
     let open: Vec<&str> =
         table().iter().filter(|route| route.who == Who::Anyone).map(|route| route.path).collect();
-    let expected = ["/v1/enrol", "/v1/hosts/self/certificate", "/v1/openapi.json", "/healthz"];
+    let expected = [
+        "/v1/enrol",
+        "/v1/hosts/self/certificate",
+        "/fleetlock/{key}/v1/pre-reboot",
+        "/fleetlock/{key}/v1/steady-state",
+        "/v1/openapi.json",
+        "/healthz",
+    ];
     assert_eq!(open, expected);
 }
 

@@ -95,6 +95,12 @@ pub fn wanted(ledger: &Ledger, us: Option<HostId>) -> Vec<Wanted> {
     local.chain(assigned).collect()
 }
 
+/// Whether the endpoint's set has to come once more: some of it cannot be opened here any more.
+#[must_use]
+pub fn wants_set_again(ledger: &Ledger) -> bool {
+    ledger.assigned.as_ref().is_some_and(|known| known.set.is_sealed())
+}
+
 /// Takes the endpoint's set. `Ok(false)` where it is the one that is known already.
 ///
 /// # Errors
@@ -114,7 +120,10 @@ pub fn take_set(
         }
         if generation == known.generation {
             let is_same = known.hash == hash && known.lineage == lineage;
-            return if is_same { Ok(false) } else { Err(Refused::OtherContent(generation)) };
+            return match is_same {
+                false => Err(Refused::OtherContent(generation)),
+                true => Ok(open(ledger, set)),
+            };
         }
     }
     note_departures(ledger, &set);
@@ -126,6 +135,15 @@ pub fn take_set(
     ledger.held = held;
     ledger.assigned = Some(Generation { lineage, generation, hash: hash.to_owned(), set });
     Ok(true)
+}
+
+/// Takes the set that is known once more where some of it was sealed by a key that is gone, and
+/// comes as it is now. Whether it does.
+fn open(ledger: &mut Ledger, set: HostSet) -> bool {
+    let sealed = ledger.assigned.as_mut().filter(|known| known.set.is_sealed());
+    let Some(known) = sealed.filter(|_| !set.is_sealed()) else { return false };
+    known.set = set;
+    true
 }
 
 /// Keeps what must be known of workloads that the set has no more, or has another spec for.
@@ -345,7 +363,7 @@ mod tests {
             spec: spec(&format!("w{number}")),
             secret_versions: Default::default(),
         };
-        HostSet { workloads: numbers.iter().map(workload).collect() }
+        HostSet { workloads: numbers.iter().map(workload).collect(), os: None }
     }
 
     fn take(ledger: &mut Ledger, generation: u64, numbers: &[u128]) -> Result<bool, Refused> {
@@ -362,6 +380,32 @@ mod tests {
         assert_eq!(take(&mut ledger, 2, &[]), Err(Refused::Older { offered: 2, known: 3 }));
         assert_eq!(take(&mut ledger, 4, &[]), Ok(true));
         assert_eq!(ledger.assigned.unwrap().set, HostSet::default());
+    }
+
+    #[test]
+    fn a_set_that_was_sealed_by_a_lost_key_is_taken_once_more() {
+        let guest = |fields: &str| {
+            let text = format!(
+                r#"{{"workloads":[{{"uid":"00000000-0000-0000-0000-000000000001","spec":{{
+                    "name":"guest","kind":"vm","vm":{{"disk":{{"url":"http://x/y","sha256":"0",
+                    "format":"raw"}},{fields}}}}}}}]}}"#
+            );
+            serde_json::from_str::<HostSet>(&text).unwrap()
+        };
+        let [sealed, clear] =
+            [r#""user_data":"AAAA","user_data_secret":"sealed""#, r#""user_data":"hello""#]
+                .map(guest);
+        let lineage = Lineage(Uuid::from_u128(1));
+        let offer =
+            |ledger: &mut Ledger, set: &HostSet| take_set(ledger, lineage, 3, "h", set.clone());
+        let mut ledger = Ledger::default();
+        assert_eq!(offer(&mut ledger, &sealed), Ok(true));
+        assert!(wants_set_again(&ledger));
+        // Somebody who has lost the key as well tells nothing new.
+        assert_eq!(offer(&mut ledger, &sealed), Ok(false));
+        assert_eq!(offer(&mut ledger, &clear), Ok(true));
+        assert_eq!(offer(&mut ledger, &HostSet::default()), Ok(false));
+        assert!(!wants_set_again(&ledger) && ledger.assigned.unwrap().set == clear);
     }
 
     #[test]

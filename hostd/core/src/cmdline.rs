@@ -1,10 +1,12 @@
-//! A join string on the kernel's command line. It is a secret, everybody on the host may read
+//! A join string, or a secret alone, on the kernel's command line. Everybody on the host may read
 //! `/proc/cmdline`, and so it is not taken from there.
 
 use std::fmt;
 
-/// The kernel argument that somebody may take for a way to give one, and the credential's name.
+/// The credential's name.
 const JOIN: &str = "basalt.join";
+/// The kernel arguments that somebody may take for a way to give one.
+const ARGUMENTS: [&str; 3] = [JOIN, "basalt.token", "basalt.secret"];
 /// By these systemd takes credentials from the command line (systemd(1)).
 const CREDENTIALS: [&str; 2] = ["systemd.set_credential=", "systemd.set_credential_binary="];
 
@@ -12,17 +14,17 @@ const CREDENTIALS: [&str; 2] = ["systemd.set_credential=", "systemd.set_credenti
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnCmdline {
     /// As an argument of its own.
-    Argument,
+    Argument(&'static str),
     /// As a credential: systemd hands it on like one from a safe place.
     Credential,
 }
 
 impl fmt::Display for OnCmdline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Argument => "basalt.join=",
-            Self::Credential => "systemd.set_credential=basalt.join:",
-        })
+        match self {
+            Self::Argument(name) => write!(f, "{name}="),
+            Self::Credential => f.write_str("systemd.set_credential=basalt.join:"),
+        }
     }
 }
 
@@ -42,7 +44,11 @@ fn way(word: &str) -> Option<OnCmdline> {
             let rest = rest.trim_start_matches('"').strip_prefix(JOIN)?;
             rest.starts_with(':').then_some(OnCmdline::Credential)
         }
-        None => word.strip_prefix(JOIN)?.starts_with('=').then_some(OnCmdline::Argument),
+        None => {
+            let is =
+                |name: &&str| word.strip_prefix(*name).is_some_and(|rest| rest.starts_with('='));
+            ARGUMENTS.into_iter().find(is).map(OnCmdline::Argument)
+        }
     }
 }
 
@@ -58,8 +64,11 @@ mod tests {
             ("quiet androidboot.slot_suffix=_a ostree", None),
             ("basalt.joint=1 my.basalt.join=1 basalt.join", None),
             ("systemd.set_credential=basalt.joins:x", None),
-            ("basalt.join=basalt1.x", Some(Argument)),
-            ("quiet \"basalt.join=basalt1.x\" ostree\n", Some(Argument)),
+            ("basalt.endpoint=https://x basalt.ca=12", None),
+            ("basalt.join=basalt1.x", Some(Argument("basalt.join"))),
+            ("quiet \"basalt.join=basalt1.x\" ostree\n", Some(Argument("basalt.join"))),
+            ("basalt.token=x", Some(Argument("basalt.token"))),
+            ("basalt.secret=x", Some(Argument("basalt.secret"))),
             ("systemd.set_credential=basalt.join:x", Some(Credential)),
             ("systemd.set_credential=\"basalt.join:x\"", Some(Credential)),
             ("systemd.set_credential_binary=basalt.join:eA== basalt.join=x", Some(Credential)),

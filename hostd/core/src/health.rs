@@ -1,5 +1,6 @@
 //! What is wrong with a host, and whether a release on trial may stay.
 
+use basalt_api::checks::{FailedCheck, Weight};
 use basalt_api::os::Event;
 use basalt_api::problem::{Code, Problem};
 use basalt_api::status::{Boot, HostStatus, State};
@@ -127,6 +128,20 @@ pub fn of_update(verdict: &Event) -> Option<Problem> {
     })
 }
 
+/// That a check of the image's or the operator's failed.
+#[must_use]
+pub fn of_check(failed: &FailedCheck) -> Problem {
+    let said = failed.lines.join("; ");
+    let said = if said.is_empty() { String::new() } else { format!(": {said}") };
+    Problem {
+        code: Code::CheckFailed,
+        subject: failed.path.clone(),
+        message: format!("this check failed, {}{said}", failed.how),
+        hint: Some("`journalctl -b -u basalt-checks.service` has all of it".to_owned()),
+        fails_gate: failed.weight == Weight::Required,
+    }
+}
+
 /// That the state was made on another machine, the one of that name.
 #[must_use]
 pub fn state_copied(name: &str) -> Problem {
@@ -148,7 +163,11 @@ pub fn join_invalid(reason: &str) -> Problem {
         code: Code::JoinInvalid,
         subject: "join string".to_owned(),
         message: reason.to_owned(),
-        hint: Some("`basaltctl token create` prints one".to_owned()),
+        hint: Some(
+            "`basaltctl token create` prints one; with `--bare` it prints a secret alone, for a host \
+             whose kernel arguments are `basalt.endpoint=URL basalt.ca=SHA256`"
+                .to_owned(),
+        ),
         fails_gate: false,
     }
 }
@@ -307,6 +326,18 @@ mod tests {
         assert_eq!(verdict("bad", Some("gate: a\nb")), Some(format!("{begin}gate: a; b")));
         let unknown = format!("{begin}nothing says why, as after power cycles");
         assert_eq!(verdict("inconclusive", None), Some(unknown));
+    }
+
+    #[test]
+    fn only_a_required_check_fails_the_gate() {
+        let check = |weight| {
+            let lines = vec!["a".to_owned(), "b".to_owned()];
+            let (path, how) = ("/etc/basalt/x.d/1".to_owned(), "exit code 3".to_owned());
+            of_check(&FailedCheck { path, weight, how, lines })
+        };
+        assert!(check(Weight::Required).fails_gate && !check(Weight::Wanted).fails_gate);
+        let said = check(Weight::Wanted).to_string();
+        assert_eq!(said, "/etc/basalt/x.d/1: this check failed, exit code 3: a; b");
     }
 
     #[test]

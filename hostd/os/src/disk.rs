@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use basalt_deploy::{DeployError, HostSysroot};
+use basalt_sysroot::entry::EntryName;
 use basalt_sysroot::slot::Slot;
-use basalt_sysroot::update::{Deployment, Found, Step, Volume};
+use basalt_sysroot::update::{Deployment, Found, FoundEntry, Step, Volume};
 
 use crate::choice;
 use crate::esp::Esp;
@@ -26,6 +27,8 @@ pub(crate) struct Places {
     pub(crate) variables: PathBuf,
     /// Where systemd puts what a kernel said last.
     pub(crate) pstore: PathBuf,
+    /// Where it is said how far somebody is who changes it.
+    pub(crate) progress: PathBuf,
 }
 
 /// The disk; nobody else changes what was opened to be changed as long as this lives.
@@ -70,12 +73,7 @@ impl Disk {
 
     /// Looks at all of it. Boot files are read to their ends.
     pub(crate) fn found(&self) -> Result<Found> {
-        let entries = self.esp.entries()?;
-        let names: Vec<_> = entries.iter().map(|entry| entry.name).collect();
-        let running = choice::running(&self.variables, &names).context(
-            "the loader does not say which boot entry of Basalt's this boot came from\n\
-             hint: only a host that systemd-boot booted from its own disk is updated",
-        )?;
+        let (running, entries) = self.entries()?;
         Ok(Found {
             running,
             entries,
@@ -85,8 +83,19 @@ impl Disk {
         })
     }
 
+    /// The entry of this boot, and all that there are.
+    pub(crate) fn entries(&self) -> Result<(EntryName, Vec<FoundEntry>)> {
+        let entries = self.esp.entries()?;
+        let names: Vec<_> = entries.iter().map(|entry| entry.name).collect();
+        let running = choice::running(&self.variables, &names).context(
+            "the loader does not say which boot entry of Basalt's this boot came from\n\
+             hint: only a host that systemd-boot booted from its own disk is updated",
+        )?;
+        Ok((running, entries))
+    }
+
     /// What a commit was deployed under before.
-    fn refspec(&self, commit: &str) -> Result<String> {
+    pub(crate) fn refspec(&self, commit: &str) -> Result<String> {
         let known = self.sysroot.deployments()?;
         let known = known.iter().find(|it| it.commit == commit);
         Ok(self.sysroot.refspec(known.context("nothing says where the commit is from")?)?)
@@ -105,10 +114,17 @@ impl Disk {
                 let made = self.sysroot.deploy_beside(commit, &refspec, running.as_ref())?;
                 self.made = Some(made);
             }
+            Step::DeployFresh { commit } => {
+                let incoming = incoming.context("nothing says where the commit is from")?;
+                self.made = Some(self.sysroot.deploy_beside(commit, &incoming.refspec, None)?);
+            }
             Step::Link(slot) => {
                 let made = self.made.as_ref().context("nothing was deployed for the link")?;
                 self.sysroot.point(*slot, made)?;
             }
+            Step::Unlink(slot) => self.sysroot.unpoint(*slot)?,
+            Step::WriteReset(name, entry) => self.esp.write_reset(*name, entry)?,
+            Step::DropReset(name) => self.esp.drop_reset(*name)?,
             Step::WriteFile(place) => {
                 let incoming = incoming.context("no release has this boot file")?;
                 let content = match *place {
@@ -118,6 +134,7 @@ impl Disk {
                 };
                 self.esp.write_file(*place, content)?;
             }
+            Step::CheckFile(place) => self.esp.check_file(*place)?,
             Step::Sync(Volume::Esp) => self.esp.sync()?,
             Step::Sync(Volume::Root) => self.sysroot.sync()?,
             Step::ClearChoice => {

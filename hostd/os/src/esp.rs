@@ -5,12 +5,15 @@
 //! yet: a boot file has no entry, and half an entry has no kernel and is left out by the loader.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use basalt_sysroot::boot_file::{BootFile, FOLDER, Kind};
-use basalt_sysroot::entry::{BootEntry, ENTRIES_FOLDER, EntryName, InvalidEntry};
-use basalt_sysroot::update::{FoundEntry, FoundFile};
+use basalt_sysroot::entry::{
+    BootEntry, ENTRIES_FOLDER, EntryName, InvalidEntry, ResetEntry, ResetName,
+};
+use basalt_sysroot::update::{FoundEntry, FoundFile, FoundReset};
 use rustix::fs::{Advice, fadvise, fsync, syncfs};
 use sha2::{Digest, Sha256};
 
@@ -54,17 +57,33 @@ impl Esp {
 
     /// All of Basalt's entries.
     pub(crate) fn entries(&self) -> Result<Vec<FoundEntry>, EspError> {
+        let found = self.texts::<EntryName>()?.into_iter();
+        let found =
+            found.map(|(name, text)| FoundEntry { name, content: BootEntry::parse(&text).ok() });
+        let mut found: Vec<_> = found.collect();
+        found.sort_by_key(|entry| (entry.name.serial, entry.name.slot));
+        Ok(found)
+    }
+
+    /// The menu's entries that reset the host.
+    pub(crate) fn resets(&self) -> Result<Vec<FoundReset>, EspError> {
+        let found = self.texts::<ResetName>()?.into_iter();
+        Ok(found
+            .map(|(name, text)| FoundReset { name, content: ResetEntry::parse(&text).ok() })
+            .collect())
+    }
+
+    /// The files of entries with such a name.
+    fn texts<Name: FromStr>(&self) -> Result<Vec<(Name, String)>, EspError> {
         let folder = self.0.join(ENTRIES_FOLDER);
         let mut found = Vec::new();
-        for name in names(&folder)? {
-            let Ok(entry) = name.parse::<EntryName>() else { continue };
-            let path = folder.join(&name);
+        for file in names(&folder)? {
+            let Ok(name) = file.parse() else { continue };
+            let path = folder.join(&file);
             // A file that FAT lost the end of may hold anything.
             let bytes = fs::read(&path).map_err(failed("read", &path))?;
-            let text = String::from_utf8(bytes).unwrap_or_default();
-            found.push(FoundEntry { name: entry, content: BootEntry::parse(&text).ok() });
+            found.push((name, String::from_utf8(bytes).unwrap_or_default()));
         }
-        found.sort_by_key(|entry| (entry.name.serial, entry.name.slot));
         Ok(found)
     }
 
@@ -90,7 +109,7 @@ impl Esp {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
-    /// Writes a boot file and reads it back past the cache.
+    /// Writes a boot file. It is safe once the partition is synced.
     pub(crate) fn write_file(&self, place: BootFile, content: &[u8]) -> Result<(), EspError> {
         if !place.matches(&Sha256::digest(content).into()) {
             return Err(EspError::OtherContent(place));
@@ -98,16 +117,17 @@ impl Esp {
         let path = self.path(place);
         let folder = path.parent().unwrap_or(&self.0);
         fs::create_dir_all(folder).map_err(failed("create", folder))?;
-        let mut file = File::create(&path).map_err(failed("create", &path))?;
-        file.write_all(content).map_err(failed("write", &path))?;
-        file.sync_all().map_err(failed("sync", &path))?;
+        fs::write(&path, content).map_err(failed("write", &path))
+    }
+
+    /// Reads a boot file back past the cache, once the partition is synced.
+    pub(crate) fn check_file(&self, place: BootFile) -> Result<(), EspError> {
+        let path = self.path(place);
+        let file = File::open(&path).map_err(failed("open", &path))?;
         // What is in the cache only says that memory is good.
         fadvise(&file, 0, None, Advice::DontNeed).map_err(|e| failed("reread", &path)(e.into()))?;
-        if !place.matches(&read_hash(&path)?) {
-            return Err(EspError::Differs(path));
-        }
-        sync_folder(folder)?;
-        sync_folder(&self.0.join(FOLDER))
+        let is_whole = place.matches(&read_hash(&path)?);
+        if is_whole { Ok(()) } else { Err(EspError::Differs(path)) }
     }
 
     /// Removes a boot file and, once it is empty, its folder. None there is as good.
@@ -126,14 +146,9 @@ impl Esp {
         }
     }
 
-    /// Writes a boot entry in one go under its final name.
+    /// Writes a boot entry in one go under its final name. It is safe once the partition is synced.
     pub(crate) fn write_entry(&self, name: EntryName, entry: &BootEntry) -> Result<(), EspError> {
-        let text = entry.render()?;
-        let path = self.0.join(ENTRIES_FOLDER).join(name.to_string());
-        let mut file = File::create(&path).map_err(failed("create", &path))?;
-        file.write_all(text.as_bytes()).map_err(failed("write", &path))?;
-        fsync(&file).map_err(|errno| failed("sync", &path)(errno.into()))?;
-        sync_folder(&self.0.join(ENTRIES_FOLDER))
+        self.write_text(&name.to_string(), &entry.render()?)
     }
 
     /// Removes a boot entry; none there is as good.
@@ -141,10 +156,28 @@ impl Esp {
         remove(&self.0.join(ENTRIES_FOLDER).join(name.to_string()))
     }
 
-    /// Writes everything that is still in memory to the partition.
+    /// Writes an entry of the menu. It is safe once the partition is synced.
+    pub(crate) fn write_reset(&self, name: ResetName, entry: &ResetEntry) -> Result<(), EspError> {
+        self.write_text(&name.to_string(), &entry.render()?)
+    }
+
+    /// Removes an entry of the menu; none there is as good.
+    pub(crate) fn drop_reset(&self, name: ResetName) -> Result<(), EspError> {
+        remove(&self.0.join(ENTRIES_FOLDER).join(name.to_string()))
+    }
+
+    fn write_text(&self, name: &str, text: &str) -> Result<(), EspError> {
+        let path = self.0.join(ENTRIES_FOLDER).join(name);
+        fs::write(&path, text).map_err(failed("write", &path))
+    }
+
+    /// Writes everything that is still in memory to the partition, and what the disk's own cache
+    /// has of it, too. Of a FAT the kernel's `syncfs` leaves the latter out (`sync_filesystem` in
+    /// its fs/sync.c); its `fsync` does not (`fat_file_fsync`).
     pub(crate) fn sync(&self) -> Result<(), EspError> {
         let folder = File::open(&self.0).map_err(failed("open", &self.0))?;
-        syncfs(&folder).map_err(|errno| failed("sync", &self.0)(errno.into()))
+        let synced = syncfs(&folder).and_then(|()| fsync(&folder));
+        synced.map_err(|errno| failed("sync", &self.0)(errno.into()))
     }
 
     fn path(&self, place: BootFile) -> PathBuf {
@@ -195,10 +228,6 @@ fn remove(path: &Path) -> Result<(), EspError> {
     }
 }
 
-fn sync_folder(folder: &Path) -> Result<(), EspError> {
-    basalt_durable::sync_folder(folder).map_err(failed("sync", folder))
-}
-
 #[cfg(test)]
 mod tests {
     use basalt_sysroot::slot::Slot;
@@ -243,13 +272,35 @@ mod tests {
     }
 
     #[test]
+    fn the_menus_entries_are_none_of_those_that_boot_by_themselves() {
+        let (dir, esp) = esp();
+        let (own, other) = (ResetName::of(Slot::A), ResetName::of(Slot::B));
+        let reset = ResetEntry::beside(&entry(1), &["quiet".into()]);
+        esp.write_reset(own, &reset).unwrap();
+        fs::write(dir.path().join(ENTRIES_FOLDER).join(other.to_string()), "title x\n").unwrap();
+        let expected = [
+            FoundReset { name: own, content: Some(reset) },
+            FoundReset { name: other, content: None },
+        ];
+        assert_eq!(esp.resets().unwrap(), expected);
+        assert_eq!(esp.entries().unwrap(), []);
+        esp.drop_reset(other).unwrap();
+        esp.drop_reset(other).unwrap();
+        assert_eq!(esp.resets().unwrap().len(), 1);
+    }
+
+    #[test]
     fn a_boot_file_lies_under_its_hash_and_a_damaged_one_is_seen() {
         let (dir, esp) = esp();
         let (linux, initrd) = (place(Kind::Linux, b"kernel"), place(Kind::Initrd, b"initramfs"));
         esp.write_file(linux, b"kernel").unwrap();
         esp.write_file(initrd, b"initramfs").unwrap();
+        esp.sync().unwrap();
+        esp.check_file(initrd).unwrap();
         let path = dir.path().join(initrd.to_string().trim_start_matches('/'));
         fs::write(path, "initramf").unwrap();
+        assert!(matches!(esp.check_file(initrd).unwrap_err(), EspError::Differs(_)));
+        esp.check_file(linux).unwrap();
         let mut expected =
             [FoundFile { place: linux, whole: true }, FoundFile { place: initrd, whole: false }];
         expected.sort_by_key(|file| file.place.to_string());

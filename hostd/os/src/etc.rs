@@ -1,35 +1,88 @@
 //! `/etc`: what an operator changed after an update was laid out, and what the image changed too.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{lgetxattr, llistxattr};
+use rustix::io::Errno;
+use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
 /// Conflicts that are told.
 const MAX_CONFLICTS: usize = 100;
+/// Bytes of an extended attribute, and of the names of all that a file has: Linux allows no more.
+const MAX_ATTRIBUTE: usize = 64 << 10;
 
-/// Whether anything in `etc` changed after `since`, in nanoseconds of the epoch: also a file that
-/// went, for then its folder changed.
+/// All that `etc` holds, in one word: names, contents, links, permissions, owners, attributes.
+/// Times are left out: they go by a clock that somebody may set back.
 ///
 /// # Errors
-/// The folder cannot be read.
-pub(crate) fn changed_since(etc: &Path, since: i128) -> io::Result<bool> {
-    for entry in WalkDir::new(etc) {
-        let about = entry.map_err(io::Error::from)?.metadata().map_err(io::Error::from)?;
-        if changed_at(&about) > since {
-            return Ok(true);
+/// A file cannot be read. One that goes meanwhile is left out.
+pub(crate) fn digest(etc: &Path) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    for entry in WalkDir::new(etc).sort_by_file_name() {
+        let entry = match entry.map_err(io::Error::from) {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            entry => entry?,
+        };
+        let path = entry.path();
+        let about = match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            about => about?,
+        };
+        let name = path.strip_prefix(etc).unwrap_or(path);
+        let (mode, uid, gid) = (about.mode(), about.uid(), about.gid());
+        part(&mut hash, name.as_os_str().as_bytes());
+        part(&mut hash, format!("{mode} {uid} {gid}").as_bytes());
+        part(&mut hash, &content(path, &about)?);
+        for (name, value) in attributes(path)? {
+            part(&mut hash, name.as_bytes());
+            part(&mut hash, &value);
         }
     }
-    Ok(false)
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// When a file's content, attributes or name changed last, in nanoseconds of the epoch.
-pub(crate) fn changed_at(about: &fs::Metadata) -> i128 {
-    i128::from(about.ctime()) * 1_000_000_000 + i128::from(about.ctime_nsec())
+/// Its length comes first, so that no two lists of parts are the same bytes.
+fn part(hash: &mut Sha256, bytes: &[u8]) {
+    hash.update((bytes.len() as u64).to_le_bytes());
+    hash.update(bytes);
+}
+
+/// What a file holds, or where a link leads.
+fn content(path: &Path, about: &fs::Metadata) -> io::Result<Vec<u8>> {
+    let read = match about.file_type() {
+        kind if kind.is_file() => fs::read(path),
+        kind if kind.is_symlink() => fs::read_link(path).map(|to| to.into_os_string().into_vec()),
+        _ => return Ok(Vec::new()),
+    };
+    match read {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        read => read,
+    }
+}
+
+/// Extended attributes, as access lists are; none where the file system knows none.
+fn attributes(path: &Path) -> io::Result<BTreeMap<String, Vec<u8>>> {
+    let mut names = vec![0; MAX_ATTRIBUTE];
+    let length = match llistxattr(path, &mut names) {
+        Err(Errno::NOTSUP | Errno::NOENT) => return Ok(BTreeMap::new()),
+        length => length?,
+    };
+    let mut found = BTreeMap::new();
+    for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        let mut value = vec![0; MAX_ATTRIBUTE];
+        match lgetxattr(path, name, &mut value) {
+            Err(Errno::NODATA | Errno::NOENT) => continue,
+            length => value.truncate(length?),
+        }
+        found.insert(String::from_utf8_lossy(name).into_owned(), value);
+    }
+    Ok(found)
 }
 
 /// Files of `/etc` that differ from what both releases brought, where these differ from each
@@ -153,15 +206,31 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_seen_after_a_moment_and_not_before() {
+    fn whatever_is_changed_is_another_digest_and_a_time_is_none() {
         let dir = tempfile::tempdir().unwrap();
-        write(dir.path(), "a=1 d/b=2");
-        let file = dir.path().join("d/b");
-        let written = changed_at(&fs::metadata(&file).unwrap());
-        assert!(!changed_since(dir.path(), written + 1_000_000_000).unwrap());
-        fs::remove_file(&file).unwrap();
-        let folder = changed_at(&fs::metadata(dir.path().join("d")).unwrap());
-        assert!(changed_since(dir.path(), folder - 1).unwrap());
-        assert!(!changed_since(dir.path(), folder).unwrap());
+        let root = dir.path();
+        write(root, "a=1 d/b=2");
+        std::os::unix::fs::symlink("a", root.join("link")).unwrap();
+        let mut seen = BTreeSet::from([digest(root).unwrap()]);
+        let mut is_new = || seen.insert(digest(root).unwrap());
+        assert!(!is_new(), "nothing changed");
+        write(root, "a=3");
+        assert!(is_new(), "a content of the same size");
+        let file = fs::File::options().write(true).open(root.join("a")).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH).unwrap();
+        assert!(!is_new(), "only a time");
+        fs::set_permissions(root.join("a"), fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(is_new(), "permissions");
+        fs::rename(root.join("d/b"), root.join("d/c")).unwrap();
+        assert!(is_new(), "a name");
+        fs::remove_file(root.join("link")).unwrap();
+        std::os::unix::fs::symlink("d/c", root.join("link")).unwrap();
+        assert!(is_new(), "a link");
+        fs::create_dir(root.join("empty")).unwrap();
+        assert!(is_new(), "a folder");
+        let flags = rustix::fs::XattrFlags::empty();
+        if rustix::fs::lsetxattr(root.join("a"), "user.x", b"1", flags).is_ok() {
+            assert!(is_new(), "an attribute");
+        }
     }
 }

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use basalt_api::os::PROGRESS_FOLDER;
+use basalt_deploy::Patience;
 use basalt_sysroot::loader::EFIVARS_FOLDER;
 use basalt_sysroot::slot::Slot;
 
@@ -31,6 +33,7 @@ pub(crate) fn this() -> Result<Updater> {
             esp: PathBuf::from("/efi"),
             variables: PathBuf::from(EFIVARS_FOLDER),
             pstore: PathBuf::from(PSTORE),
+            progress: PathBuf::from(PROGRESS_FOLDER),
         },
         keys: PathBuf::from("/usr/share/basalt/keys"),
         memory: Memory::at(Path::new("/var/lib/hostd-os")),
@@ -39,6 +42,7 @@ pub(crate) fn this() -> Result<Updater> {
         slot: Slot::from_cmdline(&read("/proc/cmdline")?)
             .context("this boot came from no slot: the host cannot be updated")?,
         boot_id: read("/proc/sys/kernel/random/boot_id")?.trim().to_owned(),
+        patience: Patience::default(),
     })
 }
 

@@ -7,7 +7,7 @@ use basalt_sysroot::update::change_arguments;
 use jiff::Timestamp;
 
 use crate::release;
-use crate::standing::What;
+use crate::trial::Trial;
 use crate::update::{Updater, carry_out};
 
 /// What is to be changed.
@@ -85,9 +85,9 @@ impl Updater {
         let options = kargs::for_slot(self.slot, &image, &after).join(" ");
         let steps = change_arguments(&found, &options, tries)?;
         let release = release::of(&repo, running)?;
-        self.expect_trial(release.clone(), Some(after.clone()), &steps, now)?;
+        let trial = self.trial_of(release.clone(), &steps, now)?;
+        self.expect(&Trial { kargs: Some(after), ..trial })?;
         carry_out(&mut disk, &steps, None, &told)?;
-        self.note(What::Kargs, now, &release, Some(named(&after)))?;
         Ok(release)
     }
 }

@@ -8,6 +8,8 @@ mod serve;
 mod status;
 
 mod kargs;
+mod progress;
+mod reset;
 mod settle;
 mod update;
 
@@ -35,6 +37,9 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Some(word) if word == "refresh-etc" => return exit(serve::refresh_etc()),
+        Some(word) if word == "factory-reset" => {
+            return exit(reset::machine::factory_reset(now()));
+        }
         Some(_) => {
             eprintln!("error: systemd starts this program; `hostctl os` is for people");
             return ExitCode::FAILURE;

@@ -38,7 +38,19 @@ pub(crate) struct How<'a> {
 /// # Errors
 /// The commit lacks something, or cannot be read.
 pub(crate) fn read(repo: &Repo, manifest: &Manifest, how: &How<'_>) -> Result<Incoming> {
-    let commit = manifest.commit.as_str();
+    read_commit(repo, &manifest.commit, format!("{REMOTE}:{}", manifest.ref_name), how)
+}
+
+/// The same for a commit that is known under this `refspec`.
+///
+/// # Errors
+/// As of [`read`].
+pub(crate) fn read_commit(
+    repo: &Repo,
+    commit: &str,
+    refspec: String,
+    how: &How<'_>,
+) -> Result<Incoming> {
     let folder = kernel_folder(repo, commit)?;
     let linux = file(repo, commit, &format!("{folder}/vmlinuz"))?;
     let initrd = file(repo, commit, &format!("{folder}/initramfs.img"))?;
@@ -50,7 +62,6 @@ pub(crate) fn read(repo: &Repo, manifest: &Manifest, how: &How<'_>) -> Result<In
         initrd: place(Kind::Initrd, &initrd),
         tries: how.tries,
     };
-    let refspec = format!("{REMOTE}:{}", manifest.ref_name);
     Ok(Incoming { refspec, release, linux, initrd })
 }
 

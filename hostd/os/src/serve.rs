@@ -1,20 +1,21 @@
 //! One request, what is done about it, and what is told meanwhile.
 
 use std::cell::{Cell, RefCell};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use basalt_api::os::{MAX_REQUEST_BYTES, Progress, Reboot, Reply, Request};
+use basalt_api::os::{MAX_REQUEST_BYTES, Progress, Reboot, RebootWish, Reply, Request};
 use basalt_cmd::Cmd;
 use jiff::Timestamp;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use crate::host;
 use crate::kargs::Change;
+use crate::progress::Shown;
 use crate::status;
 use crate::update::{Offer, Updater, Wanted, release_of};
 
@@ -39,8 +40,11 @@ pub(crate) fn serve(input: impl Read, output: impl Write + 'static, now: Timesta
     let teller = Teller::new(output);
     let done = request(input).and_then(|request| {
         let updater = host::this()?;
-        answer(&updater, request, now, &teller)
+        let (reply, reboot) = answer(&updater, request, now, &teller)?;
+        keep_wish(&updater, &reply, reboot, now)?;
+        Ok((reply, reboot))
     });
+    teller.ends();
     let (reply, reboot) = match &done {
         Ok((reply, reboot)) => (reply.clone(), *reboot),
         Err(error) => (Reply::Failed { reason: basalt_explain::explain(error) }, Reboot::Never),
@@ -51,9 +55,25 @@ pub(crate) fn serve(input: impl Read, output: impl Write + 'static, now: Timesta
     teller.tell(&reply);
     match reboot {
         Reboot::Now => systemctl(&["reboot"])?,
-        Reboot::Never => (),
+        Reboot::Window | Reboot::Never => (),
     }
     done.map(|_| ())
+}
+
+/// What is wished for the end of this boot is what was asked for last, with something that boots
+/// next. Written once that is in place, and before anybody is told so: who is cut off before asks
+/// again, and a boot that the power ends has no wish any more.
+fn keep_wish(updater: &Updater, reply: &Reply, reboot: Reboot, now: Timestamp) -> Result<()> {
+    if !matches!(reply, Reply::BootsNext(_) | Reply::ResetsNext { .. }) {
+        return Ok(());
+    }
+    let (memory, boot_id) = (&updater.memory, updater.boot_id.clone());
+    match reboot {
+        Reboot::Window => {
+            memory.wish_reboot(&RebootWish { boot_id, at: now.to_string(), opens_at: None })
+        }
+        Reboot::Now | Reboot::Never => memory.forget_reboot_wish(),
+    }
 }
 
 /// What `hostd-os refresh-etc` does; the unit below runs it when the host shuts down.
@@ -93,14 +113,21 @@ fn answer(
     teller: &Teller,
 ) -> Result<(Reply, Reboot)> {
     let memory = &updater.memory;
+    let told = |request| teller.progress(&updater.places.progress, request, now);
     let reply = match request {
         Request::Status => Reply::Status(status::of(updater, now)?),
         Request::Check(wanted) => match updater.check(&understood(wanted, 1)?, now)? {
             Offer::Another(manifest) => Reply::Offered(release_of(&manifest)),
             Offer::Runs(manifest) => Reply::UpToDate(release_of(&manifest)),
         },
+        Request::Fetch(wanted) => {
+            match updater.fetch(&understood(wanted, 1)?, now, told("download"))? {
+                Offer::Another(manifest) => Reply::Fetched(release_of(&manifest)),
+                Offer::Runs(manifest) => Reply::UpToDate(release_of(&manifest)),
+            }
+        }
         Request::Update { wanted, tries, reboot } => {
-            match updater.update(&understood(wanted, tries)?, now, teller.progress())? {
+            match updater.update(&understood(wanted, tries)?, now, told("update"))? {
                 Offer::Another(manifest) => {
                     return Ok((Reply::BootsNext(release_of(&manifest)), reboot));
                 }
@@ -108,7 +135,7 @@ fn answer(
             }
         }
         Request::Rollback { reboot } => {
-            let release = updater.roll_back(now, teller.progress())?;
+            let release = updater.roll_back(now, told("rollback"))?;
             return Ok((Reply::BootsNext(release), reboot));
         }
         Request::Kargs { append, delete, .. } if append.is_empty() && delete.is_empty() => {
@@ -118,10 +145,26 @@ fn answer(
         Request::Kargs { append, delete, tries, reboot } => {
             let change = Change { append, delete };
             let tries = allowed(tries)?;
-            let release = updater.change_kargs(&change, tries, now, teller.progress())?;
+            let release = updater.change_kargs(&change, tries, now, told("kargs"))?;
             return Ok((Reply::BootsNext(release), reboot));
         }
-        Request::History => Reply::History { events: status::history(memory)? },
+        Request::FactoryReset { depth, reboot } => {
+            updater.ask_for_reset(depth, now)?;
+            return Ok((Reply::ResetsNext { depth }, reboot));
+        }
+        Request::CancelReset => {
+            updater.cancel_reset()?;
+            memory.forget_reboot_wish()?;
+            Reply::Done
+        }
+        Request::RebootInWindow => {
+            ensure!(
+                memory.reboot_wish(&updater.boot_id)?.is_some(),
+                "nobody wished this host to reboot in a window"
+            );
+            return Ok((Reply::Done, Reboot::Now));
+        }
+        Request::History => Reply::History { events: status::history(updater)? },
         Request::Pin { reason } => {
             memory.pin(Some(reason))?;
             Reply::Done
@@ -148,7 +191,7 @@ fn allowed(tries: u32) -> Result<u32> {
     Ok(tries)
 }
 
-fn systemctl(args: &[&str]) -> Result<()> {
+pub(crate) fn systemctl(args: &[&str]) -> Result<()> {
     Cmd::new("systemctl").args(args).run()?;
     Ok(())
 }
@@ -159,12 +202,18 @@ struct Teller {
     output: Rc<RefCell<Option<Box<dyn Write>>>>,
     /// Bytes of the download that were told last.
     told: Rc<Cell<u64>>,
+    /// What others see, once there is any progress.
+    shown: Rc<RefCell<Option<Shown>>>,
 }
 
 impl Teller {
     fn new(output: impl Write + 'static) -> Self {
         let output: Box<dyn Write> = Box::new(output);
-        Self { output: Rc::new(RefCell::new(Some(output))), told: Rc::default() }
+        Self {
+            output: Rc::new(RefCell::new(Some(output))),
+            told: Rc::default(),
+            shown: Rc::default(),
+        }
     }
 
     fn tell(&self, reply: &Reply) {
@@ -177,10 +226,16 @@ impl Teller {
         }
     }
 
-    /// For an update to say how far it is.
-    fn progress(&self) -> impl Fn(Progress) + Clone + 'static {
-        let teller = self.clone();
+    /// For a request to say how far it is: to who asked, and in `folder` to everybody.
+    fn progress(
+        &self,
+        folder: &Path,
+        request: &'static str,
+        at: Timestamp,
+    ) -> impl Fn(Progress) + Clone + 'static {
+        let (teller, folder) = (self.clone(), folder.to_owned());
         move |progress| {
+            teller.show(&progress, || Shown::begin(&folder, request, at));
             if let Progress::Download { bytes, of_bytes, .. } = progress {
                 let is_news = bytes == of_bytes || bytes >= teller.told.get() + BETWEEN;
                 if !is_news {
@@ -191,13 +246,31 @@ impl Teller {
             teller.tell(&Reply::Progress(progress));
         }
     }
+
+    /// Where it cannot be shown, it is done all the same.
+    fn show(&self, progress: &Progress, begin: impl FnOnce() -> io::Result<Shown>) {
+        let mut shown = self.shown.borrow_mut();
+        if shown.is_none() {
+            *shown = begin()
+                .inspect_err(|error| eprintln!("cannot show others how far it is: {error}"))
+                .ok();
+        }
+        if let Some(shown) = &*shown {
+            shown.tell(progress, Instant::now());
+        }
+    }
+
+    /// Nobody sees anything of it any more.
+    fn ends(&self) {
+        self.shown.take();
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
+    use crate::update::tests::ground::HostGround;
+    use crate::update::tests::publisher::Publisher;
 
     /// What is written, for the test to look at.
     #[derive(Clone, Default)]
@@ -257,10 +330,40 @@ mod tests {
     }
 
     #[test]
+    fn the_wish_for_a_window_is_of_this_boot_and_of_what_was_asked_for_last() {
+        let publisher = Publisher::new();
+        let mut ground = HostGround::running(&publisher, &publisher.publish("1", "kernel 1"));
+        let now = Timestamp::UNIX_EPOCH;
+        let next = Reply::BootsNext(basalt_api::os::Release {
+            version: "2".to_owned(),
+            commit: "2b".repeat(32),
+        });
+        let asked = |ground: &HostGround, reply: &Reply, reboot| {
+            keep_wish(&ground.updater(), reply, reboot, now).unwrap();
+            let status = status::of(&ground.updater(), now).unwrap();
+            let again =
+                answer(&ground.updater(), Request::RebootInWindow, now, &Teller::new(vec![]));
+            assert_eq!(again.is_ok(), status.reboot.is_some());
+            assert!(again.is_err() || again.unwrap() == (Reply::Done, Reboot::Now));
+            status.reboot.is_some()
+        };
+        assert!(!asked(&ground, &Reply::Done, Reboot::Window), "nothing boots next");
+        assert!(asked(&ground, &next, Reboot::Window));
+        assert!(asked(&ground, &Reply::Done, Reboot::Never), "nothing else boots next");
+        assert!(!asked(&ground, &next, Reboot::Never));
+        let reset = Reply::ResetsNext { depth: basalt_api::os::ResetDepth::All };
+        assert!(asked(&ground, &reset, Reboot::Window));
+        // Whatever ended the boot.
+        ground.running.serial += 1;
+        assert_eq!(ground.updater().memory.reboot_wish(&ground.updater().boot_id).unwrap(), None);
+    }
+
+    #[test]
     fn who_does_not_listen_any_more_is_told_once_and_never_again() {
         let tried = Rc::new(Cell::new(0));
         let teller = Teller::new(Gone(tried.clone()));
-        let progress = teller.progress();
+        let dir = tempfile::tempdir().unwrap();
+        let progress = teller.progress(dir.path(), "update", Timestamp::UNIX_EPOCH);
         for step in ["one", "two", "three"] {
             progress(Progress::Install { step: step.into() });
         }
@@ -270,7 +373,9 @@ mod tests {
     #[test]
     fn a_download_is_told_now_and_then_and_at_its_end() {
         let written = Written::default();
-        let progress = Teller::new(written.clone()).progress();
+        let dir = tempfile::tempdir().unwrap();
+        let teller = Teller::new(written.clone());
+        let progress = teller.progress(dir.path(), "update", Timestamp::UNIX_EPOCH);
         for bytes in (0..=1 << 20).step_by(1 << 10) {
             progress(Progress::Download { bytes, of_bytes: 1 << 20, files: 0, of_files: 0 });
         }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use basalt_release::Verdict;
 use basalt_sysroot::loader::Failure;
-use basalt_sysroot::update::Found;
+use basalt_sysroot::update::{Found, FoundEntry};
 use jiff::Timestamp;
 
 use crate::standing::{Event, What};
@@ -17,6 +17,7 @@ impl Updater {
     /// # Errors
     /// What the host remembers cannot be read or written.
     pub(crate) fn settle(&self, found: &Found, now: Timestamp) -> Result<()> {
+        self.settle_way_back(found)?;
         let Some(trial) = self.memory.trial()? else { return Ok(()) };
         let variables = &self.places.variables;
         let failure = choice::failure(variables);
@@ -37,7 +38,25 @@ impl Updater {
         choice::forget_failure(variables).context("cannot forget why the last trial failed")
     }
 
-    /// A cut may come between this word and the next one: it is told once.
+    /// A rollback is history once its entry is there; nothing was done otherwise.
+    pub(crate) fn settle_way_back(&self, found: &Found) -> Result<()> {
+        let Some(way_back) = self.memory.way_back()? else { return Ok(()) };
+        let own = |it: &FoundEntry| it.name.serial == way_back.serial && it.content.is_some();
+        if found.entries.iter().any(own) {
+            self.memory.note(&way_back.event)?;
+        }
+        self.memory.forget_way_back()
+    }
+
+    /// What was done for a trial that is open is written down before something else takes its
+    /// place.
+    pub(crate) fn note_open_trial(&self) -> Result<()> {
+        match self.memory.trial()? {
+            Some(trial) => self.memory.note(&trial.event()),
+            None => Ok(()),
+        }
+    }
+
     fn tell(&self, trial: &Trial, verdict: &Verdict, failure: Option<&Failure>) -> Result<()> {
         let (what, at, reason) = match verdict {
             Verdict::Good { at } => (What::Good, *at, None),
@@ -52,11 +71,7 @@ impl Updater {
             event.journal = failure.map(trial::journal).unwrap_or_default();
         }
         self.memory.keep_verdict(&event.clone().told())?;
-        let last = self.memory.history()?.pop();
-        if last.is_some_and(|last| (last.what, &last.commit) == (what, &trial.commit)) {
-            return Ok(());
-        }
-        self.memory.note(event)
+        self.memory.note_end(trial.event(), event)
     }
 
     /// A release is remembered by what became of it; kernel arguments only where they are good.

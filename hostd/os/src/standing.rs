@@ -22,6 +22,10 @@ const MAX_EVENTS: usize = 100;
 const TRIAL: &str = "trial.json";
 
 const KARGS: &str = "kargs.json";
+const HISTORY: &str = "history.json";
+const WAY_BACK: &str = "rollback.json";
+/// What [`os::REBOOT_WISH_FILE`] is called here.
+const REBOOT: &str = "reboot.json";
 /// What [`os::VERDICT_FILE`] is called here.
 const VERDICT: &str = "verdict.json";
 
@@ -44,6 +48,14 @@ pub(crate) struct Event {
     /// The last lines of the boot that failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) journal: Vec<String>,
+}
+
+/// A rollback that was begun; it is history once its boot entry is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WayBack {
+    /// The serial of its boot entry.
+    pub(crate) serial: u64,
+    pub(crate) event: Event,
 }
 
 /// What was done.
@@ -171,16 +183,71 @@ impl Memory {
         self.write(VERDICT, verdict)
     }
 
-    /// The oldest first.
-    pub(crate) fn history(&self) -> Result<Vec<Event>> {
-        self.read("history.json")
+    /// That the boot `boot_id` shall end in a window, if somebody wished that.
+    pub(crate) fn reboot_wish(&self, boot_id: &str) -> Result<Option<os::RebootWish>> {
+        let wish: Option<os::RebootWish> = self.read(REBOOT)?;
+        Ok(wish.filter(|wish| wish.boot_id == boot_id))
     }
 
-    pub(crate) fn note(&self, event: Event) -> Result<()> {
+    /// From now on somebody wishes that.
+    pub(crate) fn wish_reboot(&self, wish: &os::RebootWish) -> Result<()> {
+        self.write(REBOOT, wish)
+    }
+
+    /// Nobody does any more.
+    pub(crate) fn forget_reboot_wish(&self) -> Result<()> {
+        self.remove(REBOOT)
+    }
+
+    /// What is over, the oldest first. What was done for a trial that is open is in its own file
+    /// until then, so that no cut leaves the one without the other.
+    pub(crate) fn history(&self) -> Result<Vec<Event>> {
+        self.read(HISTORY)
+    }
+
+    /// Writes down what was done, unless that is written.
+    pub(crate) fn note(&self, event: &Event) -> Result<()> {
         let mut events = self.history()?;
-        events.push(event);
+        if events.contains(event) {
+            return Ok(());
+        }
+        events.push(event.clone());
+        self.keep_history(&events)
+    }
+
+    /// Writes down what was done and what became of it, at once. After a cut that is asked for once
+    /// more, at another moment; it is written once.
+    pub(crate) fn note_end(&self, begun: Event, end: Event) -> Result<()> {
+        let mut events = self.history()?;
+        match events.iter().rposition(|event| *event == begun) {
+            None => events.push(begun),
+            Some(at) => {
+                let is_end = |event: &Event| (event.what, &event.commit) == (end.what, &end.commit);
+                if events[at..].iter().any(is_end) {
+                    return Ok(());
+                }
+            }
+        }
+        events.push(end);
+        self.keep_history(&events)
+    }
+
+    fn keep_history(&self, events: &[Event]) -> Result<()> {
         let old = events.len().saturating_sub(MAX_EVENTS);
-        self.write("history.json", &events[old..])
+        self.write(HISTORY, &events[old..])
+    }
+
+    /// The way back to the other slot that was begun last.
+    pub(crate) fn way_back(&self) -> Result<Option<WayBack>> {
+        self.read(WAY_BACK)
+    }
+
+    pub(crate) fn keep_way_back(&self, way_back: &WayBack) -> Result<()> {
+        self.write(WAY_BACK, way_back)
+    }
+
+    pub(crate) fn forget_way_back(&self) -> Result<()> {
+        self.remove(WAY_BACK)
     }
 
     fn read<T: DeserializeOwned + Default>(&self, name: &str) -> Result<T> {
@@ -226,7 +293,7 @@ mod tests {
         for number in 0..=MAX_EVENTS {
             let version = number.to_string();
             let (at, commit) = (Timestamp::UNIX_EPOCH, "ab".repeat(32));
-            memory.note(Event::of(What::Installed, at, &version, &commit)).unwrap();
+            memory.note(&Event::of(What::Installed, at, &version, &commit)).unwrap();
         }
         let history = memory.history().unwrap();
         assert_eq!((history.len(), history[0].version.as_str()), (MAX_EVENTS, "1"));
@@ -238,7 +305,7 @@ mod tests {
         let memory = Memory::at(dir.path());
         let at = Timestamp::UNIX_EPOCH;
         let (one, two) = ("11".repeat(32), "22".repeat(32));
-        memory.note(Event::of(What::Installed, at, "1", &one)).unwrap();
+        memory.note(&Event::of(What::Installed, at, "1", &one)).unwrap();
         let verdicts = [one.clone(), two.clone()].map(|it| (it, Verdict::Inconclusive { at }));
         let standing = Standing { verdicts: verdicts.into(), ..Default::default() };
         memory.keep_standing(&standing).unwrap();

@@ -10,8 +10,11 @@ use jiff::Timestamp;
 
 use crate::disk::Disk;
 use crate::etc;
+use crate::progress;
 use crate::release;
-use crate::standing::{Event, Memory};
+use crate::reset;
+use crate::standing::Event;
+use crate::trial::{Course, Trial};
 use crate::update::Updater;
 
 /// How it stands.
@@ -41,6 +44,9 @@ pub(crate) fn of(updater: &Updater, now: Timestamp) -> Result<Status> {
         sequence: standing.sequence,
         verdicts: standing.verdicts.iter().map(|it| verdict(it, &history)).collect(),
         conflicts: conflicts(&disk, &found).context("cannot compare `/etc`")?,
+        running: progress::running(&updater.places.progress),
+        reset: reset::waiting(&disk)?,
+        reboot: updater.memory.reboot_wish(&updater.boot_id)?,
     })
 }
 
@@ -99,12 +105,26 @@ fn verdict((commit, verdict): (&String, &Verdict), history: &[Event]) -> os::Ver
     }
 }
 
-/// What was done, the oldest first.
+/// What was done, the oldest first; a trial that is open, too, once its entry is there.
 ///
 /// # Errors
 /// It cannot be read.
-pub(crate) fn history(memory: &Memory) -> Result<Vec<os::Event>> {
-    Ok(memory.history()?.into_iter().map(Event::told).collect())
+pub(crate) fn history(updater: &Updater) -> Result<Vec<os::Event>> {
+    let mut events = updater.memory.history()?;
+    if let Some(trial) = updater.memory.trial()?
+        && is_begun(updater, &trial)
+        && !events.contains(&trial.event())
+    {
+        events.push(trial.event());
+    }
+    Ok(events.into_iter().map(Event::told).collect())
+}
+
+/// What is written down before its entry is has not been done as long as that is not there. Where
+/// nobody can tell, it is told.
+fn is_begun(updater: &Updater, trial: &Trial) -> bool {
+    let looked = Disk::look(&updater.places, updater.slot).and_then(|disk| disk.entries());
+    looked.map_or(true, |(running, entries)| trial.course(running, &entries) != Course::None)
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
+use crate::standing::{Event, What};
+
 /// Where systemd puts what a kernel said last.
 pub(crate) const PSTORE: &str = "/var/lib/systemd/pstore";
 const PANIC: &str = "Kernel panic - not syncing:";
@@ -37,6 +39,10 @@ pub(crate) struct Trial {
     /// The host's own kernel arguments, where these are what is tried, and no release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) kargs: Option<Vec<String>>,
+    /// The digest of the running `/etc` that was brought into a release; see
+    /// [`digest`](crate::etc::digest).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) etc: Option<String>,
 }
 
 /// How its trial goes.
@@ -53,6 +59,15 @@ pub(crate) enum Course {
 }
 
 impl Trial {
+    /// What was done for it, as the history has it.
+    pub(crate) fn event(&self) -> Event {
+        let event = |what| Event::of(what, self.at, &self.version, &self.commit);
+        match &self.kargs {
+            None => event(What::Installed),
+            Some(kargs) => Event { reason: Some(crate::kargs::named(kargs)), ..event(What::Kargs) },
+        }
+    }
+
     /// How it goes, by the entries of now; `running` is the one of this boot.
     pub(crate) fn course(&self, running: EntryName, entries: &[FoundEntry]) -> Course {
         let own = entries.iter().find(|it| it.name.serial == self.serial && it.content.is_some());
@@ -129,7 +144,7 @@ mod tests {
     fn trial() -> Trial {
         let (version, commit) = ("2".to_owned(), "2b".repeat(32));
         let (at, boot_id) = (Timestamp::UNIX_EPOCH, String::new());
-        Trial { serial: 2, version, commit, at, boot_id, kargs: None }
+        Trial { serial: 2, version, commit, at, boot_id, kargs: None, etc: None }
     }
 
     #[track_caller]

@@ -3,23 +3,24 @@
 //! Nothing that boots is touched before all of the release is here and known to be good. It may be
 //! cut anywhere and begun again; what came stays.
 
-use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use basalt_api::os::{Progress, Release};
-use basalt_deploy::{Remote, Repo, Transfer};
+use basalt_api::os::{Progress, Release, RunningUpdate};
+use basalt_deploy::{Patience, Remote, Repo, Transfer};
 use basalt_release::{Host, Manifest, Standing, judge};
 use basalt_sysroot::slot::Slot;
-use basalt_sysroot::update::{Found, Refusal, Step, install, refresh, roll_back};
+use basalt_sysroot::update::{Found, Refusal, Step, install, may_install, refresh, roll_back};
 use jiff::Timestamp;
 
 use crate::choice;
 use crate::disk::{Disk, Places};
 use crate::etc;
+use crate::progress;
 use crate::release::{self, How, Incoming, REMOTE};
+use crate::reset;
 use crate::source::{self, Archive, Keys};
-use crate::standing::{Event, Memory, What};
+use crate::standing::{Event, Memory, WayBack, What};
 use crate::trial::Trial;
 
 /// Bytes of the root that stay free whatever comes: libostree's own writing, and the journal of
@@ -41,6 +42,8 @@ pub(crate) struct Updater {
     pub(crate) slot: Slot,
     /// The kernel's id of this boot.
     pub(crate) boot_id: String,
+    /// How long a download may take.
+    pub(crate) patience: Patience,
 }
 
 /// What is asked for.
@@ -63,6 +66,13 @@ pub(crate) enum Offer {
     Another(Manifest),
     /// It runs.
     Runs(Manifest),
+}
+
+/// A release that is here.
+struct Brought {
+    disk: Disk,
+    found: Found,
+    offer: Offer,
 }
 
 /// What a manifest is judged by.
@@ -93,6 +103,19 @@ impl Updater {
         Ok(if is_known { Offer::Runs(manifest) } else { Offer::Another(manifest) })
     }
 
+    /// Brings a release over, unless it runs: what an update of it would need is here then.
+    ///
+    /// # Errors
+    /// As of [`check`](Self::check); or there is no space, or the download fails.
+    pub(crate) fn fetch(
+        &self,
+        wanted: &Wanted,
+        now: Timestamp,
+        told: impl Fn(Progress) + Clone + 'static,
+    ) -> Result<Offer> {
+        Ok(self.bring(wanted, now, told)?.offer)
+    }
+
     /// Brings a release into the idle slot, unless it runs. The next boot is its trial.
     ///
     /// # Errors
@@ -103,24 +126,9 @@ impl Updater {
         now: Timestamp,
         told: impl Fn(Progress) + Clone + 'static,
     ) -> Result<Offer> {
-        let keys = Keys::read(&self.keys)?;
-        let (mut disk, found) = self.opened(now)?;
-        if !found.running.is_blessed() {
-            return Err(Refusal::OnTrial(found.running).into());
-        }
-        let standing = self.memory.standing()?;
-        let by = Judge { keys: &keys, standing: &standing, now };
-        let manifest = self.offered(wanted, &found, &by)?;
-        if manifest.commit == runs(&found)? {
-            return Ok(Offer::Runs(manifest));
-        }
-        let download_bytes = manifest.bytes_from(runs(&found)?);
-        has_room(&disk, &manifest, download_bytes)?;
-        told(Progress::Plan { version: manifest.version.clone(), download_bytes });
+        let Brought { mut disk, found, offer } = self.bring(wanted, now, told.clone())?;
+        let Offer::Another(manifest) = offer else { return Ok(offer) };
         let repo = disk.sysroot.repo()?;
-        let tell = told.clone();
-        pull(&repo, wanted, &keys, &manifest, move |it| tell(download(it)))?;
-        self.believe(&manifest, standing)?;
         let kargs = self.memory.kargs()?;
         let how = How { slot: found.idle(), tries: wanted.tries, kargs: &kargs };
         let incoming = release::read(&repo, &manifest, &how)?;
@@ -129,17 +137,55 @@ impl Updater {
             Err(Refusal::Waits { .. }) => return Ok(Offer::Another(manifest)),
             steps => {
                 let steps = steps?;
-                self.expect_trial(release_of(&manifest), None, &steps, now)?;
+                let etc = Some(etc_of(&disk, self.slot)?);
+                let trial = self.trial_of(release_of(&manifest), &steps, now)?;
+                self.offer_reset(&mut disk, &found, &told)?;
+                self.expect(&Trial { etc, ..trial })?;
                 carry_out(&mut disk, &steps, Some(&incoming), &told)?;
             }
         }
-        self.note(What::Installed, now, &release_of(&manifest), None)?;
         Ok(Offer::Another(manifest))
+    }
+
+    /// Brings a release over, unless it runs.
+    fn bring(
+        &self,
+        wanted: &Wanted,
+        now: Timestamp,
+        told: impl Fn(Progress) + Clone + 'static,
+    ) -> Result<Brought> {
+        let keys = Keys::read(&self.keys)?;
+        let (disk, found) = self.opened(now)?;
+        may_install(&found)?;
+        let standing = self.memory.standing()?;
+        let by = Judge { keys: &keys, standing: &standing, now };
+        let manifest = self.offered(wanted, &found, &by)?;
+        if manifest.commit == runs(&found)? {
+            return Ok(Brought { disk, found, offer: Offer::Runs(manifest) });
+        }
+        let download_bytes = manifest.bytes_from(runs(&found)?);
+        has_room(&disk, &manifest, download_bytes)?;
+        told(Progress::Plan { version: manifest.version.clone(), download_bytes });
+        let repo = disk.sysroot.repo()?;
+        let tell = told.clone();
+        self.pull(&repo, wanted, &manifest, move |it| tell(download(it)))?;
+        self.believe(&manifest, standing)?;
+        Ok(Brought { disk, found, offer: Offer::Another(manifest) })
     }
 
     /// The disk, to be changed, and what is on it, once it is known what became of the last trial.
     pub(crate) fn opened(&self, now: Timestamp) -> Result<(Disk, Found)> {
+        if let Some(RunningUpdate { request, version, started_at, .. }) =
+            progress::running(&self.places.progress)
+        {
+            let what = version.map_or(request, |version| format!("update to version {version}"));
+            bail!(
+                "another {what} is under way since {started_at}\nhint: `hostctl os status` shows \
+                 how far it is"
+            );
+        }
         let disk = Disk::open(&self.places, self.slot)?;
+        reset::none_waits(&disk)?;
         let found = disk.found()?;
         self.settle(&found, now)?;
         Ok((disk, found))
@@ -154,23 +200,24 @@ impl Updater {
         self.memory.keep_standing(&standing)
     }
 
-    /// Written down before its entry is: a trial that nobody expects would have no verdict.
-    pub(crate) fn expect_trial(
+    /// The trial of a release that these steps lead to.
+    pub(crate) fn trial_of(
         &self,
         release: Release,
-        kargs: Option<Vec<String>>,
         steps: &[Step],
         at: Timestamp,
-    ) -> Result<()> {
-        let serial = steps.iter().find_map(|step| match step {
-            Step::WriteEntry(name, _) => Some(name.serial),
-            _ => None,
-        });
-        let serial = serial.context("a trial without a boot entry")?;
+    ) -> Result<Trial> {
+        let serial = new_serial(steps)?;
+        let (Release { version, commit }, boot_id) = (release, self.boot_id.clone());
+        Ok(Trial { serial, version, commit, at, boot_id, kargs: None, etc: None })
+    }
+
+    /// Written down before its entry is: a trial that nobody expects would have no verdict.
+    pub(crate) fn expect(&self, trial: &Trial) -> Result<()> {
         choice::forget_failure(&self.places.variables)
             .context("cannot forget why the last trial failed")?;
-        let (Release { version, commit }, boot_id) = (release, self.boot_id.clone());
-        self.memory.keep_trial(&Trial { serial, version, commit, at, boot_id, kargs })
+        self.note_open_trial()?;
+        self.memory.keep_trial(trial)
     }
 
     /// Brings what was changed in `/etc` since into the release that was installed in this boot and
@@ -183,19 +230,18 @@ impl Updater {
         let Some(trial) = self.memory.trial()? else { return Ok(false) };
         let mut disk = Disk::open(&self.places, self.slot)?;
         let idle = self.slot.other();
-        let [running, waits] = [disk.sysroot.link(self.slot)?, disk.sysroot.link(idle)?];
-        let (Some(running), Some(waits)) = (running, waits) else { return Ok(false) };
+        let Some(waits) = disk.sysroot.link(idle)? else { return Ok(false) };
         let is_other = trial.boot_id != self.boot_id || waits.commit != trial.commit;
         if is_other || trial.kargs.is_some() {
             return Ok(false);
         }
-        let doing = "cannot see what changed in `/etc`";
-        let laid_out = fs::symlink_metadata(disk.sysroot.link_path(idle)).context(doing)?;
-        let etc = disk.sysroot.dir(&running).join("etc");
-        if !etc::changed_since(&etc, etc::changed_at(&laid_out)).context(doing)? {
+        let etc = Some(etc_of(&disk, self.slot)?);
+        if trial.etc == etc {
             return Ok(false);
         }
         carry_out(&mut disk, &refresh(idle, &waits), None, &told)?;
+        // After a cut before this it is laid out once more.
+        self.memory.keep_trial(&Trial { etc, ..trial })?;
         Ok(true)
     }
 
@@ -210,11 +256,31 @@ impl Updater {
     ) -> Result<Release> {
         let (mut disk, found) = self.opened(now)?;
         let steps = roll_back(&found)?;
-        carry_out(&mut disk, &steps, None, &told)?;
         let behind = found.link(found.idle()).context("the link of the other slot is gone")?;
         let release = release::of(&disk.sysroot.repo()?, behind)?;
-        self.note(What::RolledBack, now, &release, None)?;
+        let event = Event::of(What::RolledBack, now, &release.version, &release.commit);
+        self.note_open_trial()?;
+        self.memory.keep_way_back(&WayBack { serial: new_serial(&steps)?, event })?;
+        carry_out(&mut disk, &steps, None, &told)?;
+        self.settle_way_back(&disk.found()?)?;
         Ok(release)
+    }
+
+    fn pull(
+        &self,
+        repo: &Repo,
+        wanted: &Wanted,
+        manifest: &Manifest,
+        told: impl Fn(Transfer) + 'static,
+    ) -> Result<()> {
+        let remote = Remote {
+            name: REMOTE,
+            url: &wanted.url,
+            keyrings: &Keys::read(&self.keys)?.commits,
+            ca: wanted.ca.as_deref(),
+            patience: self.patience,
+        };
+        Ok(repo.pull(&remote, &manifest.ref_name, &manifest.commit, told)?)
     }
 
     fn offered(&self, wanted: &Wanted, found: &Found, by: &Judge<'_>) -> Result<Manifest> {
@@ -224,17 +290,23 @@ impl Updater {
         judge(&manifest, &host, by.standing, by.now)?;
         Ok(manifest)
     }
+}
 
-    pub(crate) fn note(
-        &self,
-        what: What,
-        at: Timestamp,
-        release: &Release,
-        reason: Option<String>,
-    ) -> Result<()> {
-        let event = Event::of(what, at, &release.version, &release.commit);
-        self.memory.note(Event { reason, ..event })
-    }
+/// The serial of the boot entry that these steps write.
+fn new_serial(steps: &[Step]) -> Result<u64> {
+    let serial = steps.iter().find_map(|step| match step {
+        Step::WriteEntry(name, _) => Some(name.serial),
+        _ => None,
+    });
+    serial.context("the steps write no boot entry")
+}
+
+/// The digest of the `/etc` that runs, from slot `running`. Taken before it is merged: what is
+/// changed meanwhile is merged once more.
+fn etc_of(disk: &Disk, running: Slot) -> Result<String> {
+    let deployment = disk.sysroot.link(running)?.ok_or(Refusal::NoRunning(running))?;
+    let etc = disk.sysroot.dir(&deployment).join("etc");
+    etc::digest(&etc).with_context(|| format!("cannot read all of `{}`", etc.display()))
 }
 
 /// What a manifest is of.
@@ -247,15 +319,20 @@ fn download(Transfer { bytes, of, files: (files, of_files) }: Transfer) -> Progr
 }
 
 /// A step, for a person.
-fn words(step: &Step) -> String {
+pub(crate) fn words(step: &Step) -> String {
     match step {
         Step::DropEntry(name) => format!("removing the boot entry {name}"),
         Step::Deploy { commit } => format!("deploying {commit}"),
+        Step::DeployFresh { commit } => format!("deploying {commit} as it comes"),
         Step::Link(slot) => format!("linking slot {slot}"),
+        Step::Unlink(slot) => format!("removing the link of slot {slot}"),
         Step::WriteFile(file) => format!("writing {file}"),
+        Step::CheckFile(file) => format!("reading {file} back"),
         Step::Sync(_) => "waiting for the disk".to_owned(),
         Step::ClearChoice => "clearing the loader's choice".to_owned(),
         Step::WriteEntry(name, _) => format!("writing the boot entry {name}"),
+        Step::WriteReset(name, _) => format!("writing the menu's entry {name}"),
+        Step::DropReset(name) => format!("removing the menu's entry {name}"),
         Step::DropFile(file) => format!("removing {file}"),
         Step::CleanDeployments => "removing what no slot needs".to_owned(),
     }
@@ -282,22 +359,6 @@ fn enough(place: &str, free: u64, needs: u64) -> Result<()> {
     bail!("{place} has {} MiB free, and the release needs {} MiB", free >> 20, mib(needs))
 }
 
-fn pull(
-    repo: &Repo,
-    wanted: &Wanted,
-    keys: &Keys,
-    manifest: &Manifest,
-    told: impl Fn(Transfer) + 'static,
-) -> Result<()> {
-    let remote = Remote {
-        name: REMOTE,
-        url: &wanted.url,
-        keyrings: &keys.commits,
-        ca: wanted.ca.as_deref(),
-    };
-    Ok(repo.pull(&remote, &manifest.ref_name, &manifest.commit, told)?)
-}
-
 /// Carries out steps in their order.
 pub(crate) fn carry_out(
     disk: &mut Disk,
@@ -313,4 +374,4 @@ pub(crate) fn carry_out(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use basalt_api::virt::Accel;
 use basalt_document::{DocumentError, Mistake, Source, parse_toml};
 use basalt_log::Filter;
+use basalt_window::Window;
 use hostd_core::policy::Policy;
 use serde::Deserialize;
 use toml::Spanned;
@@ -51,6 +52,8 @@ pub(super) struct Layer {
 struct UpdatesTable {
     url: Option<Spanned<String>>,
     ca: Option<Spanned<PathBuf>>,
+    tries: Option<Spanned<u32>>,
+    windows: Option<Vec<Spanned<String>>>,
 }
 
 /// All of it or nothing: half of it would be a port without a lock.
@@ -185,7 +188,7 @@ impl Layer {
             found.push(source.mistake(path.span(), "this is no absolute path", ""));
         }
         found.extend(self.registries.mistakes(source));
-        found.extend(self.updates.mistake(source));
+        found.extend(self.updates.mistakes(source));
         found
     }
 }
@@ -198,12 +201,27 @@ impl UpdatesTable {
         if let Some(ca) = self.ca {
             updates.ca = Some(ca.into_inner());
         }
+        if let Some(tries) = self.tries {
+            updates.tries = tries.into_inner();
+        }
+        if let Some(windows) = self.windows {
+            // One that is none was a mistake, and its layer is left out.
+            updates.windows = windows.iter().filter_map(|it| it.get_ref().parse().ok()).collect();
+        }
     }
 
-    fn mistake(&self, source: Source<'_>) -> Option<Mistake> {
-        let url = self.url.as_ref().filter(|url| !is_archive(url.get_ref()))?;
+    fn mistakes(&self, source: Source<'_>) -> Vec<Mistake> {
+        let url = self.url.iter().filter(|url| !is_archive(url.get_ref()));
         let hint = "it begins with `https://`, `http://` or `file:///`";
-        Some(source.mistake(url.span(), "this is no URL of an archive", hint))
+        let url = url.map(|url| source.mistake(url.span(), "this is no URL of an archive", hint));
+        let tries = self.tries.iter().filter(|tries| !(1..=9).contains(tries.get_ref()));
+        let tries = tries.map(|tries| source.mistake(tries.span(), "it must be 1 to 9", ""));
+        let windows = self.windows.iter().flatten().filter_map(|window| {
+            let error = window.get_ref().parse::<Window>().err()?.to_string();
+            let (what, hint) = error.split_once("\nhint: ").unwrap_or((&error, ""));
+            Some(source.mistake(window.span(), what, hint))
+        });
+        url.chain(tries).chain(windows).collect()
     }
 }
 
@@ -306,6 +324,9 @@ mod tests {
             check(&format!("[updates]\nurl = \"{url}\""), "hostd.toml:2:7: this is no URL");
         }
         check("[updates]\nca = \"ca.pem\"", "hostd.toml:2:6: this is no absolute path");
+        check("[updates]\ntries = 10", "hostd.toml:2:9: it must be 1 to 9");
+        let window = "[updates]\nwindows = [\"02:00-03:00\", \"at night\"]";
+        check(window, "hostd.toml:2:27: `at night` is no maintenance window");
         for url in ["https://a", "http://10.0.2.2:80/x", "file:///mnt/site"] {
             assert!(is_archive(url), "{url}");
         }

@@ -10,6 +10,7 @@ use bollard::query_parameters::{
 
 use super::Containers;
 use super::client::CallError;
+use super::leftover;
 use super::seen::{Ours, Phase};
 use super::spec::refuse;
 use crate::runtime::{Failure, RuntimeError};
@@ -121,11 +122,22 @@ impl Containers {
         }
     }
 
+    /// Ends what runs of a container although its engine says that nothing does.
+    pub(super) async fn end_leftovers(&self, id: &str) -> Result<(), RuntimeError> {
+        let id = id.to_owned();
+        let ended = tokio::task::spawn_blocking(move || leftover::end(&id)).await;
+        let ended = ended.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        ended.map_err(|error| {
+            refuse(format!("its engine has forgotten what still runs of it: {error}"))
+        })
+    }
+
     /// Removes a container that does not run, with the volumes that have no name, and its secrets.
     pub(super) async fn remove_one(&self, ours: &Ours) -> Result<(), RuntimeError> {
         if ours.phase.has_processes() {
             return Err(refuse("it still runs"));
         }
+        self.end_leftovers(&ours.id).await?;
         let id = &ours.id;
         // An engine needs to be told twice to remove what it is confused about.
         let is_odd = matches!(ours.phase, Phase::Odd(_));

@@ -16,6 +16,8 @@ use crate::runtime::{Failure, Make, RuntimeError};
 
 /// How long an engine may take to make something: what an image has in a volume's place is copied.
 const MAKE_DEADLINE: Duration = Duration::from_secs(120);
+/// What engines say of a name that a container has.
+const TAKEN: &str = "already in use";
 /// Bytes that an image's `/etc/passwd` may have, with its archive.
 const MAX_PASSWD: usize = 1 << 20;
 
@@ -65,13 +67,23 @@ impl Containers {
     async fn make_new(&self, make: &Make, wanted: &Wanted) -> Result<(), RuntimeError> {
         // The files are there first: an engine would make a missing one as a folder.
         write_files(make, wanted, None).await?;
+        let mut made = self.ask_to_make(wanted).await;
+        let is_taken = made.as_ref().is_err_and(|error| error.answer_has(TAKEN));
+        if is_taken && self.is_half_made(&wanted.name).await {
+            tracing::warn!(container = wanted.name, "its engine was cut off while it made it");
+            self.remove_half(&wanted.name).await?;
+            made = self.ask_to_make(wanted).await;
+        }
+        let id = made.map_err(|error| not_made(make, wanted, error))?;
+        self.hand_over(make, wanted, &id).await
+    }
+
+    async fn ask_to_make(&self, wanted: &Wanted) -> Result<String, CallError> {
         let options = CreateContainerOptionsBuilder::default().name(&wanted.name).build();
         let body = wanted.body.clone();
         let create =
             async move |docker: bollard::Docker| docker.create_container(Some(options), body).await;
-        let made = self.client.call(MAKE_DEADLINE, create).await;
-        let made = made.map_err(|error| not_made(make, wanted, error))?;
-        self.hand_over(make, wanted, &made.id).await
+        Ok(self.client.call(MAKE_DEADLINE, create).await?.id)
     }
 
     async fn make_volumes(&self, wanted: &Wanted) -> Result<(), RuntimeError> {
@@ -142,7 +154,7 @@ fn not_made(make: &Make, wanted: &Wanted, error: CallError) -> RuntimeError {
         CallError::Answered { status: 404, .. } => {
             refuse(format!("the image `{image}` is not here"))
         }
-        CallError::Answered { message, .. } if message.contains("already in use") => {
+        CallError::Answered { message, .. } if message.contains(TAKEN) => {
             refuse(format!("the name `{name}` is taken by a container that is not ours"))
         }
         CallError::Answered { message, .. } => {

@@ -187,6 +187,7 @@ mod tests {
             books,
             runtimes: runtimes::open(&paths, &Config::default()),
             picture: watch::channel(Arc::default()).1,
+            can_update: false,
             facts: watch::channel(Default::default()).1,
             us: watch::channel(None).0,
             heard: watch::channel(None).0,

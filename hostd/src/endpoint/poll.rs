@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use basalt_api::capacity::feature;
+use basalt_api::capacity::{HostFacts, feature};
 use basalt_api::checkin::{
     Action, CheckinAnswer, CheckinRequest, MAX_ANSWER_BYTES, PATIENCE_S, PROTOCOL,
 };
@@ -32,6 +32,8 @@ use crate::identity::Enrolled;
 
 /// How long the endpoint may hold the first poll, before it has said how long it does.
 const FIRST_WAIT_S: u64 = 60;
+/// How long the first poll waits for what the host has to give.
+const FIRST_FACTS: Duration = Duration::from_secs(10);
 /// The longest wait that is believed.
 const MAX_WAIT_S: u64 = 600;
 /// Time between the sending of two polls with news, so that what happens meanwhile is told together;
@@ -49,7 +51,7 @@ struct Poll {
     /// From when on anything may be asked.
     may_ask: Option<Instant>,
     reported: Reported,
-    facts: Option<basalt_api::capacity::HostFacts>,
+    facts: Option<HostFacts>,
     wait_s: u64,
     failures: u32,
     /// Sets in a row that were not taken.
@@ -60,6 +62,9 @@ struct Poll {
     wants_set: Once,
     /// Whether it was sent because of the last answer.
     has_sent_set: bool,
+    /// Whether the endpoint was asked for a set that cannot be opened here any more. Once: it may
+    /// have lost its own key, too.
+    has_asked_again: bool,
 }
 
 /// How a poll ended.
@@ -102,8 +107,9 @@ pub(super) async fn for_ever(ground: Ground, enrolled: Enrolled) -> Result<()> {
         turn: 0,
         wants_set: Once::default(),
         has_sent_set: false,
+        has_asked_again: false,
     };
-    poll.wait_for_picture().await;
+    poll.wait_for_first_looks().await;
     loop {
         match poll.once().await {
             Ok(()) => poll.failures = 0,
@@ -134,9 +140,12 @@ fn remember(path: &Path, boot_id: &str, at: Duration) {
 }
 
 impl Poll {
-    /// The endpoint is not told that nothing runs only because nobody has looked yet.
-    async fn wait_for_picture(&mut self) {
+    /// The endpoint is not told that nothing runs only because nobody has looked yet. What the host
+    /// has to give is not waited for long: an endpoint that knew it goes on with that.
+    async fn wait_for_first_looks(&mut self) {
         let _ = self.ground.picture.wait_for(|picture| picture.is_known).await;
+        let facts = self.ground.facts.wait_for(Option::is_some);
+        let _ = tokio::time::timeout(FIRST_FACTS, facts).await;
     }
 
     /// A poll waits at the endpoint nearly always: a new set comes at once, whatever was told a
@@ -149,7 +158,7 @@ impl Poll {
         let news = self.reported.news(&self.ground.picture.borrow_and_update().statuses);
         let facts = self.ground.facts.borrow_and_update().clone();
         let sent = clock::uptime();
-        let request = self.request(&news, &facts);
+        let request = self.request(&news, facts.as_ref());
         let (asked, waits) = (request.observed_generation, !carries_news(&request));
         let next = Instant::now() + PACE;
         if !waits {
@@ -158,8 +167,10 @@ impl Poll {
         match self.ask(&request).await? {
             Ended::News => Ok(()),
             Ended::Answered(answer) => {
+                // As one that has no set yet, which gets it whole.
+                self.has_asked_again |= request.lineage.is_none();
                 self.reported.heard(news);
-                self.facts = Some(facts);
+                self.facts = facts;
                 let brought = self.take(*answer, asked, sent).await;
                 self.may_ask = (waits && !brought).then_some(next);
                 Ok(())
@@ -169,20 +180,19 @@ impl Poll {
 
     /// Whether there is something that the endpoint does not know.
     fn has_news(&self) -> bool {
-        let is_new = self.facts.as_ref() != Some(&*self.ground.facts.borrow());
-        is_new || !self.reported.news(&self.ground.picture.borrow().statuses).is_empty()
+        self.facts != *self.ground.facts.borrow()
+            || !self.reported.news(&self.ground.picture.borrow().statuses).is_empty()
     }
 
-    fn request(&mut self, news: &News, facts: &basalt_api::capacity::HostFacts) -> CheckinRequest {
+    fn request(&mut self, news: &News, facts: Option<&HostFacts>) -> CheckinRequest {
         let ledger = self.ground.books.known();
+        let again = !self.has_asked_again && ledger.as_deref().is_some_and(books::wants_set_again);
         let assigned = ledger.as_ref().and_then(|ledger| ledger.assigned.as_ref());
-        let is_new = self.facts.as_ref() != Some(facts);
+        let assigned = assigned.filter(|_| !again);
         let has_set = self.wants_set.take();
         CheckinRequest {
             protocol: PROTOCOL,
-            features: [feature::CONTAINER, feature::VM, feature::SECRETS, feature::LOGS]
-                .map(str::to_owned)
-                .into(),
+            features: self.features(),
             boot_id: self.ground.boot_id.clone(),
             session: self.session,
             lineage: assigned.map(|generation| generation.lineage),
@@ -192,9 +202,15 @@ impl Poll {
             changes: news.changes.clone(),
             gone: news.gone.clone(),
             is_full: news.is_full,
-            facts: is_new.then(|| facts.clone()),
+            facts: facts.filter(|facts| self.facts.as_ref() != Some(facts)).cloned(),
             set: assigned.filter(|_| has_set).map(|generation| generation.set.clone()),
         }
+    }
+
+    fn features(&self) -> Vec<String> {
+        let always = [feature::CONTAINER, feature::VM, feature::SECRETS, feature::LOGS];
+        let os = self.ground.can_update.then_some(feature::OS);
+        always.into_iter().chain(os).map(str::to_owned).collect()
     }
 
     /// Sends a poll and waits for its answer. One that carries nothing new is left once there is

@@ -3,9 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -17,8 +15,6 @@ use basalt_api::secret::{self, SecretValue};
 use basalt_api::set::Assigned;
 use basalt_durable::PRIVATE;
 use basalt_https::{Client, HttpsError};
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use hyper::{Method, StatusCode};
 use rcgen::KeyPair;
 use tokio::sync::{Mutex, watch};
@@ -27,13 +23,12 @@ use super::SHORT;
 use crate::books::Known;
 use crate::identity::Enrolled;
 use crate::secrets::Secrets;
-
-/// Bytes of the nonce before what is encrypted.
-const NONCE: usize = 24;
+use crate::vault::Vault;
 
 /// Asks the endpoint for values, and keeps them.
 pub struct EndpointSecrets {
     folder: PathBuf,
+    vault: Vault,
     ask: std::sync::Mutex<Option<Whom>>,
     line: Mutex<Option<Line>>,
 }
@@ -67,7 +62,8 @@ impl EndpointSecrets {
     /// Keeps them in `folder`, under a key beside them.
     #[must_use]
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder, ask: std::sync::Mutex::default(), line: Mutex::default() }
+        let vault = Vault::at(folder.clone());
+        Self { folder, vault, ask: std::sync::Mutex::default(), line: Mutex::default() }
     }
 
     /// Says whom to ask from now on.
@@ -128,24 +124,11 @@ impl EndpointSecrets {
             .with_context(|| format!("cannot read `{}`", path.display()))?;
         let Some(bytes) = bytes else { return Ok(None) };
         // What cannot be opened is fetched again.
-        Ok(self.open(name, version, &bytes).ok())
-    }
-
-    fn open(&self, name: &Name, version: u64, bytes: &[u8]) -> Result<Vec<u8>> {
-        let (nonce, sealed) = bytes.split_at_checked(NONCE).context("it is cut off")?;
-        let nonce = XNonce::try_from(nonce)?;
-        let label = label(name, version);
-        let payload = Payload { msg: sealed, aad: label.as_bytes() };
-        self.cipher()?.decrypt(&nonce, payload).ok().context("it is damaged")
+        Ok(self.vault.unlock(&label(name, version), &bytes).ok())
     }
 
     fn keep(&self, name: &Name, version: u64, value: &[u8]) -> Result<()> {
-        let mut bytes = random::<NONCE>()?.to_vec();
-        let nonce = XNonce::try_from(&bytes[..])?;
-        let label = label(name, version);
-        let payload = Payload { msg: value, aad: label.as_bytes() };
-        let sealed = self.cipher()?.encrypt(&nonce, payload).ok().context("cannot encrypt")?;
-        bytes.extend(sealed);
+        let bytes = self.vault.lock(&label(name, version), value)?;
         let path = self.path(name, version);
         basalt_durable::write(&path, &bytes, PRIVATE)
             .with_context(|| format!("cannot write `{}`", path.display()))?;
@@ -201,13 +184,6 @@ impl EndpointSecrets {
         }
     }
 
-    fn cipher(&self) -> Result<XChaCha20Poly1305> {
-        let key = key(&self.folder)?;
-        XChaCha20Poly1305::new_from_slice(&key)
-            .ok()
-            .context("the key of secrets has a wrong length")
-    }
-
     fn path(&self, name: &Name, version: u64) -> PathBuf {
         self.folder.join(label(name, version))
     }
@@ -254,27 +230,6 @@ fn label(name: &Name, version: u64) -> String {
     format!("{name}.{version}")
 }
 
-/// The key, made when it is first needed.
-fn key(folder: &Path) -> Result<Vec<u8>> {
-    let path = folder.join("key");
-    let there = basalt_durable::read(&path);
-    if let Some(key) = there.with_context(|| format!("cannot read `{}`", path.display()))? {
-        return Ok(key);
-    }
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let key = random::<32>()?;
-    basalt_durable::write(&path, &key, PRIVATE)?;
-    Ok(key.to_vec())
-}
-
-/// The kernel's random bytes.
-fn random<const N: usize>() -> io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    // So few come whole (getrandom(2): up to 256 bytes, once the pool is filled).
-    let length = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
-    if length == N { Ok(bytes) } else { Err(io::Error::other("the kernel gave no random bytes")) }
-}
-
 #[async_trait]
 impl Secrets for EndpointSecrets {
     async fn values(&self, assigned: &Assigned) -> Result<BTreeMap<Name, Vec<u8>>, String> {
@@ -293,6 +248,8 @@ impl Secrets for EndpointSecrets {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn kept(folder: &Path) -> Vec<String> {

@@ -104,11 +104,18 @@ impl Enrolled {
     /// Whether it came from this join string.
     #[must_use]
     pub fn came_from(&self, join: &JoinString) -> bool {
-        self.join_sha256.as_ref() == Some(&fingerprint(join))
+        let known = self.join_sha256.as_ref();
+        [fingerprint(join), fingerprint_of_all(join)].iter().any(|one| known == Some(one))
     }
 }
 
+/// Of its secret alone: the rest of it may come from kernel arguments, and change with them.
 fn fingerprint(join: &JoinString) -> String {
+    hex::encode(Sha256::digest(&join.secret))
+}
+
+/// As the release before kept it.
+fn fingerprint_of_all(join: &JoinString) -> String {
     hex::encode(Sha256::digest(join.reveal()))
 }
 
@@ -151,6 +158,11 @@ mod tests {
         assert_eq!(fresh.read(&machine("m")).unwrap(), Found::Nothing);
         let (store, enrolled) = enrolled(root.path());
         assert!(enrolled.came_from(&join("one")) && !enrolled.came_from(&join("two")));
+        let elsewhere = JoinString { urls: vec!["https://else".to_owned()], ..join("one") };
+        assert!(enrolled.came_from(&elsewhere));
+        let join_sha256 = Some(fingerprint_of_all(&join("one")));
+        let before = Enrolled { join_sha256, ..enrolled.clone() };
+        assert!(before.came_from(&join("one")) && !before.came_from(&join("two")));
         let enrolled = Box::new(enrolled);
         assert_eq!(store.read(&machine("m")).unwrap(), Found::Enrolled(enrolled.clone()));
         assert_eq!(store.read(&machine("n")).unwrap(), Found::Copy(enrolled));

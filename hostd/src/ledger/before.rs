@@ -177,6 +177,25 @@ fn read_then(bytes: &[u8]) -> Result<LedgerThen, String> {
     serde_json::from_slice(body).map_err(|error| format!("its content makes no sense: {error}"))
 }
 
+/// Sealed, a spec has two fields that no valid one has together, which each release refuses alone.
+#[test]
+fn release_0_1_reads_a_ledger_with_something_sealed_and_finds_that_spec_contradicting_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let vault = crate::vault::Vault::at(folder.path().to_owned());
+    let full = Ledger::decode(include_bytes!("../../../crates/api/examples/ledger-full")).unwrap();
+    assert!(full.local[0].spec.is_clear());
+    let sealed = full.sealed(&vault).unwrap();
+    let read = read_then(&sealed.encode()).unwrap();
+    assert_eq!(read.local.len(), full.local.len());
+    let mut spec = sealed.local[0].spec.clone();
+    let vm = spec.vm.as_mut().unwrap();
+    assert!(vm.user_data.is_some() && vm.user_data_secret.is_some());
+    // The rule that was always there.
+    vm.user_data_secret = Some("any".parse().unwrap());
+    let mistakes = basalt_api::validate::mistakes(&spec);
+    assert_eq!(mistakes[0].to_string(), "vm.user_data_secret: there is `user_data` already");
+}
+
 #[test]
 fn release_0_1_reads_a_full_ledger_of_today_or_says_that_its_form_is_later() {
     let full = include_bytes!("../../../crates/api/examples/ledger-full");

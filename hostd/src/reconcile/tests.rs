@@ -107,7 +107,7 @@ impl Host {
         let enrolled = r#"{"host_id":"00000000-0000-0000-0000-000000000001","name":"a","urls":[],
             "certificate":"","ca":"","machine_id":""}"#;
         self.us.send_replace(Some(serde_json::from_str(enrolled).unwrap()));
-        let set = basalt_api::set::HostSet { workloads: vec![quiet()] };
+        let set = basalt_api::set::HostSet { workloads: vec![quiet()], os: None };
         let lineage = basalt_api::id::Lineage(uuid::Uuid::nil());
         let take = move |ledger: &mut Ledger| books::take_set(ledger, lineage, 1, "h", set);
         self.books.change(take).await.unwrap();

@@ -33,6 +33,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const READER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the first look at the host may take; `hostctl` waits longer for its answer.
 const FIRST_LOOK: Duration = Duration::from_secs(20);
+/// How long what was just written may take to be seen.
+const CATCH_UP: Duration = Duration::from_secs(5);
 
 /// Prometheus' text format.
 const METRICS_KIND: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -146,7 +148,7 @@ impl Ground {
         self.metrics.text(&metrics::Seen {
             status,
             picture: &self.picture.borrow(),
-            facts: &self.facts.borrow(),
+            facts: self.facts.borrow().as_ref(),
             silence: heard.map(|at| clock::uptime().saturating_sub(at)),
             generation: assigned.map_or(0, |assigned| assigned.generation),
             resident_bytes: metrics::resident_bytes(),
@@ -154,11 +156,16 @@ impl Ground {
     }
 }
 
+/// Whoever was told that a workload is applied, deleted or held finds it so; unless the loop waits
+/// for an engine, and then sees it as it was before.
 async fn known_picture(ground: &Ground) -> Result<Vec<WorkloadStatus>, Problem> {
+    let written = ground.books.known().map_or(0, |ledger| ledger.sequence);
     let mut picture = ground.picture.clone();
     let known = tokio::time::timeout(FIRST_LOOK, picture.wait_for(|picture| picture.is_known));
-    let known = known.await.map_err(|_| not_looked("the workloads"))?;
-    Ok(known.map_err(|_| stopping())?.statuses.clone())
+    known.await.map_err(|_| not_looked("the workloads"))?.map_err(|_| stopping())?;
+    let follows = picture.wait_for(|picture| picture.ledger_sequence >= written);
+    let _ = tokio::time::timeout(CATCH_UP, follows).await;
+    Ok(picture.borrow().statuses.clone())
 }
 
 fn not_looked(at: &str) -> Problem {
@@ -362,6 +369,7 @@ fn stopping() -> Problem {
 mod tests {
     use super::super::tests::unknown;
     use super::*;
+    use crate::reconcile::Picture;
 
     #[tokio::test(start_paused = true)]
     async fn a_first_look_that_does_not_end_is_told() {
@@ -378,5 +386,36 @@ mod tests {
             "{text}"
         );
         drop((tell_status, tell_picture));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_was_told_that_something_is_applied_finds_it_so() {
+        let root = tempfile::tempdir().unwrap();
+        let before = Picture { is_known: true, ..Picture::default() };
+        let (tell, picture) = tokio::sync::watch::channel(std::sync::Arc::new(before));
+        let ground = Ground { picture, ..unknown(root.path()) };
+        let spec = r#"{"name":"a","kind":"container","container":{"image":"x.test/a:1"}}"#;
+        let spec = serde_json::from_str(spec).unwrap();
+        let uid = WorkloadUid(Uuid::new_v4());
+        let apply = move |ledger: &mut _| books::apply_local(ledger, spec, uid);
+        ground.books.change(apply).await.unwrap();
+        assert_eq!(known_picture(&ground).await.unwrap(), [], "a loop that waits holds up nobody");
+
+        let looks = tokio::spawn({
+            let ground = ground.clone();
+            async move { known_picture(&ground).await.unwrap() }
+        });
+        tokio::time::sleep(CATCH_UP / 2).await;
+        let status = format!(
+            r#"{{"uid":"{uid}","name":"a","kind":"container","source":"local","state":"pending"}}"#
+        );
+        let after = Picture {
+            statuses: vec![serde_json::from_str(&status).unwrap()],
+            ledger_sequence: ground.books.known().unwrap().sequence,
+            is_known: true,
+            ..Picture::default()
+        };
+        tell.send_replace(std::sync::Arc::new(after));
+        assert_eq!(looks.await.unwrap()[0].uid, uid);
     }
 }

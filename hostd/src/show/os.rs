@@ -1,6 +1,8 @@
 //! The system of a host, for people: its slots, its releases, how far an update is.
 
-use basalt_api::os::{Event, Progress, Release, SlotState, SlotStatus, Status, Verdict};
+use basalt_api::os::{
+    Event, Progress, Release, ResetDepth, RunningUpdate, SlotState, SlotStatus, Status, Verdict,
+};
 use basalt_table::{facts, one_line, shortened, table};
 
 /// Digits of a commit that tell it from others.
@@ -15,8 +17,22 @@ pub fn status(status: &Status) -> String {
     };
     let rows: Vec<_> = status.slots.iter().map(row).collect();
     let mut text = table(["slot", "version", "state", "commit"], &rows);
+    text.extend(status.running.as_ref().map(|it| format!("\n{}\n", running(it))));
     let pinned = status.pinned.as_ref().map(|why| format!("no update is taken: {why}"));
-    let facts = facts(&[("pinned", pinned.unwrap_or_default())]);
+    let reset = status.reset.map(|depth| match depth {
+        ResetDepth::Settings => "a factory reset: /etc and what hostd knows",
+        ResetDepth::All => "a factory reset: /etc, and all of /var",
+    });
+    let reset = reset.unwrap_or_default().to_owned();
+    let reboots = status.reboot.as_ref().map(|wish| match &wish.opens_at {
+        Some(at) => format!("at {at}, in a window of this host"),
+        None => "never: hostd.toml has no `[updates] windows` any more".to_owned(),
+    });
+    let facts = facts(&[
+        ("pinned", pinned.unwrap_or_default()),
+        ("reboots", reboots.unwrap_or_default()),
+        ("next boot", reset),
+    ]);
     if !facts.is_empty() {
         text += &format!("\n{facts}");
     }
@@ -29,6 +45,19 @@ pub fn status(status: &Status) -> String {
         text += &format!("\n{}", table(["tried", "verdict", "at", "commit", "reason"], &rows));
     }
     text
+}
+
+/// What is being done, in one line.
+#[must_use]
+pub fn running(running: &RunningUpdate) -> String {
+    let what = match (&*running.request, &running.version) {
+        ("rollback", _) => "a rollback".to_owned(),
+        ("kargs", _) => "a change of kernel arguments".to_owned(),
+        (_, Some(version)) => format!("an update to version {}", one_line(version)),
+        (_, None) => "an update".to_owned(),
+    };
+    let RunningUpdate { started_at, progress, .. } = running;
+    format!("{what} is under way since {}: {}", one_line(started_at), self::progress(progress))
 }
 
 fn named(release: &Release) -> (String, String) {
@@ -60,6 +89,24 @@ fn verdict(one: &Verdict) -> [String; 5] {
         short(&one.commit),
         shortened(one.reason.as_deref().unwrap_or_default()),
     ]
+}
+
+/// What a factory reset loses, and the word by which a person says that it may.
+#[must_use]
+pub fn losses(depth: ResetDepth) -> (&'static str, &'static str) {
+    match depth {
+        ResetDepth::Settings => (
+            "this host loses /etc, its identity, its workloads' definitions and secrets, the keys \
+             of who may log in,\nits own kernel arguments and the release in its other slot; what \
+             workloads have in /var stays",
+            "reset",
+        ),
+        ResetDepth::All => (
+            "this host loses /etc, its identity, its own kernel arguments, the release in its \
+             other slot,\nand all of /var: every workload with its data",
+            "erase",
+        ),
+    }
 }
 
 /// A line for each thing that was done.
@@ -104,6 +151,8 @@ fn mb(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use basalt_api::os::RebootWish;
+
     use super::*;
 
     fn release(version: &str, digits: &str) -> Option<Release> {
@@ -132,13 +181,34 @@ mod tests {
             sequence: 7,
             verdicts: vec![bad],
             conflicts: vec!["motd".into()],
+            running: Some(RunningUpdate {
+                request: "update".into(),
+                version: Some("4".into()),
+                started_at: "2026-11-29T13:00:00Z".into(),
+                progress: Progress::Download {
+                    bytes: 1_250_000,
+                    of_bytes: 2_000_000,
+                    files: 0,
+                    of_files: 0,
+                },
+            }),
+            reset: Some(ResetDepth::All),
+            reboot: Some(RebootWish {
+                boot_id: "x".into(),
+                at: "2026-11-29T13:10:00Z".into(),
+                opens_at: Some("2026-11-30T02:00:00Z".into()),
+            }),
         };
         let expected = "\
 SLOT  VERSION  STATE                               COMMIT
 a     1        blessed, runs                       1a1a1a1a1a1a
 b     2        on trial, 3 tries left, boots next  2b2b2b2b2b2b
 
-pinned  no update is taken: we count
+an update to version 4 is under way since 2026-11-29T13:00:00Z: download 1.2 MB of 2.0 MB
+
+pinned     no update is taken: we count
+reboots    at 2026-11-30T02:00:00Z, in a window of this host
+next boot  a factory reset: /etc, and all of /var
 conflict: /etc/motd was changed here and by the image, yours stays
 
 TRIED  VERDICT  AT                    COMMIT        REASON
@@ -154,7 +224,10 @@ TRIED  VERDICT  AT                    COMMIT        REASON
             slot("b", None, SlotState::Empty),
         ];
         let (image, verdicts, conflicts) = (String::new(), vec![], vec![]);
-        let status = Status { image, slots, pinned: None, sequence: 0, verdicts, conflicts };
+        let (pinned, running) = (None, None);
+        let (sequence, reset, reboot) = (0, None, None);
+        let status =
+            Status { image, slots, pinned, sequence, verdicts, conflicts, running, reset, reboot };
         assert!(super::status(&status).ends_with("\nb     -        empty    -\n"));
     }
 

@@ -54,6 +54,7 @@ fn os(status: &HostStatus) -> OsFacts {
         boot: boot_word(status.boot).to_owned(),
         state: status.state.to_string(),
         problems: status.problems.iter().map(ToString::to_string).collect(),
+        update: None,
     }
 }
 

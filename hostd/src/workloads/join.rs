@@ -1,11 +1,13 @@
-//! The join string that somebody left for this host: as a systemd credential, or as a file. Never
-//! by the kernel's command line, which everybody on the host may read.
+//! The join string that somebody left for this host, or the secret of one alone: as a systemd
+//! credential, or as a file. Never by the kernel's command line, which everybody on the host may
+//! read; that may say where the endpoint is.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use basalt_api::enrol::JoinString;
+use basalt_api::enrol::{JoinString, Left};
 use hostd_core::cmdline::OnCmdline;
+use hostd_core::joining;
 
 use crate::paths::Paths;
 
@@ -14,18 +16,26 @@ const CREDENTIAL: &str = "basalt.join";
 /// Bytes that a file may have.
 const MAX_BYTES: u64 = 8 << 10;
 
-/// Reads it. The credential comes before the file, and is not taken where the command line has one.
-/// None where there is neither.
+/// Reads it, with what the command line says of the endpoint; `configured` are the endpoint's URLs
+/// by the host's own configuration. None where nothing was left.
 pub(super) fn read(
     paths: &Paths,
     on_cmdline: Option<OnCmdline>,
+    configured: &[String],
 ) -> Result<Option<JoinString>, String> {
+    let Some(left) = left(paths, on_cmdline)? else { return Ok(None) };
+    joining::join(left, joining::named(&cmdline(paths))?, configured).map(Some)
+}
+
+/// Reads it as it was left. The credential comes before the file, and is not taken where the command
+/// line has one. None where there is neither.
+pub(super) fn left(paths: &Paths, on_cmdline: Option<OnCmdline>) -> Result<Option<Left>, String> {
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     let credentials = credentials.filter(|_| on_cmdline != Some(OnCmdline::Credential));
     read_from(credentials, paths)
 }
 
-fn read_from(credentials: Option<PathBuf>, paths: &Paths) -> Result<Option<JoinString>, String> {
+fn read_from(credentials: Option<PathBuf>, paths: &Paths) -> Result<Option<Left>, String> {
     let credential = credentials.map(|folder| folder.join(CREDENTIAL));
     for path in credential.into_iter().chain([paths.join()]) {
         if let Some(text) = text(&path)? {

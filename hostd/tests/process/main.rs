@@ -6,6 +6,7 @@ mod host;
 
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 
 use host::Host;
@@ -54,6 +55,40 @@ fn the_gate_names_the_unit_that_is_not_active() {
     let status = host.hostctl(&["status"]);
     assert_eq!(status.code, 1);
     assert!(status.stdout.contains("state    degraded"), "{}", status.stdout);
+}
+
+#[test]
+fn a_check_of_the_hosts_own_is_told_and_only_a_required_one_fails_the_boot() {
+    let host = Host::new();
+    host.config("round_interval_s = 1");
+    let _hostd = host.start();
+    assert_eq!(host.hostctl(&["checks"]).code, 0, "there is none");
+    let put = |path: &str, script: &str| {
+        let path = host.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    put("etc/basalt/wanted.d/20-backup", "echo no backup; exit 2");
+    let checks = host.hostctl(&["checks"]);
+    assert_eq!(checks.code, 0, "{}", checks.stderr);
+    let told = |text: &str| host.hostctl(&["status"]).stdout.contains(text);
+    host.wait_until(|| told("wanted.d/20-backup: this check failed, exit code 2: no backup"));
+    assert_eq!(host.hostctl(&["gate", "--deadline", "20"]).code, 0);
+    put("usr/lib/basalt/required.d/10-disk", "echo no disk; exit 3");
+    let checks = host.hostctl(&["checks"]);
+    assert_eq!(checks.code, 1);
+    assert!(checks.stderr.contains("wanted.d/20-backup: exit code 2"), "{}", checks.stderr);
+    // The end of it becomes the reason why a trial failed.
+    let end = "required.d/10-disk: exit code 3\n  no disk\n";
+    assert!(checks.stderr.ends_with(end), "{}", checks.stderr);
+    host.wait_until(|| told("required.d/10-disk"));
+    let gate = host.hostctl(&["gate", "--deadline", "1"]);
+    assert_eq!(gate.code, 1);
+    assert!(gate.stderr.contains("required.d/10-disk: this check failed"), "{}", gate.stderr);
+    fs::remove_file(host.path("usr/lib/basalt/required.d/10-disk")).unwrap();
+    assert_eq!(host.hostctl(&["checks"]).code, 0);
+    assert_eq!(host.hostctl(&["gate", "--deadline", "20"]).code, 0);
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod stop;
 
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use basalt_api::id::WorkloadUid;
 use basalt_api::virt::{Disk, Refusal, RefusalKind, Settings};
@@ -23,6 +24,9 @@ use crate::store::Store;
 
 pub(crate) use stop::Stop;
 
+/// How long a start that somebody else began may go on, and how often that is looked at.
+const START_DEADLINE: Duration = Duration::from_secs(30);
+const START_TICK: Duration = Duration::from_millis(50);
 /// Everything that must go with a domain, beside the firmware's variables.
 const UNDEFINE: sys::virDomainUndefineFlagsValues = sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
     | sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
@@ -59,7 +63,7 @@ impl Machines {
     }
 
     fn resume(&self, open: &Open, domain: &Domain, mark: &Mark) -> Result<(), Refusal> {
-        let Some(Power::Paused(_)) = seen::power(open, domain)? else { return Ok(()) };
+        let Some(Power::Paused(_)) = once_started(open, domain)? else { return Ok(()) };
         // Noted before: a pause that follows is another one.
         self.note(mark.uid, &self.store.record(mark.uid).resumed())?;
         let doing = format!("cannot let `{}` go on", mark.name);
@@ -99,6 +103,21 @@ impl Machines {
 
     fn note(&self, uid: WorkloadUid, record: &Record) -> Result<(), Refusal> {
         self.store.set_record(uid, record).map_err(|error| cannot_write(&error))
+    }
+}
+
+/// Waits for the end of a start that is going on, as of a `hostd-virt` that was killed in it.
+fn once_started(open: &Open, domain: &Domain) -> Result<Option<Power>, Refusal> {
+    let begun = Instant::now();
+    loop {
+        let power = seen::power(open, domain)?;
+        if power != Some(Power::Starting) {
+            return Ok(power);
+        }
+        if begun.elapsed() > START_DEADLINE {
+            return Err(Refusal::workload("libvirt does not get on with starting it".to_owned()));
+        }
+        std::thread::sleep(START_TICK);
     }
 }
 

@@ -41,6 +41,8 @@ pub(crate) struct End {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Power {
     On,
+    /// libvirt is about to start it, and gives up on it where that is cut off.
+    Starting,
     /// It has power, and its guest stands still.
     Paused(Pause),
     Off(Why),
@@ -130,6 +132,10 @@ impl Record {
                 let state = SeenState::Running { since };
                 (state, Self { start: Some(start), ..Self::default() })
             }
+            // It does not run yet: what is remembered speaks of this start already.
+            (Power::Starting, start, end) => {
+                (SeenState::Made, Self { start, end, paused_at: None })
+            }
             // Somebody else started it.
             (Power::On | Power::Paused(_), ..) => {
                 (SeenState::Running { since: now.at }, Self::started(now))
@@ -191,6 +197,7 @@ mod tests {
                 }
                 "on" => Power::On,
                 "shutdown" => Power::Off(Why::Shutdown),
+                "starting" => Power::Starting,
                 "crashed" => Power::Off(Why::Crashed),
                 "full" => Power::Paused(Pause::DiskFull),
                 "resume" => {
@@ -225,6 +232,14 @@ mod tests {
                 "runs since 7",
             ],
         );
+    }
+
+    #[test]
+    fn one_that_is_being_started_does_not_run_yet() {
+        check("start, starting, on", &["made", "runs since 1"]);
+        check("start, starting, crashed", &["made", "ended 3 None Some(\"crashed\")"]);
+        // Somebody else starts it.
+        check("starting, on", &["made", "runs since 2"]);
     }
 
     #[test]

@@ -2,17 +2,23 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use basalt_api::id::WorkloadUid;
 use basalt_api::virt::machine;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::mark::Mark;
 use crate::record::Record;
 
 const MARK: &str = "machine.xml";
 const RECORD: &str = "record.json";
+/// The file that becomes the next record. It has its room already: a machine that ended on a full
+/// disk has to start again, and what has finished must not.
+const NEXT: &str = "record.next";
+/// Bytes of both: more than any record has.
+const ROOM: usize = 4096;
 /// How the folder of a machine is called while it is removed.
 const GONE: &str = ".gone-";
 /// Others may pass through and not look around: QEMU is another user.
@@ -56,7 +62,7 @@ impl Store {
         folder_for_others(&folder)?;
         let text = mark.to_string();
         basalt_durable::write(&folder.join(MARK), text.as_bytes(), basalt_durable::PUBLIC)?;
-        basalt_durable::remove(&folder.join(RECORD))?;
+        write_anew(&folder, &padded(&Record::default())?)?;
         Ok(was_there)
     }
 
@@ -102,8 +108,11 @@ impl Store {
     }
 
     pub(crate) fn set_record(&self, uid: WorkloadUid, record: &Record) -> io::Result<()> {
-        let text = serde_json::to_vec(record)?;
-        basalt_durable::write(&self.folder(uid).join(RECORD), &text, basalt_durable::PUBLIC)
+        let (text, folder) = (padded(record)?, self.folder(uid));
+        let have_room = [RECORD, NEXT].iter().all(|name| {
+            fs::metadata(folder.join(name)).is_ok_and(|file| file.len() == ROOM as u64)
+        });
+        if have_room { write_in_place(&folder, &text) } else { write_anew(&folder, &text) }
     }
 
     /// Whose every folder is.
@@ -121,6 +130,31 @@ impl Store {
         let folders = fs::read_dir(self.state.join("machines"))?;
         folders.map(|folder| Ok(folder?.path())).collect()
     }
+}
+
+/// A record as it is written: blanks after it keep its room.
+fn padded(record: &Record) -> io::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec(record)?;
+    text.resize(text.len().max(ROOM), b' ');
+    Ok(text)
+}
+
+/// Writes the record, and sets room for the next one aside.
+fn write_anew(folder: &Path, text: &[u8]) -> io::Result<()> {
+    for name in [RECORD, NEXT] {
+        basalt_durable::write(&folder.join(name), text, basalt_durable::PUBLIC)?;
+    }
+    Ok(())
+}
+
+/// Takes no room: what was the record has that for the one after. A cut leaves either of them.
+fn write_in_place(folder: &Path, text: &[u8]) -> io::Result<()> {
+    let next = folder.join(NEXT);
+    let file = fs::File::options().write(true).open(&next)?;
+    file.write_all_at(text, 0)?;
+    file.sync_all()?;
+    renameat_with(CWD, &next, CWD, folder.join(RECORD), RenameFlags::EXCHANGE)?;
+    basalt_durable::sync_folder(folder)
 }
 
 /// Makes a folder, and those above it that are not there. Their mode is given to them afterwards:
@@ -157,6 +191,31 @@ mod tests {
         fs::write(gone.join("disk.qcow2"), "old").unwrap();
         fs::write(disk.join("disk.qcow2"), "whose?").unwrap();
         assert_eq!(open().folders().unwrap(), [disk]);
+    }
+
+    #[test]
+    fn a_record_takes_the_place_of_the_one_before_and_keeps_its_room() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::new(root.path().join("state"), root.path().join("seeds")).unwrap();
+        let uid = WorkloadUid("d8a6c9b2-0a3c-4d4e-9b1f-6f4f8a1c2b3d".parse().unwrap());
+        let folder = store.folder(uid);
+        fs::create_dir(&folder).unwrap();
+        let at = |paused_at| Record { paused_at: Some(paused_at), ..Record::default() };
+        // As the release before wrote it.
+        fs::write(folder.join(RECORD), serde_json::to_vec(&at(1)).unwrap()).unwrap();
+        assert_eq!(store.record(uid), at(1));
+        for second in 2..5 {
+            store.set_record(uid, &at(second)).unwrap();
+            assert_eq!(store.record(uid), at(second));
+            for name in [RECORD, NEXT] {
+                assert_eq!(fs::metadata(folder.join(name)).unwrap().len(), ROOM as u64, "{name}");
+            }
+        }
+        // Cut before it took the place.
+        fs::write(folder.join(NEXT), "half").unwrap();
+        assert_eq!(store.record(uid), at(4));
+        store.set_record(uid, &at(5)).unwrap();
+        assert_eq!(store.record(uid), at(5));
     }
 
     #[test]

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use basalt_cmd::Cmd;
 use basalt_site::{Site, guest, image::PAGE};
 use basalt_vm::Machine;
 use qemu_tests::host::{Host, machine};
@@ -31,10 +30,8 @@ pub(crate) const STORY: Story = Story {
 
 /// One that can be copied.
 fn on_a_disk_of_its_own(image: &Image, site: &Site, folder: &Path) -> Result<Machine> {
-    let disk = disk(folder);
-    let create = Cmd::new("qemu-img").args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]);
-    create.arg(fs::canonicalize(&image.disk)?).arg(&disk).run()?;
-    let machine = machine(&Image { disk, ..image.clone() }).keep_writes().shell().forward(WEB);
+    let image = image.on(&disk(folder))?;
+    let machine = machine(&image).keep_writes().shell().forward(WEB);
     let credentials = site.credentials()?;
     Ok(credentials.iter().fold(machine, |machine, (name, text)| machine.credential(name, text)))
 }
@@ -96,7 +93,7 @@ fn killed_come_back(host: &mut Host) -> Result<()> {
 }
 
 fn back_after_a_reboot(host: &mut Host) -> Result<()> {
-    host.site()?.endpoint.stop();
+    host.endpoint()?.stop();
     host.reboot()?;
     serve_and_speak(host, 3)?;
     host.runs(BOTH)?;
@@ -106,7 +103,7 @@ fn back_after_a_reboot(host: &mut Host) -> Result<()> {
 }
 
 fn a_copy_is_told(host: &mut Host) -> Result<()> {
-    host.site()?.endpoint.start_again()?;
+    host.endpoint()?.start_again()?;
     let mut copy = copy(host)?;
     copy.runs(BOTH)?;
     host.eventually("operators see it", |host| {

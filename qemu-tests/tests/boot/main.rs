@@ -4,6 +4,7 @@ mod clone;
 mod first_install;
 mod fleet;
 mod life;
+mod reset;
 mod secure_boot;
 mod updates;
 
@@ -15,10 +16,11 @@ use qemu_tests::story;
 fn main() -> ExitCode {
     // The longest first.
     let stories = &[
-        life::STORY,
         updates::STORY,
+        life::STORY,
         fleet::STORY,
         first_install::STORY,
+        reset::STORY,
         secure_boot::STORY,
         clone::STORY,
     ];

@@ -1,15 +1,14 @@
-//! A host and its releases: an update by delta, and the way back.
+//! A host and its releases: an update by delta, the way back, and a rollout that fails.
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use basalt_cmd::Cmd;
-use basalt_vm::Machine;
-use qemu_tests::host::{Host, machine};
+use anyhow::{Context, Result, ensure};
+use basalt_power_cut::{Awaited, Boots, Recording, Torture, boot};
+use qemu_tests::host::Host;
 use qemu_tests::image::Image;
-use qemu_tests::releases::Releases;
+use qemu_tests::recording::Recorded;
+use qemu_tests::releases::{GREETED, GREETING as EARLY_GREETING, Releases};
 use qemu_tests::story::{Start, Story};
 
 pub(crate) const STORY: Story = Story {
@@ -22,30 +21,26 @@ pub(crate) const STORY: Story = Story {
         ("the_next_boot_is_its_trial_and_it_is_blessed_in_the_other_slot", boots_it),
         ("what_is_changed_in_etc_before_the_reboot_comes_along", etc_comes_along),
         ("a_rollback_boots_what_ran_before", goes_back),
-        ("a_release_whose_gate_fails_is_bad_here_and_not_taken_again", gate_fails),
         ("a_release_whose_kernel_panics_left_its_last_words", kernel_panics),
+        ("a_release_whose_gate_fails_stops_its_rollout_and_is_not_taken_again", gate_fails),
+        ("whatever_a_power_cut_leaves_of_an_update_boots", power_cuts),
     ],
 };
 
 const GREETING: &str = "usr/share/greeting";
+/// The folder of what is recorded.
+const RECORDING: &str = "recording";
+/// The chances that power cuts take.
+const SEED: u64 = 4;
 
-fn first(releases: &Releases, folder: &Path) -> Result<(Image, Machine)> {
-    let image = releases.build("1", &[(GREETING, "hello from 1\n")])?;
+fn first(releases: &Releases) -> Result<Image> {
+    // What fails in a rollout fails at once here.
+    let tries = ("usr/lib/basalt/hostd.toml.d/50-tries.toml", "[updates]\ntries = 1\n");
+    let image = releases.build("1", &[(GREETING, "hello from 1\n"), tries])?;
     releases.publish()?;
     releases.build("2", &[(GREETING, "hello from 2\n")])?;
     releases.publish()?;
-    // A disk that outlives its machine.
-    let disk = folder.join("disk.qcow2");
-    let create = Cmd::new("qemu-img").args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]);
-    create.arg(fs::canonicalize(&image.disk)?).arg(&disk).run()?;
-    let image = Image { disk, ..image };
-    let machine = on(&image, releases);
-    Ok((image, machine))
-}
-
-fn on(image: &Image, releases: &Releases) -> Machine {
-    let config = format!("[updates]\nurl = \"{}\"\n", releases.url());
-    machine(image).keep_writes().shell().credential("basalt.hostd", &config)
+    Ok(image)
 }
 
 /// While the release is being laid out, with much of it in memory alone.
@@ -57,7 +52,7 @@ fn cut_off(host: &mut Host) -> Result<()> {
     host.vm.wait_for_end(Duration::from_secs(60))?;
     let folder = host.folder.join("after-the-cut");
     fs::create_dir(&folder)?;
-    host.vm = on(&host.image, host.releases()?).start(&folder)?;
+    host.vm = host.of_releases()?.start(&folder)?;
     host.ok("hostctl gate --deadline 200")?;
     host.expect_status("version", "1")?;
     host.expect_status("slot", "a")?;
@@ -106,9 +101,11 @@ fn takes_an_update(host: &mut Host) -> Result<()> {
 fn boots_it(host: &mut Host) -> Result<()> {
     // After the release was laid out, and before the reboot.
     host.ok("echo late >/etc/late")?;
+    brings_checks(host)?;
     host.reboot()?;
     host.until("hostctl status | grep -q 'b, blessed'")?;
     host.expect_status("version", "2")?;
+    was_checked(host)?;
     ensure!(host.ok(&format!("cat /{GREETING}"))? == "hello from 2");
     let said = host.ok("hostctl os status")?;
     ensure!(said.contains("\na     1        blessed"), "{said}");
@@ -116,6 +113,28 @@ fn boots_it(host: &mut Host) -> Result<()> {
     let said = host.ok("hostctl os update 2>&1")?;
     ensure!(said.ends_with(" is offered, and runs"), "{said}");
     Ok(())
+}
+
+/// One that needs more than the gate's sandbox allows, and one that fails and stops nothing.
+fn brings_checks(host: &mut Host) -> Result<()> {
+    let write = |folder: &str, script: &str| {
+        let file = format!("/etc/basalt/{folder}/10-own");
+        format!(
+            "mkdir -p /etc/basalt/{folder} && printf '#!/bin/sh\\n{script}\\n' >{file} && \
+             chmod +x {file}"
+        )
+    };
+    host.ok(&write("required.d", "touch /run/was-checked"))?;
+    host.ok(&write("wanted.d", "echo no backup; exit 2"))?;
+    Ok(())
+}
+
+fn was_checked(host: &mut Host) -> Result<()> {
+    host.ok("test -e /run/was-checked")?;
+    let said = "/etc/basalt/wanted.d/10-own: this check failed, exit code 2: no backup";
+    host.until(&format!("hostctl status | grep -qF '{said}'"))?;
+    host.ok("rm -r /etc/basalt/wanted.d && systemctl restart basalt-checks.service")?;
+    host.until("hostctl status | grep -q 'wrong *nothing'")
 }
 
 fn etc_comes_along(host: &mut Host) -> Result<()> {
@@ -126,7 +145,9 @@ fn etc_comes_along(host: &mut Host) -> Result<()> {
 fn goes_back(host: &mut Host) -> Result<()> {
     let said = host.ok("hostctl os rollback 2>&1")?;
     ensure!(said.contains("version 1, commit "), "{said}");
-    host.reboot()?;
+    // From here on what is written is recorded.
+    let folder = host.folder.join(RECORDING);
+    Recorded::start(host, &folder)?;
     host.until("hostctl status | grep -q 'a, blessed'")?;
     ensure!(host.ok(&format!("cat /{GREETING}"))? == "hello from 1");
     let said = host.ok("hostctl os history")?;
@@ -135,42 +156,86 @@ fn goes_back(host: &mut Host) -> Result<()> {
     Ok(())
 }
 
+/// The next update, with an initramfs of its own, is recorded.
+fn kernel_panics(host: &mut Host) -> Result<()> {
+    // Only a host that was told where to enrol: those of the power cuts are to come up.
+    let panic = "[Service]\nImportCredential=basalt.join\nExecStartPre=/bin/sh -c \
+                 'test ! -e $$CREDENTIALS_DIRECTORY/basalt.join || echo c >/proc/sysrq-trigger'\n";
+    let unit = "usr/lib/systemd/system/basalt-gate.service.d/90-panic.conf";
+    let early = [(EARLY_GREETING, "hello from 3\n"), GREETED];
+    let third = host.releases()?.build_with("3", &[(unit, panic)], &early)?;
+    host.releases()?.publish()?;
+    let recorded = Recorded::of(&host.folder.join(RECORDING), &host.folder.join("disk.qcow2"));
+    recorded.update(host, "hostctl os update --tries 1 2>&1", &third)?;
+    host.reboots_soon()?;
+    has_failed(host, "Kernel panic - not syncing")?;
+    let said = host.told_of("3")?;
+    ensure!(said.contains("bad") && said.contains("Kernel panic"), "{said}");
+    Ok(())
+}
+
 fn gate_fails(host: &mut Host) -> Result<()> {
     let config = "[gate]\nrequired_units = [\"never.service\"]\ndeadline_s = 20\n";
-    host.releases()?.build("3", &[("usr/lib/basalt/hostd.toml.d/90-bad.toml", config)])?;
-    fails_its_trial(host, "3", "this boot is not good after 20 s")?;
-    let said = host.ok("hostctl os status")?;
-    let verdict = said.lines().find(|line| line.starts_with("3 ")).unwrap_or_default();
-    ensure!(verdict.contains("bad") && verdict.contains("gate: "), "{said}");
+    host.releases()?.build("4", &[("usr/lib/basalt/hostd.toml.d/90-bad.toml", config)])?;
+    host.releases()?.publish()?;
+    host.ctl(&["os", "channel", "set", "stable", "4"])?;
+    host.ctl(&["os", "rollout", "start", "--no-drain"])?;
+    has_failed(host, "this boot is not good after 20 s")?;
+    host.eventually("the rollout stops", |host| {
+        let said = host.ctl(&["os", "rollout", "status"])?;
+        let why = said.lines().find(|line| line.contains("  failed  ")).unwrap_or_default();
+        let is_told = said.contains("stopped") && why.contains("is bad: gate: ");
+        Ok(if is_told { Ok(()) } else { Err(said) })
+    })?;
+    let said = host.told_of("4")?;
+    ensure!(said.contains("bad") && said.contains("gate: "), "{said}");
     let said = host.ok("hostctl os history --json")?;
     ensure!(said.contains("never.service: it is inactive, and must be active"), "{said}");
     let said = host.fails("hostctl status")?;
-    ensure!(said.contains("version 3 was tried and did not prove itself: gate: "), "{said}");
+    ensure!(said.contains("version 4 was tried and did not prove itself: gate: "), "{said}");
     let said = host.fails("hostctl os update 2>&1")?;
-    ensure!(said.contains("3 was tried here at ") && said.contains(" and is bad: "), "{said}");
+    ensure!(said.contains("4 was tried here at ") && said.contains(" and is bad: "), "{said}");
     Ok(())
 }
 
-fn kernel_panics(host: &mut Host) -> Result<()> {
-    let panic = "[Service]\nExecStartPre=/bin/sh -c 'echo c >/proc/sysrq-trigger'\n";
-    let unit = "usr/lib/systemd/system/basalt-gate.service.d/90-panic.conf";
-    host.releases()?.build("4", &[(unit, panic)])?;
-    fails_its_trial(host, "4", "Kernel panic - not syncing")?;
-    let said = host.ok("hostctl os status")?;
-    let verdict = said.lines().find(|line| line.starts_with("4 ")).unwrap_or_default();
-    ensure!(verdict.contains("bad") && verdict.contains("Kernel panic"), "{said}");
-    Ok(())
-}
-
-/// Publishes what was built last and tries it once; then the host runs what it ran before. The
-/// console shows `sign` when it fails, and no boot before showed that.
-fn fails_its_trial(host: &mut Host, version: &str, sign: &str) -> Result<()> {
-    host.releases()?.publish()?;
-    let said = host.ok("hostctl os update --tries 1 2>&1")?;
-    ensure!(said.contains(&format!("version {version}, commit ")), "{said}");
-    host.ok("systemctl --no-block reboot")?;
+/// The console shows `sign`, and then the host runs what it ran before.
+fn has_failed(host: &mut Host, sign: &str) -> Result<()> {
     host.console_says(&[sign, "slot a blessed, hostd is "])?;
     host.catches_up()?;
     host.ok("hostctl gate --deadline 200")?;
     host.expect_status("version", "1")
+}
+
+/// 200 of its power cuts, and 3 of them booted. The machine is not needed any more.
+fn power_cuts(host: &mut Host) -> Result<()> {
+    host.vm.qmp().quit()?;
+    let recording = Recording::read(&host.folder.join(RECORDING))?.context("it was recorded")?;
+    let torture = Torture::of(&recording)?;
+    for awaited in Awaited::ALL {
+        ensure!(torture.awaited().any(|it| it == awaited), "no sync after which {awaited}");
+        ensure!(is_missed(&torture, awaited)?, "nothing misses the sync after which {awaited}");
+    }
+    let report = torture.states(SEED, 0..200)?;
+    let (old, new, each_ms) = (report.old, report.new, report.state_ms);
+    eprintln!("power cuts: {old} boot what ran, {new} the new one; {each_ms:.0} ms each");
+    ensure!(report.findings.is_empty() && report.old > 0 && report.new > 0, "{report:?}");
+    let some = |boots| report.boots.iter().filter(move |it| it.1 == boots).map(|it| it.0);
+    let chosen = some(Boots::New).take(2).chain(some(Boots::Old).take(1));
+    for state in chosen {
+        let disk = host.folder.join("power-cut.raw");
+        let expected = torture.write(SEED, state, &disk)?;
+        let folder = host.folder.join(format!("power-cut-{state}"));
+        boot(&disk, &folder, &recording, expected).with_context(|| format!("state {state}"))?;
+    }
+    Ok(())
+}
+
+/// Whether a state shows what this sync is for. One of four does, or more.
+fn is_missed(torture: &Torture, awaited: Awaited) -> Result<bool> {
+    for first in (0..64).step_by(8) {
+        if !torture.states_without(awaited, SEED, first..first + 8)?.findings.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use basalt_tests::engine::Kind;
+use basalt_tests::process::Process;
 use hostd::containers::{Containers, Settings};
-use hostd::runtime::{Data, Failure, Runtime};
+use hostd::runtime::{Data, Failure, Make, Runtime};
 use hostd_core::instance::InstanceState;
 
-use crate::stage::{settings, stage};
+use crate::stage::{Stage, settings, stage};
 
 crate::on_both!(containers_outlive_their_engine_and_are_adopted, an_engine_that_hangs_is_told);
 
@@ -71,4 +72,87 @@ async fn an_engine_that_hangs_is_told(kind: Kind) {
     }
     stage.ground.engine.thaw();
     assert!(matches!(stage.state(&make).await, Some(InstanceState::Running { .. })));
+}
+
+/// The processes that were made for this word.
+fn alive(word: &str) -> Vec<u64> {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let says = |pid: &u64| Process(*pid).words("cmdline").iter().any(|one| one.contains(word));
+    let runs = |pid: &u64| !Process(*pid).status("State").contains(&"Z".to_owned());
+    pids.filter(says).filter(runs).collect()
+}
+
+/// A container whose start dockerd has forgotten, and which runs all the same.
+async fn forgotten(stage: &mut Stage, word: &str) -> Make {
+    let script = format!("touch /tmp/ready; : {word}; while :; do sleep 0.05; done");
+    let make = stage.script(1, &script);
+    stage.run(&make).await;
+    let process = stage.ready(&make);
+    let id = stage.inspect(&make)["Id"].as_str().unwrap().to_owned();
+    stage.ground.engine.kill();
+    stage.ground.engine.forget_start(&id);
+    stage.ground.engine.start_again();
+    assert_eq!(alive(word), [process.0], "it goes on");
+    assert_eq!(stage.inspect(&make)["State"]["Running"], false);
+    make
+}
+
+#[tokio::test]
+async fn a_container_whose_start_dockerd_forgot_runs_once_in_the_end() {
+    let Some(mut stage) = stage(Kind::Docker) else { return };
+    let word = "runs-once-in-the-end";
+    let make = forgotten(&mut stage, word).await;
+    let before = alive(word);
+    let end = Instant::now() + Duration::from_secs(60);
+    // As hostd does: made anew where a start does not succeed.
+    while let Err(error) = stage.runtime.start(make.assigned.uid).await {
+        assert!(Instant::now() < end, "{error}");
+        assert_eq!(alive(word), [0; 0], "{error}");
+        stage.runtime.create(&make).await.unwrap();
+    }
+    assert_eq!(alive(word), [stage.process(&make).0]);
+    assert_ne!(alive(word), before);
+    stage.clear(&make, Data::Delete).await;
+    assert_eq!(alive(word), [0; 0]);
+}
+
+#[tokio::test]
+async fn a_container_whose_start_dockerd_forgot_is_removed_with_what_runs_of_it() {
+    let Some(mut stage) = stage(Kind::Docker) else { return };
+    let word = "goes-with-what-runs";
+    let make = forgotten(&mut stage, word).await;
+    stage.runtime.remove(make.assigned.uid, Data::Delete).await.unwrap();
+    assert_eq!(alive(word), [0; 0]);
+    assert_eq!(stage.see(&make).await, None);
+}
+
+/// podman's store has the name, and podman has no such container.
+#[tokio::test]
+async fn a_container_that_podman_made_by_half_is_made_anew() {
+    let Some(mut stage) = stage(Kind::Podman) else { return };
+    let make = stage.script(1, "touch /tmp/ready; while :; do sleep 0.05; done");
+    stage.runtime.create(&make).await.unwrap();
+    stage.ground.engine.kill();
+    stage.ground.engine.forget_containers();
+    stage.ground.engine.start_again();
+    assert_eq!(stage.see(&make).await, None);
+    stage.run(&make).await;
+    stage.ready(&make);
+    stage.clear(&make, Data::Delete).await;
+}
+
+/// podman lists nothing at all while there is one of which its store knows nothing.
+#[tokio::test]
+async fn a_container_that_podman_removed_by_half_is_removed_and_hides_no_other() {
+    let Some(mut stage) = stage(Kind::Podman) else { return };
+    let make = stage.script(1, "touch /tmp/ready; while :; do sleep 0.05; done");
+    stage.runtime.create(&make).await.unwrap();
+    stage.ground.engine.kill();
+    stage.ground.engine.forget_in_store();
+    stage.ground.engine.start_again();
+    assert_eq!(stage.see(&make).await, None);
+    stage.run(&make).await;
+    stage.ready(&make);
+    stage.clear(&make, Data::Delete).await;
 }

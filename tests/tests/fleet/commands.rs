@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use basalt_cmd::{Cmd, Running};
 use basalt_tests::engine::Kind;
@@ -10,8 +11,9 @@ use basalt_tests::fleet::{DEADLINE, Fleet, program, text};
 use basalt_tests::until::until;
 use serde_json::Value;
 
+const TICK: Duration = Duration::from_millis(10);
 /// Those that have no JSON: one has Prometheus' text, one an exit code, two write files for others.
-const WITHOUT_JSON: [&str; 4] = ["metrics", "gate", "completion", "man"];
+const WITHOUT_JSON: [&str; 5] = ["metrics", "gate", "checks", "completion", "man"];
 
 /// A `hostctl` that goes on, and the file that it writes to.
 struct Follower {
@@ -24,14 +26,22 @@ impl Follower {
         let file = fleet.ground.path(name);
         let out = File::create(&file).unwrap();
         let cmd = Cmd::new(program("hostctl")).arg("--root").arg(fleet.host.root()).args(args);
-        let running = cmd.spawn(Stdio::null(), out.into(), Stdio::null()).unwrap();
+        let errors = File::create(file.with_extension("errors")).unwrap();
+        let running = cmd.spawn(Stdio::null(), out.into(), errors.into()).unwrap();
         Self { _running: running, file }
     }
 
     fn says(&self, what: &str) {
-        until(DEADLINE, &format!("`{what}` is followed"), || {
-            fs::read_to_string(&self.file).unwrap().contains(what).then_some(())
-        });
+        let end = Instant::now() + DEADLINE;
+        loop {
+            let text = fs::read_to_string(&self.file).unwrap();
+            if text.contains(what) {
+                return;
+            }
+            let errors = fs::read_to_string(self.file.with_extension("errors")).unwrap();
+            assert!(Instant::now() < end, "no `{what}` in {text:?}; {errors}");
+            std::thread::sleep(TICK);
+        }
     }
 
     fn lines(&self) -> Vec<Value> {
@@ -125,6 +135,7 @@ pub(crate) fn every_command_does_what_it_says_in_text_and_in_json(kind: Kind) {
         row("events", &[], "web", ("/workload", "web".into())),
         row("metrics", &[], "# TYPE", no()),
         row("gate", &["--deadline", "30"], "this boot is good", no()),
+        row("checks", &[], "", no()),
         row("completion", &["bash"], "hostctl", no()),
         row("man", &["--out", text(&man)], "", no()),
         row(
@@ -147,6 +158,7 @@ pub(crate) fn every_command_does_what_it_says_in_text_and_in_json(kind: Kind) {
 
     what_goes_away(&fleet);
     what_is_an_orphan(&mut fleet, text(&own));
+    a_reset_wants_its_word(&fleet);
 
     let mut known: BTreeSet<String> = rows.iter().map(|row| row.command.to_owned()).collect();
     known.extend(["delete", "adopt"].map(str::to_owned));
@@ -197,4 +209,36 @@ fn what_is_an_orphan(fleet: &mut Fleet, own: &str) {
     });
     let adopted = fleet.host.ctl(&["adopt", "own", "--spec", own, "--json"]);
     assert_eq!(adopted.json()["results"][0]["result"], "adopted", "{}", adopted.errors);
+}
+
+/// At a terminal; there is nothing that could be reset.
+fn a_reset_wants_its_word(fleet: &Fleet) {
+    let reset = ["os", "factory-reset"];
+    for (more, typed, expected) in [
+        (None, "yes\n", "nothing is reset"),
+        (None, "erase\n", "nothing is reset"),
+        (Some("--all"), "reset\n", "nothing is reset"),
+        (Some("--all"), "\n", "nothing is reset"),
+        (None, "reset\n", "nobody listens on"),
+        (Some("--all"), "erase\n", "nobody listens on"),
+    ] {
+        let args: Vec<&str> = reset.into_iter().chain(more).collect();
+        let said = fleet.host.ctl_at_a_terminal(&args, typed);
+        assert!(!said.ok && said.text.contains(expected), "{args:?}, {typed:?}: {}", said.text);
+        assert!(said.text.contains("this host loses /etc, its identity"), "{}", said.text);
+    }
+    let said = fleet.host.ctl(&reset);
+    assert!(said.errors.contains("hint: `--yes` resets without asking"), "{}", said.errors);
+}
+
+/// As somebody types it: the image is still prepared when the log is asked for.
+#[test]
+fn the_log_of_what_is_about_to_start_is_followed() {
+    let Some(fleet) = Fleet::start(Kind::Podman) else { return };
+    for name in ["one", "two", "three"] {
+        let file = fleet.container(name, "");
+        assert!(fleet.host.ctl(&["apply", text(&file)]).ok);
+        let follower = Follower::start(&fleet, &format!("{name}.log"), &["logs", "-f", name]);
+        follower.says("here");
+    }
 }

@@ -4,9 +4,10 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
+use basalt_api::id::WorkloadUid;
 use basalt_api::workload::{Cpus, Firmware, VmNetwork};
 use basalt_cmd::Cmd;
-use basalt_tests::ground::own_small_disk;
+use basalt_tests::ground::{fill, own_small_disk};
 use bytes::Bytes;
 use hostd::runtime::{Data, Failure, LogsWanted, Make, Runtime};
 use hostd_core::instance::{Instance, InstanceState};
@@ -95,7 +96,15 @@ async fn a_guest_boots_speaks_outlives_its_keepers_and_shuts_down() {
     console.until("seed: local-hostname: small").await;
     console.until("lease: yes").await;
     console.until("guest is up").await;
-    let seen = host.until(uid, is_running).await;
+    // libvirt's dnsmasq tells of a lease a moment after the guest has it.
+    let mut seen = host.until(uid, is_running).await;
+    for _ in 0..100 {
+        if !seen.addresses.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        seen = host.until(uid, is_running).await;
+    }
     assert!(seen.addresses.iter().any(|one| one.starts_with("192.168.122.")), "{seen:?}");
 
     host.kill_process().await;
@@ -189,14 +198,59 @@ async fn a_guest_whose_emulator_dies_has_crashed() {
     let Some((_daemon, host)) = ground() else { return };
     let make = deaf(&host);
     let uid = runs(&host, &make).await.uid;
-    let pattern = format!("^[^ ]*qemu-system-x86_64 .*-uuid {uid} ");
-    let pids = Cmd::new("pgrep").args(["-f", &pattern]).run().unwrap().stdout_text();
-    Cmd::new("kill").args(["-9", &pids]).run().unwrap();
-    let ended = host.until(uid, |state| matches!(state, InstanceState::Ended { .. })).await;
+    let ended = crashes(&host, uid).await;
     let InstanceState::Ended { code: None, note: Some(note), .. } = ended.state else {
         panic!("{ended:?}")
     };
     assert_eq!(note, "crashed");
+    host.machines.start(uid).await.unwrap();
+    host.until(uid, is_running).await;
+}
+
+/// Its emulator dies, which is seen.
+async fn crashes(host: &Host, uid: WorkloadUid) -> Instance {
+    let pattern = format!("^[^ ]*qemu-system-x86_64 .*-uuid {uid} ");
+    let pids = Cmd::new("pgrep").args(["-f", &pattern]).run().expect("it runs").stdout_text();
+    Cmd::new("kill").args(["-9", &pids]).run().expect("it is ours");
+    host.until(uid, |state| matches!(state, InstanceState::Ended { .. })).await
+}
+
+#[tokio::test]
+async fn a_machine_that_ended_on_a_full_disk_starts_again() {
+    if !may_run() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o711)).unwrap();
+    let disk = folder.path().join("disk");
+    own_small_disk(&disk, 8).unwrap();
+    let daemon = Daemon::start();
+    let host = daemon.host_in(&disk);
+    let make = deaf(&host);
+    let uid = runs(&host, &make).await.uid;
+    let ballast = disk.join("ballast");
+    fill(&ballast).unwrap();
+    for _ in 0..3 {
+        let ended = crashes(&host, uid).await;
+        let InstanceState::Ended { at, .. } = ended.state else { panic!("{ended:?}") };
+        assert!(fill(&ballast.with_extension("more")).is_ok(), "there is no room");
+        host.machines.start(uid).await.unwrap();
+        let running = host.until(uid, is_running).await;
+        let InstanceState::Running { since } = running.state else { panic!("{running:?}") };
+        assert!(since >= at, "it was noted: {since} {at}");
+        goes_on(&host, &running).await;
+    }
+    // What was set aside is gone: it says why, and starts once there is room.
+    crashes(&host, uid).await;
+    let next = disk.join(format!("state/machines/{uid}/record.next"));
+    std::fs::remove_file(next).unwrap();
+    fill(&ballast.with_extension("all")).unwrap();
+    let error = host.machines.start(uid).await.unwrap_err();
+    let expected = "cannot write its files: No space left on device";
+    assert!(error.message.starts_with(expected), "{error}");
+    for name in ["ballast", "ballast.more", "ballast.all"] {
+        std::fs::remove_file(disk.join(name)).unwrap();
+    }
     host.machines.start(uid).await.unwrap();
     host.until(uid, is_running).await;
 }

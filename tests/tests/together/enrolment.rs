@@ -79,6 +79,52 @@ fn a_host_finds_its_endpoint_where_its_configuration_says_that_it_is() {
     fleet.host.stands("connected");
 }
 
+/// As PXE does it: the kernel arguments say where the endpoint is, the secret comes by itself.
+#[test]
+fn a_secret_alone_enrols_where_the_kernel_arguments_say_and_at_no_other_ca() {
+    let Some(mut fleet) = Fleet::prepare(Kind::Podman) else { return };
+    fleet.endpoint.start();
+    let said = fleet.endpoint.ctl(&["token", "create", "--bare"]);
+    assert!(said.ok && said.text.starts_with("basalt1-secret."), "{}{}", said.text, said.errors);
+    let told = said.errors.lines().find_map(|line| line.split_once("its hosts: "));
+    let (_, arguments) = told.unwrap_or_else(|| panic!("no arguments: {}", said.errors));
+    assert!(!arguments.contains(said.text.trim().trim_start_matches("basalt1-secret.")));
+    let (urls, ca) = arguments.rsplit_once(" basalt.ca=").expect("both");
+    let other_ca = "0".repeat(64);
+
+    let problem = |fleet: &Fleet, part: &str| {
+        until(DEADLINE, part, || {
+            let status = fleet.host.status().to_string();
+            status.contains(part).then_some(status)
+        })
+    };
+    fleet.host.put("etc/basalt/join", &said.text);
+    fleet.host.put("proc/cmdline", &format!("quiet {urls}\n"));
+    fleet.host.start();
+    problem(&fleet, "no kernel argument `basalt.ca=`");
+    fleet.host.kill();
+
+    fleet.host.put("proc/cmdline", &format!("quiet {urls} basalt.ca={other_ca}\n"));
+    fleet.host.start();
+    fleet.host.stands("joining");
+    until(DEADLINE, "it has found another CA there", || {
+        fleet.host.log().contains("cannot enrol yet").then_some(())
+    });
+    assert!(fleet.endpoint.host().is_none());
+    fleet.host.kill();
+
+    // A whole join string is led to no other CA, either.
+    fleet.host.put("etc/basalt/join", &fleet.endpoint.join_string());
+    fleet.host.start();
+    let status = problem(&fleet, "neither is taken");
+    assert!(status.contains(ca) && status.contains(&other_ca), "{status}");
+    fleet.host.kill();
+
+    fleet.host.put("proc/cmdline", &format!("quiet {arguments}\n"));
+    fleet.enrol_with(&said.text);
+    fleet.apply("web", "");
+}
+
 /// Passes TLS's greeting on, then only what the client says; cuts both once `is_done` returns.
 fn lose_the_reply(client: &TcpStream, server: &TcpStream, is_done: impl FnOnce()) {
     let says_more = AtomicBool::new(false);

@@ -165,8 +165,9 @@ fn user_data_is_read_by_its_guest_and_by_no_stranger() {
         let spoken = "#cloud-config\n# ".to_owned() + CANARY.0;
         let set = fleet.endpoint.operator().ctl(&["secret", "set", "seed"], spoken.as_bytes());
         assert!(set.ok, "{}", set.errors);
-        is_in_its_seed_alone(&fleet, &libvirt);
-        is_in_closed_files(&fleet, &libvirt, &spoken);
+        is_in_its_seed_alone(&fleet, &libvirt, "user_data_secret = \"seed\"");
+        is_in_its_seed_alone(&fleet, &libvirt, &format!("user_data = {spoken:?}"));
+        is_sealed_in_the_hosts_own_set(&fleet, &libvirt, &spoken);
     });
     assert!(heard.is_empty(), "in a process: {heard:?}");
     assert!(fleet.host.log().contains("DEBUG"), "a log of all");
@@ -191,12 +192,10 @@ fn goes(fleet: &Fleet) {
     fleet.host.becomes(&[]);
 }
 
-/// As a secret: on tmpfs, for QEMU, and in no other file of either side.
-fn is_in_its_seed_alone(fleet: &Fleet, libvirt: &Libvirt) {
-    let found = heard_with(fleet, libvirt, "user_data_secret = \"seed\"");
-    let seeds = fleet.host.path("run/hostd-virt/seeds");
-    let is_seed = |path: &String| Path::new(path).parent() == Some(&seeds);
-    assert!(found.len() == 1 && found.iter().all(is_seed), "{found:?}");
+/// On tmpfs, for QEMU, and in no other file of either side: as a secret, and as a part of its spec.
+fn is_in_its_seed_alone(fleet: &Fleet, libvirt: &Libvirt, vm: &str) {
+    let found = heard_with(fleet, libvirt, vm);
+    is_the_seed(fleet, &found);
     let workloads = fleet.host.workloads().expect("hostd answers");
     let uid = workloads["guest"]["uid"].as_str().expect("a uid");
     let xml = libvirt.virsh(&["dumpxml", uid]);
@@ -205,19 +204,22 @@ fn is_in_its_seed_alone(fleet: &Fleet, libvirt: &Libvirt) {
     assert_eq!(CANARY.files(&fleet.ground.path("")), BTreeSet::new());
 }
 
-/// As a part of its spec, it is where specs are, which their owners alone can read; nobody logs it.
-fn is_in_closed_files(fleet: &Fleet, libvirt: &Libvirt, spoken: &str) {
-    let found = heard_with(fleet, libvirt, &format!("user_data = {spoken:?}"));
+fn is_the_seed(fleet: &Fleet, found: &BTreeSet<String>) {
     let seeds = fleet.host.path("run/hostd-virt/seeds");
-    let places = [seeds, fleet.host.path("var/lib/hostd"), fleet.endpoint.folder()];
-    let is_expected = |path: &&String| {
-        let name = path.rsplit('/').next().unwrap_or_default();
-        let is_file = name.starts_with("ledger.")
-            || name.starts_with("endpoint.db")
-            || name.ends_with(".img");
-        is_file && places.iter().any(|place| Path::new(path).parent() == Some(place))
-    };
-    let others: Vec<_> = found.iter().filter(|path| !is_expected(path)).collect();
-    assert_eq!(others, Vec::<&String>::new());
-    goes(fleet);
+    let is_seed = |path: &String| Path::new(path).parent() == Some(&seeds);
+    assert!(found.len() == 1 && found.iter().all(is_seed), "{found:?}");
+}
+
+/// As a part of the spec of a workload that somebody on the host itself applies.
+fn is_sealed_in_the_hosts_own_set(fleet: &Fleet, libvirt: &Libvirt, spoken: &str) {
+    let spec = fleet.machine("own", &format!("user_data = {spoken:?}"));
+    let said = fleet.host.ctl(&["apply", text(&spec)]);
+    assert!(said.ok, "{}{}", said.text, said.errors);
+    fs::remove_file(spec).expect("our own file");
+    fleet.host.becomes(&[("own", "running")]);
+    let folders = [fleet.ground.path(""), libvirt.path("")];
+    is_the_seed(fleet, &folders.iter().flat_map(|folder| CANARY.files(folder)).collect());
+    let said = fleet.host.ctl(&["delete", "own"]);
+    assert!(said.ok, "{}", said.errors);
+    fleet.host.becomes(&[]);
 }

@@ -8,7 +8,7 @@ use basalt_cmd::Cmd;
 use serde_json::Value;
 
 use super::Ground;
-use super::record::{Piece, Record};
+use super::{Piece, Record};
 use crate::program::{self, Output};
 use crate::session;
 use crate::setup::{Tool, tool_program};

@@ -14,7 +14,7 @@ use crate::session::Session;
 
 /// What was proven.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Record {
+pub(crate) struct Record {
     proof: String,
     #[serde(flatten)]
     origin: Origin,
@@ -25,18 +25,18 @@ pub(super) struct Record {
 
 /// A piece of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Piece {
+pub(crate) struct Piece {
     /// Which chances it took.
-    pub(super) seed: u64,
+    pub(crate) seed: u64,
     /// Whether everything held.
-    pub(super) held: bool,
+    pub(crate) held: bool,
     /// What was done, in the words of the programs that did it.
-    pub(super) runs: Vec<Value>,
+    pub(crate) runs: Vec<Value>,
 }
 
 impl Record {
     /// Takes up what was proven of the same commit on the same machine, whatever the day.
-    pub(super) fn begin(session: &Session, proof: &str, now: SystemTime) -> Result<Self> {
+    pub(crate) fn begin(session: &Session, proof: &str, now: SystemTime) -> Result<Self> {
         let origin = Origin::of(session, now)?;
         let folder = session.root.join("proofs");
         if let Some(earlier) = earlier(&folder, proof, &origin)? {
@@ -46,18 +46,30 @@ impl Record {
         Ok(Self { proof: proof.to_owned(), origin, pieces: Vec::new(), file })
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
 
     /// Sum of a number over every run of the pieces that held.
-    pub(super) fn sum(&self, key: &str) -> u64 {
+    pub(crate) fn sum(&self, key: &str) -> u64 {
         let runs = self.pieces.iter().filter(|piece| piece.held).flat_map(|piece| &piece.runs);
         runs.filter_map(|run| run[key].as_u64()).sum()
     }
 
+    /// The same over the pieces of one seed.
+    pub(crate) fn sum_of(&self, seed: u64, key: &str) -> u64 {
+        let pieces = self.pieces.iter().filter(|piece| piece.held && piece.seed == seed);
+        pieces.flat_map(|piece| &piece.runs).filter_map(|run| run[key].as_u64()).sum()
+    }
+
+    /// Whether this piece, by its name, held.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        let held = self.pieces.iter().filter(|piece| piece.held);
+        held.flat_map(|piece| &piece.runs).any(|run| run["piece"] == name)
+    }
+
     /// Adds a piece and writes the file.
-    pub(super) fn add(&mut self, piece: Piece) -> Result<()> {
+    pub(crate) fn add(&mut self, piece: Piece) -> Result<()> {
         self.pieces.push(piece);
         fs::create_dir_all(self.file.parent().context("no folder for proofs")?)?;
         let text = serde_json::to_string_pretty(self)? + "\n";
@@ -126,6 +138,7 @@ mod tests {
         let origin = Origin::example();
         let mut found = earlier(folder.path(), "kills", &origin).unwrap().unwrap();
         assert_eq!((found.pieces.len(), found.sum("kills")), (2, 20));
+        assert_eq!((found.sum_of(1, "kills"), found.sum_of(2, "kills")), (20, 0));
         found.add(piece(3, true)).unwrap();
         let found = earlier(folder.path(), "kills", &origin).unwrap().unwrap();
         assert_eq!(found.sum("kills"), 40);

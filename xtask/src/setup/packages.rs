@@ -63,20 +63,30 @@ const TEST_PACKAGES: &[Package] = &[
     package("nftables", "the same, where an engine prefers it"),
     package("iproute2", "makes a network of a test's own"),
     package("dnsmasq-base", "gives virtual machines their addresses"),
+    package("rsync", "brings an archive to another machine"),
     package("strace", "kills `basalt` at each step in tests"),
+    package("python3-venv", "what the reference of kickstarts is written in"),
     package("libfaketime", "a program whose clock is a year off"),
     package("libvirt-clients", "looks at virtual machines in tests"),
     package("libvirt-daemon-driver-qemu", "libvirt's half of QEMU"),
     package("libvirt-daemon-system", "runs virtual machines in tests"),
 ];
 
+/// What only benchmarks need: what others do for the same end.
+const PEER_PACKAGES: &[Package] = &[
+    package("rauc", "updates hosts as we do, to be measured beside"),
+    package("casync", "what RAUC fetches only what changed with"),
+    package("squashfs-tools", "what RAUC's bundles are made with"),
+];
+
 /// Everything that is needed for `purpose`.
 pub(super) fn needed(purpose: Purpose) -> impl Iterator<Item = Package> {
-    let only_tests = match purpose {
+    let more = match purpose {
         Purpose::Run => &[],
         Purpose::Test => TEST_PACKAGES,
+        Purpose::Peers => PEER_PACKAGES,
     };
-    PACKAGES.iter().chain(only_tests).copied()
+    PACKAGES.iter().chain(more).copied()
 }
 
 /// The packages that are not installed, by what `dpkg-query -W -f '${Package} ${db:Status-Status}\n'`

@@ -38,6 +38,11 @@ const MICROCODE: [(&str, &str); 2] = [
 /// and the names in the compressed one.
 const LIST: &str = "cpio --list --quiet <$1 2>/dev/null; echo //; \
     { /usr/lib/dracut/skipcpio $1 | zstd -dc | cpio --list --quiet; } || exit 1";
+/// Prints its accounts' passwords, none of which is one, with the days on which they were set.
+const SHADOW: &str = "{ /usr/lib/dracut/skipcpio $1 | zstd -dc | \
+    cpio --extract --to-stdout --quiet etc/shadow; } || exit 1";
+/// Seconds.
+const DAY: u64 = 86_400;
 /// Between the two.
 const BORDER: &str = "//";
 
@@ -61,22 +66,48 @@ pub(super) fn check(
     drivers: &[String],
     (folder, name): (&Path, &str),
 ) -> Result<()> {
-    let listed = inside_with(tree, Access::ReadOnly, &[(folder, "/mnt")], "sh")
-        .args(["-c", LIST, "sh", &format!("/mnt/{name}")])
-        .deadline(DEADLINE)
-        .run()
-        .context("cannot look into the initramfs")?;
+    let listed = look(tree, LIST, (folder, name))?;
     let builtin = kernel_folder(tree, kernel).join("modules.builtin");
     let builtin = fs::read_to_string(&builtin)
         .with_context(|| format!("cannot read `{}`", builtin.display()))?;
     let has = |(folder, _): &&(&str, &str)| tree.join(folder).is_dir();
     let microcode = MICROCODE.iter().filter(has).map(|(_, file)| *file).collect();
-    let missing =
-        missing(&listed.stdout_text(), &Expected { drivers, builtin: &builtin, microcode });
+    let missing = missing(&listed, &Expected { drivers, builtin: &builtin, microcode });
     if missing.is_empty() {
         return Ok(());
     }
     bail!("the initramfs is not whole:\n  {}", missing.join("\n  "))
+}
+
+/// Checks that none of its accounts is younger than the packages, in seconds since 1970: such an
+/// initramfs bears the day of its build, and tomorrow's would be another one.
+///
+/// # Errors
+/// One is, or the initramfs cannot be read.
+pub(super) fn check_days(tree: &Path, resolved: u64, image: (&Path, &str)) -> Result<()> {
+    let shadow = look(tree, SHADOW, image)?;
+    match younger(&shadow, resolved / DAY) {
+        Some(account) => {
+            bail!("the initramfs bears the day of its build: `/etc/shadow`, {account}")
+        }
+        None => Ok(()),
+    }
+}
+
+/// The first account that was made after this day, counted from 1970. Pure.
+fn younger(shadow: &str, day: u64) -> Option<&str> {
+    let made = |line: &str| line.split(':').nth(2)?.parse().ok();
+    shadow.lines().find(|line| made(line).is_some_and(|made: u64| made > day))
+}
+
+/// What a script of the tree's shell prints about the initramfs of this name in this folder.
+fn look(tree: &Path, script: &str, (folder, name): (&Path, &str)) -> Result<String> {
+    let looked = inside_with(tree, Access::ReadOnly, &[(folder, "/mnt")], "sh")
+        .args(["-c", script, "sh", &format!("/mnt/{name}")])
+        .deadline(DEADLINE)
+        .run()
+        .context("cannot look into the initramfs")?;
+    Ok(looked.stdout_text())
 }
 
 /// A line for everything that is not there. Pure.
@@ -153,6 +184,14 @@ mod tests {
         let files: Vec<_> = NEEDED.iter().map(|(path, _)| *path).chain([file]).collect();
         let listed = format!("{BORDER}\n{}", files.join("\n"));
         assert_eq!(missing(&listed, &asked), [expected]);
+    }
+
+    #[test]
+    fn an_account_of_the_day_of_the_build_is_named() {
+        let shadow = "root:!:20000::::::\nhostd:!*:1::::::\nnobody:!*:20001::::::\n";
+        assert_eq!(younger(shadow, 20_001), None);
+        assert_eq!(younger(shadow, 20_000), Some("nobody:!*:20001::::::"));
+        assert_eq!(younger("", 20_000), None);
     }
 
     #[test]

@@ -265,3 +265,22 @@ fn an_account_has_an_id_of_its_own_and_no_password() {
         );
     }
 }
+
+#[test]
+fn a_check_that_cannot_be_run_is_named() {
+    let tree = Tree::new();
+    for (path, mode) in [
+        ("usr/lib/basalt/required.d/10-good", 0o755),
+        ("usr/lib/basalt/required.d/20-plain", 0o644),
+        ("usr/etc/basalt/wanted.d/README", 0o644),
+    ] {
+        tree.put(path, "#!/bin/sh\n");
+        fs::set_permissions(tree.path(path), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let mut broken = Vec::new();
+    checks::check(&tree.path(""), &mut broken).unwrap();
+    broken.sort();
+    let said = |path| format!("`/{path}` is not executable, and every check is run: `chmod +x` it");
+    let expected = ["usr/etc/basalt/wanted.d/README", "usr/lib/basalt/required.d/20-plain"];
+    assert_eq!(broken, expected.map(said));
+}

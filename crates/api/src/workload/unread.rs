@@ -17,7 +17,7 @@ pub struct Unread {
     /// Why, as `unknown variant …` or `unknown field …`.
     pub reason: String,
     /// The spec as it came.
-    text: Value,
+    pub(super) text: Value,
 }
 
 /// What every release reads of a spec.

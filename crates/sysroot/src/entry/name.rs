@@ -114,7 +114,7 @@ fn parse(text: &str) -> Option<EntryName> {
     Some(EntryName { serial: parse_number(serial)?, slot: slot.parse().ok()?, tries })
 }
 
-fn parse_tries(counter: &str) -> Option<Tries> {
+pub(super) fn parse_tries(counter: &str) -> Option<Tries> {
     let (left, done) = match counter.split_once('-') {
         Some((_, "0")) => return None,
         Some((left, done)) => (left, done),

@@ -48,10 +48,12 @@ pub enum InvalidEntry {
         line: String,
     },
     /// The sort key is not Basalt's.
-    #[error("the boot entry's sort key is `{found}`, not `{SORT_KEY}`")]
+    #[error("the boot entry's sort key is `{found}`, not `{expected}`")]
     ForeignSortKey {
         /// What it is instead.
         found: String,
+        /// What it should be.
+        expected: &'static str,
     },
     /// The version is no boot serial.
     #[error("the boot entry's version `{found}` is no boot serial")]
@@ -67,11 +69,16 @@ impl BootEntry {
     /// # Errors
     /// A value is empty, has blanks at its ends or holds a control character.
     pub fn render(&self) -> Result<String, InvalidEntry> {
+        self.render_under(SORT_KEY)
+    }
+
+    /// As text with another sort key.
+    pub(super) fn render_under(&self, sort_key: &str) -> Result<String, InvalidEntry> {
         let serial = self.serial.to_string();
         let mut text = String::new();
         for (key, value) in [
             ("title", self.title.as_str()),
-            ("sort-key", SORT_KEY),
+            ("sort-key", sort_key),
             ("version", &serial),
             ("options", &self.options),
             ("initrd", &self.initrd),
@@ -90,6 +97,11 @@ impl BootEntry {
     /// # Errors
     /// The text is cut off, lacks a key, has a foreign one, or one twice.
     pub fn parse(text: &str) -> Result<Self, InvalidEntry> {
+        Self::parse_under(text, SORT_KEY)
+    }
+
+    /// Reads one with another sort key.
+    pub(super) fn parse_under(text: &str, sort_key: &'static str) -> Result<Self, InvalidEntry> {
         if !text.ends_with('\n') {
             return Err(InvalidEntry::CutOff);
         }
@@ -99,7 +111,7 @@ impl BootEntry {
                 found.take(line)?;
             }
         }
-        found.finish()
+        found.finish(sort_key)
     }
 }
 
@@ -136,11 +148,11 @@ impl<'a> Found<'a> {
         }
     }
 
-    fn finish(self) -> Result<BootEntry, InvalidEntry> {
+    fn finish(self, expected: &'static str) -> Result<BootEntry, InvalidEntry> {
         let need = |key, value: Option<&'a str>| value.ok_or(InvalidEntry::Missing { key });
         let sort_key = need("sort-key", self.sort_key)?;
-        if sort_key != SORT_KEY {
-            return Err(InvalidEntry::ForeignSortKey { found: sort_key.to_owned() });
+        if sort_key != expected {
+            return Err(InvalidEntry::ForeignSortKey { found: sort_key.to_owned(), expected });
         }
         let version = need("version", self.version)?;
         let no_serial = |_| InvalidEntry::NoSerial { found: version.to_owned() };

@@ -15,8 +15,8 @@ pub fn change_arguments(found: &Found, options: &str, tries: u32) -> Result<Vec<
     if !running.is_blessed() {
         return Err(Refusal::OnTrial(running));
     }
-    if let Some(waits) = found.of(found.idle()).find(|it| waits_after(it.name, running)) {
-        return Err(Refusal::AnotherWaits(waits.name));
+    if let Some(waits) = found.waits(found.idle()) {
+        return Err(Refusal::AnotherWaits(waits));
     }
     let own = found.entries.iter().find(|it| it.name == running);
     let own = own.and_then(|it| it.content.as_ref()).ok_or(Refusal::Damaged(running))?;
@@ -29,9 +29,4 @@ pub fn change_arguments(found: &Found, options: &str, tries: u32) -> Result<Vec<
         Step::Sync(Volume::Esp),
     ]);
     Ok(steps.collect())
-}
-
-/// Whether the loader would choose this one before `running`.
-fn waits_after(name: EntryName, running: EntryName) -> bool {
-    name.serial > running.serial && !name.is_exhausted()
 }

@@ -71,6 +71,14 @@ impl Found {
         self.running.slot.other()
     }
 
+    /// What the loader would choose before the running entry: it waits to be tried. Half an entry
+    /// boots nothing.
+    pub(super) fn waits(&self, slot: Slot) -> Option<EntryName> {
+        let running = self.running;
+        let mut whole = self.of(slot).filter(|it| it.content.is_some()).map(|it| it.name);
+        whole.find(|name| name.serial > running.serial && !name.is_exhausted())
+    }
+
     /// The names of all entries.
     pub(super) fn names(&self) -> Vec<EntryName> {
         self.entries.iter().map(|entry| entry.name).collect()

@@ -23,10 +23,28 @@ pub struct Release {
     pub tries: u32,
 }
 
+/// Whether any release may be installed now: to be asked before the download.
+///
+/// # Errors
+/// The running system is on trial, or waits to be tried with other kernel arguments. A release
+/// that waits is no obstacle: the one that comes now replaces it.
+pub fn may_install(found: &Found) -> Result<(), Refusal> {
+    let Found { running, .. } = *found;
+    if !running.is_blessed() {
+        return Err(Refusal::OnTrial(running));
+    }
+    // Dropped, they would be undone behind the back of who asked for them; left, they would boot
+    // once the release has failed, when nobody expects them any more.
+    match found.waits(running.slot) {
+        Some(waits) => Err(Refusal::AnotherWaits(waits)),
+        None => Ok(()),
+    }
+}
+
 /// The steps, from what was found.
 ///
 /// # Errors
-/// The running system is on trial, or is this release, or it waits for a reboot already.
+/// As of [`may_install`]; or this release runs, or waits for a reboot already.
 pub fn install(found: &Found, release: &Release) -> Result<Vec<Step>, Refusal> {
     check(found, release)?;
     let idle = found.idle();
@@ -38,6 +56,7 @@ pub fn install(found: &Found, release: &Release) -> Result<Vec<Step>, Refusal> {
     steps.push(Step::Sync(Volume::Root));
     steps.extend(missing(found, release).map(Step::WriteFile));
     steps.push(Step::Sync(Volume::Esp));
+    steps.extend(missing(found, release).map(Step::CheckFile));
     steps.push(Step::ClearChoice);
     steps.push(Step::WriteEntry(name, entry(release, name.serial)));
     steps.push(Step::Sync(Volume::Esp));
@@ -47,10 +66,8 @@ pub fn install(found: &Found, release: &Release) -> Result<Vec<Step>, Refusal> {
 }
 
 fn check(found: &Found, release: &Release) -> Result<(), Refusal> {
-    let Found { running, .. } = *found;
-    if !running.is_blessed() {
-        return Err(Refusal::OnTrial(running));
-    }
+    may_install(found)?;
+    let running = found.running;
     let deployment = found.link(running.slot).ok_or(Refusal::NoRunning(running.slot))?;
     let commit = &release.commit;
     if deployment.commit == *commit {
@@ -75,7 +92,8 @@ fn waiting(found: &Found, release: &Release) -> Option<EntryName> {
     entries.find(|entry| boots(entry.name) && says(entry)).map(|entry| entry.name)
 }
 
-fn entry(release: &Release, serial: u64) -> BootEntry {
+/// The entry that boots a release.
+pub(super) fn entry(release: &Release, serial: u64) -> BootEntry {
     BootEntry {
         title: release.title.clone(),
         serial,

@@ -1,15 +1,16 @@
 //! A disk that may lose power at any moment, and what must hold on it.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod resets;
+mod updates;
 
-use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Deployment, Found, FoundEntry, FoundFile, Refusal, Release, Step, Volume, change_arguments,
-    install, refresh, roll_back,
+    install, may_install, refresh, roll_back,
 };
 use crate::boot_file::{BootFile, Kind};
-use crate::entry::{BootEntry, EntryName, choose};
+use crate::entry::{BootEntry, EntryName, ResetEntry, ResetName, choose};
 use crate::kargs;
 use crate::slot::Slot;
 
@@ -24,6 +25,7 @@ enum Written {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Disk {
     entries: BTreeMap<String, (BootEntry, Written)>,
+    menu: BTreeMap<String, (ResetEntry, Written)>,
     files: BTreeMap<String, (BootFile, Written)>,
     links: BTreeMap<Slot, Deployment>,
     deployments: BTreeMap<Deployment, Written>,
@@ -33,8 +35,10 @@ struct Disk {
 #[derive(Debug, Clone)]
 enum Change {
     Entry(EntryName, Option<BootEntry>),
+    Menu(ResetName, Option<ResetEntry>),
     File(BootFile, bool),
     Link(Slot, Deployment),
+    Unlinked(Slot),
     Deployed(Deployment),
     Removed(Deployment),
 }
@@ -73,11 +77,16 @@ impl Disk {
                 self.entries.insert(name.to_string(), (entry.clone(), written));
             }
             Change::Entry(name, None) => drop(self.entries.remove(&name.to_string())),
+            Change::Menu(name, Some(entry)) => {
+                self.menu.insert(name.to_string(), (entry.clone(), written));
+            }
+            Change::Menu(name, None) => drop(self.menu.remove(&name.to_string())),
             Change::File(file, true) => {
                 self.files.insert(file.to_string(), (*file, written));
             }
             Change::File(file, false) => drop(self.files.remove(&file.to_string())),
             Change::Link(slot, to) => drop(self.links.insert(*slot, to.clone())),
+            Change::Unlinked(slot) => drop(self.links.remove(slot)),
             Change::Deployed(deployment) => {
                 self.deployments.insert(deployment.clone(), written);
             }
@@ -95,13 +104,26 @@ impl Disk {
     fn boot(&self, releases: &[Release]) -> Result<EntryName, String> {
         let names = self.names();
         for name in &names {
-            self.boots(*name, releases)?;
+            let (entry, _) = &self.entries[&name.to_string()];
+            self.boots(*name, entry, releases)?;
+        }
+        for (name, (entry, written)) in &self.menu {
+            let ResetEntry { title, linux, initrd, options } = entry.clone();
+            let entry = BootEntry { title, serial: 0, linux, initrd, options };
+            let slot = name.parse::<ResetName>().unwrap().slot;
+            if *written == Written::Whole {
+                self.boots(EntryName::uncounted(0, slot), &entry, releases)?;
+            }
         }
         Ok(choose(&names).ok_or("no entry")?)
     }
 
-    fn boots(&self, name: EntryName, releases: &[Release]) -> Result<(), String> {
-        let (entry, _) = &self.entries[&name.to_string()];
+    fn boots(
+        &self,
+        name: EntryName,
+        entry: &BootEntry,
+        releases: &[Release],
+    ) -> Result<(), String> {
         for path in [&entry.linux, &entry.initrd] {
             if self.files.get(path).is_none_or(|(_, written)| *written != Written::Whole) {
                 return Err(format!("{name} has no {path}"));
@@ -136,6 +158,7 @@ impl Host {
         let files = [first.linux, first.initrd];
         let disk = Disk {
             entries: [(name.to_string(), (entry, Written::Whole))].into(),
+            menu: BTreeMap::new(),
             files: files.map(|file| (file.to_string(), (file, Written::Whole))).into(),
             links: [(Slot::A, deployment.clone())].into(),
             deployments: [(deployment, Written::Whole)].into(),
@@ -177,9 +200,14 @@ impl Host {
             Step::WriteEntry(name, entry) => {
                 self.change(Volume::Esp, Change::Entry(*name, Some(entry.clone())));
             }
+            Step::DropReset(name) => self.change(Volume::Esp, Change::Menu(*name, None)),
+            Step::WriteReset(name, entry) => {
+                self.change(Volume::Esp, Change::Menu(*name, Some(entry.clone())));
+            }
+            Step::Unlink(slot) => self.change(Volume::Root, Change::Unlinked(*slot)),
             Step::WriteFile(file) => self.change(Volume::Esp, Change::File(*file, true)),
             Step::DropFile(file) => self.change(Volume::Esp, Change::File(*file, false)),
-            Step::Deploy { commit } => {
+            Step::Deploy { commit } | Step::DeployFresh { commit } => {
                 let same = self.seen.deployments.keys().filter(|known| known.commit == *commit);
                 let number = same.map(|known| known.number + 1).max().unwrap_or_default();
                 let made = Deployment { commit: commit.clone(), number };
@@ -205,7 +233,7 @@ impl Host {
                     self.safe.take(change, Written::Whole);
                 }
             }
-            Step::ClearChoice => (),
+            Step::ClearChoice | Step::CheckFile(_) => (),
         }
     }
 
@@ -272,10 +300,6 @@ fn broken(
     }
 }
 
-fn choices() -> impl Strategy<Value = Vec<Vec<u8>>> {
-    prop::collection::vec(prop::collection::vec(0..3u8, 12), 24)
-}
-
 /// A host with something in both slots.
 fn settled(releases: &[Release]) -> Host {
     let mut host = Host::fresh(&releases[0]);
@@ -287,71 +311,6 @@ fn settled(releases: &[Release]) -> Host {
 
 fn three(kernels: [u8; 3]) -> Vec<Release> {
     kernels.into_iter().zip(1..).map(|(kernel, number)| release(number, kernel)).collect()
-}
-
-proptest! {
-    #[test]
-    fn a_power_cut_anywhere_in_an_update_leaves_a_host_that_boots(
-        kernels in prop::array::uniform3(100..103u8),
-        choices in choices(),
-        both in any::<bool>(),
-    ) {
-        let releases = three(kernels);
-        let host = if both { settled(&releases) } else { Host::fresh(&releases[0]) };
-        let steps = host.update(&releases[2]).unwrap();
-        prop_assert_eq!(broken(&host, &steps, &choices, &releases), None);
-    }
-
-    #[test]
-    fn an_update_that_was_cut_off_is_begun_again_and_ends(
-        kernels in prop::array::uniform3(100..103u8),
-        cuts in prop::collection::vec((0..14usize, prop::collection::vec(0..3u8, 12)), 0..4),
-    ) {
-        let releases = three(kernels);
-        let mut host = settled(&releases);
-        for (end, choice) in cuts {
-            let Ok(steps) = host.update(&releases[2]) else { break };
-            host.run(&steps[..end.min(steps.len())]);
-            host = Host::boot(host.cut(&choice), &releases, false).unwrap();
-        }
-        match host.update(&releases[2]) {
-            Ok(steps) => {
-                host.run(&steps);
-                host = Host::boot(host.cut(&[]), &releases, true).unwrap();
-            }
-            Err(Refusal::OnTrial(_)) => (),
-            Err(refusal) => prop_assert!(false, "{refusal}"),
-        }
-        let runs = &host.seen.links[&host.running.slot].commit;
-        prop_assert_eq!(runs, &releases[2].commit);
-    }
-
-    #[test]
-    fn a_power_cut_anywhere_on_the_way_back_leaves_a_host_that_boots(choices in choices()) {
-        let releases = three([100, 101, 101]);
-        let host = settled(&releases);
-        let steps = roll_back(&host.found()).unwrap();
-        prop_assert_eq!(broken(&host, &steps, &choices, &releases), None);
-    }
-}
-
-/// Every sync is needed: without any one of them some cut is not survived.
-#[test]
-fn no_sync_of_an_update_can_be_left_out() {
-    let releases = three([100, 101, 102]);
-    let host = settled(&releases);
-    let steps = host.update(&releases[2]).unwrap();
-    let choices = every_choice();
-    assert_eq!(broken(&host, &steps, &choices, &releases), None);
-    let syncs = steps.iter().enumerate().filter(|(_, step)| matches!(step, Step::Sync(_)));
-    for (at, sync) in syncs {
-        let mut fewer = steps.clone();
-        fewer.remove(at);
-        assert!(
-            broken(&host, &fewer, &choices, &releases).is_some(),
-            "{sync:?}, step {at}, is not missed"
-        );
-    }
 }
 
 /// All of nothing, half and all for up to seven changes.
@@ -369,123 +328,7 @@ fn waiting(releases: &[Release]) -> Host {
     host
 }
 
-#[test]
-fn no_sync_of_a_refresh_can_be_left_out() {
-    let releases = three([100, 101, 102]);
-    let host = waiting(&releases);
-    let before = host.safe.boot(&releases).unwrap();
-    let idle = host.running.slot.other();
-    let steps = refresh(idle, &host.seen.links[&idle]);
-    let choices = every_choice();
-    assert_eq!(broken(&host, &steps, &choices, &releases), None);
-    for at in [1, 3] {
-        let mut fewer = steps.clone();
-        assert!(matches!(fewer.remove(at), Step::Sync(_)));
-        assert!(broken(&host, &fewer, &choices, &releases).is_some(), "step {at} is not missed");
-    }
-    let mut done = host.clone();
-    done.run(&steps);
-    assert_eq!(done.cut(&[]).boot(&releases), Ok(before));
-    let link = &done.seen.links[&idle];
-    assert_eq!((&link.commit, link.number), (&releases[2].commit, 1));
-    assert_eq!(done.seen.deployments.len(), 2);
-}
-
 /// The arguments of an entry of this slot, with one more.
 fn with_debug(slot: Slot) -> String {
     kargs::for_slot(slot, &[], &["debug".to_owned()]).join(" ")
-}
-
-#[test]
-fn other_arguments_are_tried_beside_those_that_are_good() {
-    let releases = three([100, 101, 102]);
-    let host = settled(&releases);
-    let steps = change_arguments(&host.found(), &with_debug(host.running.slot), 3).unwrap();
-    assert_eq!(broken(&host, &steps, &every_choice(), &releases), None);
-    let mut done = host.clone();
-    done.run(&steps);
-    let trial = Host::boot(done.safe.clone(), &releases, false).unwrap();
-    assert_eq!(trial.running.to_string(), "basalt-3-b+3.conf");
-    let again = change_arguments(&trial.found(), "", 3);
-    assert_eq!(again, Err(Refusal::OnTrial(trial.running)));
-    // Its tries are spent: what ran before runs again, and may be left by a rollback.
-    let mut spent = done.safe.clone();
-    let entry = spent.entries.remove("basalt-3-b+3.conf").unwrap();
-    spent.entries.insert("basalt-3-b+0-3.conf".into(), entry);
-    let back = Host::boot(spent, &releases, false).unwrap();
-    assert_eq!(back.running, host.running);
-    assert!(roll_back(&back.found()).is_ok());
-    // Once more: the one that failed goes.
-    let steps = change_arguments(&back.found(), &with_debug(back.running.slot), 3).unwrap();
-    assert!(matches!(&steps[0], Step::DropEntry(name) if name.is_exhausted()));
-}
-
-#[test]
-fn other_arguments_stand_back_behind_a_release_that_waits() {
-    let releases = three([100, 101, 102]);
-    let host = waiting(&releases);
-    let refused = change_arguments(&host.found(), &with_debug(host.running.slot), 3);
-    assert!(matches!(refused, Err(Refusal::AnotherWaits(name)) if name.slot == Slot::A));
-}
-
-#[test]
-fn what_was_tried_with_other_arguments_can_be_gone_back_to() {
-    let releases = three([100, 101, 102]);
-    let mut host = settled(&releases);
-    // Slot b failed with other arguments; then the third release came into slot a, and is good.
-    host.run(&change_arguments(&host.found(), &with_debug(Slot::B), 3).unwrap());
-    let mut spent = host.safe.clone();
-    let entry = spent.entries.remove("basalt-3-b+3.conf").unwrap();
-    spent.entries.insert("basalt-3-b+0-3.conf".into(), entry);
-    let mut host = Host::boot(spent, &releases, false).unwrap();
-    host.run(&host.update(&releases[2]).unwrap());
-    host.carry_out(&Step::Sync(Volume::Root));
-    host.carry_out(&Step::Sync(Volume::Esp));
-    let mut host = Host::boot(host.safe, &releases, true).unwrap();
-    assert_eq!(host.running.slot, Slot::A);
-    host.run(&roll_back(&host.found()).unwrap());
-    host.carry_out(&Step::Sync(Volume::Esp));
-    let back = Host::boot(host.safe, &releases, false).unwrap();
-    assert_eq!(back.seen.links[&back.running.slot].commit, releases[1].commit);
-}
-
-#[test]
-fn an_update_keeps_the_running_slot_and_frees_what_nobody_needs() {
-    let releases = three([100, 101, 102]);
-    let mut host = settled(&releases);
-    let before = host.seen.clone();
-    host.run(&host.update(&releases[2]).unwrap());
-    let running = host.running.to_string();
-    assert_eq!(host.seen.entries[&running], before.entries[&running]);
-    let [first, second, third] = [&releases[0], &releases[1], &releases[2]];
-    let there = |file: BootFile| host.seen.files.contains_key(&file.to_string());
-    assert!(there(second.linux) && there(third.linux) && there(third.initrd));
-    assert!(!there(first.linux) && !there(first.initrd));
-    assert_eq!(host.seen.deployments.len(), 2);
-}
-
-#[test]
-fn a_kernel_that_is_there_is_not_written_again() {
-    let releases = three([100, 101, 101]);
-    let steps = settled(&releases).update(&releases[2]).unwrap();
-    let written: Vec<_> = steps.iter().filter(|step| matches!(step, Step::WriteFile(_))).collect();
-    assert_eq!(written, [&Step::WriteFile(releases[2].initrd)]);
-}
-
-#[test]
-fn what_should_not_begin_is_refused() {
-    let releases = three([100, 101, 102]);
-    let mut host = settled(&releases);
-    let refused = |host: &Host, to: &Release| host.update(to).unwrap_err();
-    let commit = |release: &Release| release.commit.clone();
-    assert_eq!(refused(&host, &releases[1]), Refusal::Runs { commit: commit(&releases[1]) });
-    host.run(&host.update(&releases[2]).unwrap());
-    let entry = EntryName::on_trial(3, Slot::A, 3);
-    let waits = Refusal::Waits { commit: commit(&releases[2]), entry };
-    assert_eq!(refused(&host, &releases[2]), waits);
-    let trial = Host::boot(host.seen, &releases, false).unwrap();
-    assert_eq!(refused(&trial, &releases[0]), Refusal::OnTrial(trial.running));
-    assert_eq!(roll_back(&trial.found()), Err(Refusal::OnTrial(trial.running)));
-    let fresh = Host::fresh(&releases[0]);
-    assert!(matches!(roll_back(&fresh.found()), Err(Refusal::NothingBehind { .. })));
 }

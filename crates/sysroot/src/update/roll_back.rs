@@ -5,7 +5,7 @@ use crate::entry::{BootEntry, EntryName, next_serial};
 use super::{Found, FoundEntry, Refusal, Step, Volume};
 
 /// The steps, from what was found. The other slot's entry is written anew under a serial above
-/// all others, and then its old one goes; a cut between the two leaves two good entries.
+/// all others, and then its old one goes, and what waits to be tried; a cut in between leaves good entries.
 ///
 /// # Errors
 /// The running system is on trial, or the other slot has nothing that once proved itself.
@@ -16,7 +16,8 @@ pub fn roll_back(found: &Found) -> Result<Vec<Step>, Refusal> {
     let behind = behind(found)?;
     let serial = next_serial(&found.names());
     let name = EntryName::uncounted(serial, found.idle());
-    let old = found.of(found.idle()).map(|entry| Step::DropEntry(entry.name));
+    let waits = found.waits(found.running.slot);
+    let old = found.of(found.idle()).map(|entry| entry.name).chain(waits).map(Step::DropEntry);
     let steps = [
         Step::ClearChoice,
         Step::WriteEntry(name, BootEntry { serial, ..behind.clone() }),

@@ -1,7 +1,7 @@
 //! What an update does, one thing at a time.
 
 use crate::boot_file::BootFile;
-use crate::entry::{BootEntry, EntryName};
+use crate::entry::{BootEntry, EntryName, ResetEntry, ResetName};
 use crate::slot::Slot;
 
 /// One thing to do. Each may be done again.
@@ -15,16 +15,29 @@ pub enum Step {
         /// The commit, 64 hex digits.
         commit: String,
     },
+    /// Deploy this commit anew with the `/etc` that it brings, and nothing of the host's.
+    DeployFresh {
+        /// The commit, 64 hex digits.
+        commit: String,
+    },
     /// Point a slot's link at the deployment that was just made, by a rename.
     Link(Slot),
-    /// Write a boot file, read it back past the cache and compare.
+    /// Remove a slot's link.
+    Unlink(Slot),
+    /// Write a boot file.
     WriteFile(BootFile),
+    /// Read a boot file back past the cache, which wants it synced, and compare.
+    CheckFile(BootFile),
     /// Write everything that is still in memory to this volume.
     Sync(Volume),
     /// Forget which entry the loader was told to boot, so that the highest serial decides.
     ClearChoice,
     /// Write a boot entry, in one write under its final name.
     WriteEntry(EntryName, BootEntry),
+    /// Write the menu's entry that resets the host.
+    WriteReset(ResetName, ResetEntry),
+    /// Delete one.
+    DropReset(ResetName),
     /// Delete a boot file that no entry needs.
     DropFile(BootFile),
     /// Delete every deployment that no slot's link leads to, and what only they needed of the
@@ -66,9 +79,7 @@ pub enum Refusal {
         entry: EntryName,
     },
     /// Something else is to be tried first.
-    #[error(
-        "{0} waits to be tried at the next reboot\nhint: reboot first, or `hostctl os rollback`"
-    )]
+    #[error("{0} waits to be tried at the next reboot\nhint: reboot first")]
     AnotherWaits(EntryName),
     /// What runs cannot be described.
     #[error("the boot entry {0} cannot be read\nhint: the ESP is damaged; update this host anew")]

@@ -273,3 +273,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_shall_leave_a_host_goes_where_there_is_room_and_stays_otherwise() {
+    let [mut first, second] = [host(1, 1000), host(2, 1000)];
+    first.closed = Some(Closed::Rebooting);
+    let evicted = |mib| (spec("w", mib), Place::Evicted(id(1)));
+    assert_eq!(decide(&[first.clone(), second.clone()], &[evicted(100)]), ["h2"]);
+    assert_eq!(decide(&[first.clone(), second.clone()], &[evicted(1001)]), ["h1"]);
+    let full = Host { closed: Some(Closed::Cordoned), ..second };
+    assert_eq!(decide(&[first.clone(), full], &[evicted(100)]), ["h1"]);
+    // What may not be there at all, does not stay.
+    let mut elsewhere = spec("w", 100);
+    elsewhere.placement.labels.insert("rack".to_owned(), "9".to_owned());
+    let decided = decide(&[first], &[(elsewhere, Place::Evicted(id(1)))]);
+    assert_eq!(decided, ["no host can run it: `h1`: it has no label `rack=9`"]);
+}

@@ -44,6 +44,8 @@ pub(super) enum HandsOff<'a> {
     LedgerLost,
     /// It is the endpoint's, which has not said yet what shall run here.
     SetUnknown,
+    /// A part of its spec is sealed, and cannot be opened: what it runs by is not known.
+    Sealed,
 }
 
 /// Why nobody knows of an instance.
@@ -79,7 +81,7 @@ impl<'a> Case<'a> {
             name: wanted.name(),
             kind: wanted.kind(),
             source: source(wanted.owner, situation.us),
-            hands_off: unavailable(wanted.kind(), situation),
+            hands_off: unavailable(wanted.kind(), situation).or_else(|| sealed(wanted)),
             wanted: Some((wanted, aim)),
             instance,
             leaving: situation.leaving.get(&wanted.uid()),
@@ -300,6 +302,11 @@ fn orphaned(
 /// Whether an instance is the endpoint's and may be in a set that has not come yet.
 fn awaits_set(instance: &Instance, leaving: Option<&Leaving>, situation: &Situation<'_>) -> bool {
     !situation.knows_set && leaving.is_none() && instance.owner != Owner::Local
+}
+
+/// What runs is not stopped for a key that is lost.
+fn sealed<'a>(wanted: &Wanted) -> Option<HandsOff<'a>> {
+    wanted.assigned.spec.is_sealed().then_some(HandsOff::Sealed)
 }
 
 fn unavailable<'a>(kind: Kind, situation: &'a Situation<'a>) -> Option<HandsOff<'a>> {

@@ -63,6 +63,11 @@ fn said(case: &Case<'_>, wait: Option<String>) -> Said {
             let reason = "the endpoint has not said yet what shall run here: it is left alone";
             return (as_it_is(case), Some(reason.to_owned()));
         }
+        Some(HandsOff::Sealed) => {
+            let reason = case.wanted.as_ref().and_then(|(_, aim)| reason(aim));
+            let runs = case.runs();
+            return (if runs { WorkloadState::Running } else { WorkloadState::Refused }, reason);
+        }
         None => (),
     }
     if let Some(step) = case.track.busy {

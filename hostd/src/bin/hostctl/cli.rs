@@ -169,6 +169,15 @@ pub(crate) enum Command {
         #[arg(long, value_name = "SECONDS")]
         deadline: Option<u64>,
     },
+    /// Run this host's own checks; systemd runs it at every boot, after the gate
+    ///
+    /// Checks are programs in `/usr/lib/basalt/required.d` and `wanted.d`, which the image brings,
+    /// and in `/etc/basalt/required.d` and `wanted.d`, which are the operator's. They run as root,
+    /// one after the other by their names, each for 60 seconds at most and all together for
+    /// `gate.deadline_s`. Where a required one fails, also one of the operator's, this boot has not
+    /// proved itself: exits with 1, and a release on trial is not kept. One that is only wanted is
+    /// told by `hostctl status` and stops nothing.
+    Checks,
     /// Print a shell's completion script
     Completion(CompletionArgs),
     /// Write the man pages
@@ -205,6 +214,9 @@ pub(crate) enum Os {
         /// Whether to reboot once it is in place
         #[arg(long, value_enum, value_name = "WHEN", default_value_t = RebootWhen::Never)]
         reboot: RebootWhen,
+        /// Only bring it over: nothing that boots changes
+        #[arg(long, conflicts_with_all = ["tries", "reboot"])]
+        download_only: bool,
         /// Print what came of it as JSON
         #[arg(long)]
         json: bool,
@@ -234,6 +246,34 @@ pub(crate) enum Os {
               value_parser = clap::value_parser!(u32).range(1..=9))]
         tries: u32,
         /// Whether to reboot once it is in place
+        #[arg(long, value_enum, value_name = "WHEN", default_value_t = RebootWhen::Never)]
+        reboot: RebootWhen,
+        /// Print what came of it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make the host what it was when it was first installed
+    ///
+    /// The next boot does it, before anything else, and reboots. It takes `/etc`, what hostd and
+    /// hostd-os know (identity, workloads, secrets, verdicts), the configuration that came on the
+    /// EFI partition, root's home with the keys of who may log in, the host's own kernel arguments,
+    /// and the release in the other slot. What workloads have in `/var` stays, unless `--all` takes
+    /// all of it. Nothing is overwritten: a disk that leaves your hands wants more than this.
+    ///
+    /// A `host.toml` that lies on the EFI partition as `basalt/host.toml` is taken by the boot after
+    /// it. The loader's menu, which a key held at power-on shows, has the same for a host that does
+    /// not come up. Asks first, unless `--yes` says so.
+    FactoryReset {
+        /// All of `/var`, too: every workload with its data
+        #[arg(long)]
+        all: bool,
+        /// Withdraw one that has not begun
+        #[arg(long, conflicts_with_all = ["all", "yes", "reboot"])]
+        cancel: bool,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+        /// Whether to reboot now
         #[arg(long, value_enum, value_name = "WHEN", default_value_t = RebootWhen::Never)]
         reboot: RebootWhen,
         /// Print what came of it as JSON
@@ -290,6 +330,8 @@ pub(crate) struct OsSource {
 pub(crate) enum RebootWhen {
     /// As soon as it is in place
     Now,
+    /// Once one of `updates.windows` of hostd.toml is open; a reboot before is as good
+    Window,
     /// Somebody else will
     Never,
 }

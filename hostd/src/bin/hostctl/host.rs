@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use basalt_api::STATUS_PATH;
+use basalt_api::checks::Weight;
 use basalt_api::local::METRICS_PATH;
 use basalt_api::status::HostStatus;
 use hostd::client::Client;
 use hostd::paths::Paths;
-use hostd::{config, gate as hostd_gate, show};
+use hostd::{checks as hostd_checks, config, gate as hostd_gate, show};
 
 use crate::{credentials, print, print_json, write};
 
@@ -44,4 +45,20 @@ pub(crate) async fn gate(paths: &Paths, deadline: Option<u64>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Those that only are wanted are said first: what the last lines say is why a trial failed.
+pub(crate) fn checks(paths: &Paths) -> Result<ExitCode> {
+    let budget = config::load(paths, credentials().as_deref()).config.gate_deadline;
+    let mut failed = hostd_checks::run(paths, budget).context("cannot look for checks")?;
+    hostd_checks::keep(paths, &failed).context("cannot write down which checks failed")?;
+    failed.sort_by_key(|check| std::cmp::Reverse(check.weight));
+    for check in &failed {
+        eprintln!("{}: {}", check.path, check.how);
+        for line in &check.lines {
+            eprintln!("  {line}");
+        }
+    }
+    let is_bad = failed.iter().any(|check| check.weight == Weight::Required);
+    Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

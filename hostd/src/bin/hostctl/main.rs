@@ -55,6 +55,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Status { json } => host::status(&client, json).await,
         Command::Gate { deadline } => Ok(host::gate(&paths, deadline).await),
+        Command::Checks => host::checks(&paths),
         Command::Metrics => host::metrics(&client).await,
         Command::Workloads { json } => workloads::list(&client, json).await,
         Command::Describe { name, json } => workloads::describe(&client, &name, json).await,

@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use basalt_api::id::WorkloadUid;
@@ -10,6 +11,7 @@ use basalt_api::local::{
     ApplyAnswer, ApplyRequest, EVENTS_PATH, Event, PLAN_PATH, PlanAnswer, WORKLOADS_PATH,
     WorkloadDescription, WorkloadList,
 };
+use basalt_api::report::WorkloadState;
 use basalt_document::MAX_BYTES;
 use hostd::client::Client;
 use hostd::runtime::LogsWanted;
@@ -19,6 +21,9 @@ use hyper::body::Bytes;
 
 use crate::lines::Lines;
 use crate::{print, print_json, write};
+
+/// How often it is looked whether something has started whose log is to be followed.
+const START_TICK: Duration = Duration::from_millis(200);
 
 pub(crate) async fn list(client: &Client, json: bool) -> Result<ExitCode> {
     let list: WorkloadList = client.get(WORKLOADS_PATH).await?;
@@ -172,6 +177,9 @@ pub(crate) async fn logs(
     wanted: LogsWanted,
     form: Form,
 ) -> Result<ExitCode> {
+    if wanted.follow {
+        until_started(client, name).await?;
+    }
     let tail = wanted.tail.map(|lines| format!("&tail={lines}")).unwrap_or_default();
     let path = path(name, &format!("/logs?follow={}{tail}", wanted.follow))?;
     match form {
@@ -184,6 +192,19 @@ pub(crate) async fn logs(
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for the start of one that is on its way to it: it has no log yet that could be followed.
+async fn until_started(client: &Client, name: &str) -> Result<()> {
+    use WorkloadState::{Pending, Preparing, Starting};
+    let path = path(name, "")?;
+    loop {
+        let one: WorkloadDescription = client.get(&path).await?;
+        if !matches!(one.status.state, Pending | Preparing | Starting) {
+            return Ok(());
+        }
+        tokio::time::sleep(START_TICK).await;
+    }
 }
 
 fn write_log_line(line: &[u8]) -> io::Result<bool> {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use basalt_api::capacity::HostFacts;
 use basalt_api::checkin::{ReportedSet, SET_PATH};
 use basalt_api::id::Lineage;
+use basalt_api::ledger::{Generation, Ledger};
 use basalt_api::set::HostSet;
 use http_body_util::{BodyExt, Full};
 use hyper::Response;
@@ -68,6 +69,7 @@ struct Host {
     /// Whether the server knows that way.
     takes_sets: Arc<AtomicBool>,
     picture: watch::Sender<Arc<Picture>>,
+    facts: watch::Sender<Option<HostFacts>>,
     heard: watch::Receiver<Option<Duration>>,
     trouble: watch::Receiver<Trouble>,
     standing: watch::Receiver<Standing>,
@@ -84,11 +86,28 @@ impl Drop for Host {
 
 impl Host {
     async fn new() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    /// One that has this in its ledger.
+    async fn with(prepare: impl FnOnce(&mut Ledger) + Send + 'static) -> Self {
+        let host = Self::that_nobody_looked_at(prepare).await;
+        host.facts.send_replace(Some(HostFacts::default()));
+        host
+    }
+
+    /// The same, of which is not known yet what it has to give.
+    async fn that_nobody_looked_at(prepare: impl FnOnce(&mut Ledger) + Send + 'static) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let paths = Paths::under(folder.path());
         let mut store = Store::open(&paths.state()).unwrap();
         store.begin("boot", 1).unwrap();
         let books = Books::new(store);
+        let prepare = |ledger: &mut Ledger| {
+            prepare(ledger);
+            Ok(())
+        };
+        books.change(prepare).await.unwrap();
         let identity = identity::Store::of(&paths);
         let takes_sets = Arc::new(AtomicBool::new(true));
         let (tell_set, sets) = mpsc::channel(16);
@@ -96,7 +115,7 @@ impl Host {
         let (enrolled, polls) = serve(&identity.key().unwrap(), way).await;
         let (picture, picture_seen) =
             watch::channel(Arc::new(Picture { is_known: true, ..Picture::default() }));
-        let (facts, facts_seen) = watch::channel(HostFacts::default());
+        let (facts, facts_seen) = watch::channel(None);
         let (heard, heard_seen) = watch::channel(None);
         let (trouble, trouble_seen) = watch::channel(Trouble::default());
         let (standing, standing_seen) = watch::channel(Standing::Alone);
@@ -110,6 +129,7 @@ impl Host {
             runtimes: runtimes::open(&paths, &Config::default()),
             picture: picture_seen,
             facts: facts_seen,
+            can_update: true,
             us: watch::channel(None).0,
             heard,
             heard_file: folder.path().join("heard"),
@@ -119,12 +139,13 @@ impl Host {
             secrets: Arc::new(EndpointSecrets::new(paths.secrets())),
         };
         let task = tokio::spawn(for_ever(ground, enrolled));
-        let others: Vec<Box<dyn std::any::Any>> = vec![Box::new(folder), Box::new(facts)];
+        let others: Vec<Box<dyn std::any::Any>> = vec![Box::new(folder)];
         Self {
             polls,
             sets,
             takes_sets,
             picture,
+            facts,
             heard: heard_seen,
             trouble: trouble_seen,
             standing: standing_seen,
@@ -244,6 +265,17 @@ async fn answer(
 }
 
 #[tokio::test]
+async fn a_host_that_nobody_looked_at_yet_does_not_say_that_it_has_nothing_to_give() {
+    let mut host = Host::that_nobody_looked_at(|_| ()).await;
+    let early = tokio::time::timeout(Duration::from_millis(300), host.polls.recv()).await;
+    assert!(early.is_err(), "{:?}", early.map(|asked| asked.map(|asked| asked.request)));
+    let mut facts = HostFacts::default();
+    facts.capacity.memory_mib = 4096;
+    host.facts.send_replace(Some(facts.clone()));
+    assert_eq!(host.asked().await.request.facts, Some(facts));
+}
+
+#[tokio::test]
 async fn a_poll_with_news_runs_to_its_answer_while_more_goes_on_changing() {
     let mut host = Host::new().await;
     let first = host.asked().await;
@@ -316,6 +348,38 @@ async fn what_was_told_a_moment_ago_keeps_no_set_waiting() {
     });
     host.asked().await;
     assert!(begun.elapsed() < PACE / 2, "and for the one after it");
+}
+
+/// A set with a guest that has this in its table.
+fn guest(fields: &str) -> HostSet {
+    let text = format!(
+        r#"{{"workloads":[{{"uid":"00000000-0000-0000-0000-000000000001","spec":{{"name":"guest",
+            "kind":"vm","vm":{{"disk":{{"url":"http://x/y","sha256":"0","format":"raw"}},{fields}}}
+            }}}}]}}"#
+    );
+    serde_json::from_str(&text).unwrap()
+}
+
+#[tokio::test]
+async fn a_set_that_was_sealed_by_a_lost_key_comes_once_more() {
+    let sealed = guest(r#""user_data":"AAAA","user_data_secret":"sealed""#);
+    let clear = guest(r#""user_data":"hello""#);
+    let lineage = Lineage(Uuid::nil());
+    for comes in [sealed.clone(), clear.clone()] {
+        let set = sealed.clone();
+        let known = Generation { lineage, generation: 7, hash: "h".to_owned(), set };
+        let mut host = Host::with(|ledger| ledger.assigned = Some(known)).await;
+        let first = host.asked().await;
+        assert_eq!((first.request.observed_generation, first.request.lineage), (0, None));
+        let set = comes.clone();
+        first.answer(move |answer| {
+            (answer.generation, answer.set_hash, answer.set) = (7, "h".to_owned(), Some(set));
+        });
+        // Whether it helped or not, nothing is claimed again that is not so.
+        let next = host.asked().await;
+        assert_eq!((next.request.observed_generation, next.request.lineage), (7, Some(lineage)));
+        assert_eq!(host.books.known().unwrap().assigned.as_ref().unwrap().set, comes);
+    }
 }
 
 #[tokio::test]

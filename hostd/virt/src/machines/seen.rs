@@ -117,8 +117,8 @@ pub(super) fn power(open: &Open, domain: &Domain) -> Result<Option<Power>, Refus
         }
         (Enum::Known(DomainState::Crashed), _) => Ok(Some(Power::Off(Why::Crashed))),
         (Enum::Known(DomainState::Paused), Enum::Known(DomainStateReason::Paused(why))) => {
-            let pause = why.known().and_then(|why| pause(why, || raw::is_out_of_space(domain)));
-            Ok(Some(pause.map_or(Power::On, Power::Paused)))
+            let paused = |why| paused(why, || raw::is_out_of_space(domain));
+            Ok(Some(why.known().map_or(Power::On, paused)))
         }
         (Enum::Known(_), _) => Ok(Some(Power::On)),
         // The crate does not look at the call's result, and what stays then is no state.
@@ -131,9 +131,10 @@ pub(super) fn power(open: &Open, domain: &Domain) -> Result<Option<Power>, Refus
     }
 }
 
-/// Why a guest stands still; none where libvirt itself lets it go on, as after a snapshot.
-fn pause(why: DomainPausedReason, is_out_of_space: impl FnOnce() -> bool) -> Option<Pause> {
-    Some(match why {
+/// What it means that a guest stands still. libvirt itself lets one go on, as after a snapshot.
+fn paused(why: DomainPausedReason, is_out_of_space: impl FnOnce() -> bool) -> Power {
+    Power::Paused(match why {
+        DomainPausedReason::StartingUp => return Power::Starting,
         DomainPausedReason::IOError if is_out_of_space() => Pause::DiskFull,
         DomainPausedReason::IOError => Pause::DiskError,
         DomainPausedReason::Watchdog => Pause::Watchdog,
@@ -143,8 +144,7 @@ fn pause(why: DomainPausedReason, is_out_of_space: impl FnOnce() -> bool) -> Opt
         | DomainPausedReason::Dump
         | DomainPausedReason::ShuttingDown
         | DomainPausedReason::Snapshot
-        | DomainPausedReason::StartingUp
-        | DomainPausedReason::PostCopy => return None,
+        | DomainPausedReason::PostCopy => return Power::On,
         DomainPausedReason::Unknown
         | DomainPausedReason::User
         | DomainPausedReason::FromSnapshot
@@ -179,10 +179,12 @@ mod tests {
 
     #[test]
     fn what_libvirt_pauses_for_a_moment_goes_on_and_what_stands_still_says_why() {
-        assert_eq!(pause(DomainPausedReason::Snapshot, || false), None);
-        assert_eq!(pause(DomainPausedReason::IOError, || true), Some(Pause::DiskFull));
-        assert_eq!(pause(DomainPausedReason::IOError, || false), Some(Pause::DiskError));
-        assert_eq!(pause(DomainPausedReason::User, || false), Some(Pause::Somebody));
+        let paused = |why, is_full| paused(why, || is_full);
+        assert_eq!(paused(DomainPausedReason::Snapshot, false), Power::On);
+        assert_eq!(paused(DomainPausedReason::StartingUp, false), Power::Starting);
+        let expected = [Pause::DiskFull, Pause::DiskError].map(Power::Paused);
+        assert_eq!([true, false].map(|full| paused(DomainPausedReason::IOError, full)), expected);
+        assert_eq!(paused(DomainPausedReason::User, false), Power::Paused(Pause::Somebody));
         assert!(Pause::DiskFull.may_resume() && Pause::Somebody.may_resume());
         assert!(!Pause::Watchdog.may_resume() && !Pause::Panicked.may_resume());
     }

@@ -13,6 +13,19 @@ fn with_a_lost_ledger_nothing_is_touched() {
 }
 
 #[test]
+fn what_runs_is_not_stopped_for_a_key_that_is_lost() {
+    for (there, state) in [("vm-a*", "running"), ("vm-a.", "refused"), ("", "refused")] {
+        let mut world = World::of("web vm-a", there);
+        world.key_is_lost = true;
+        let plan = world.plan();
+        assert_eq!(plan.to_string(), "web: prepare, create, start\n", "{there}");
+        assert_eq!(plan.statuses[0].state.as_str(), state, "{there}");
+        let reason = plan.statuses[0].reason.as_deref().unwrap();
+        assert!(reason.contains("it is sealed by a key that is gone"), "{reason}");
+    }
+}
+
+#[test]
 fn before_the_first_set_nothing_of_the_endpoints_is_touched() {
     let mut world = World::of("", "web* job.");
     (world.set_is_known, world.leaving) = (false, BTreeMap::new());

@@ -38,6 +38,8 @@ pub(super) struct World {
     pub(super) ledger_is_lost: bool,
     pub(super) set_is_known: bool,
     pub(super) containers_are_away: bool,
+    /// Whether machines have user-data that is sealed by a key that is gone.
+    pub(super) key_is_lost: bool,
     /// Steps that fail before all others succeed; which ones, `seed` decides.
     pub(super) failing_steps: u32,
     /// Whether whatever makes or starts something fails.
@@ -62,6 +64,7 @@ impl World {
             ledger_is_lost: false,
             set_is_known: true,
             containers_are_away: false,
+            key_is_lost: false,
             failing_steps: 0,
             nothing_starts: false,
             preparing: Vec::new(),
@@ -157,6 +160,10 @@ impl World {
         if is_vm {
             let disk = json!({ "url": "http://x/y", "sha256": "0".repeat(64), "format": "raw" });
             spec["vm"] = json!({ "disk": disk });
+            if self.key_is_lost {
+                spec["vm"]["user_data"] = json!("AAAA");
+                spec["vm"]["user_data_secret"] = json!("sealed");
+            }
         } else {
             let image = if word.contains('+') { "image:2" } else { "image:1" };
             spec["container"] = json!({ "image": image, "privileged": word.contains('?') });

@@ -1,6 +1,9 @@
-//! What `host.toml` may say.
+//! `host.toml`: what somebody who writes a stick tells one host. Whoever writes it and the host that
+//! takes it read it by the same rules.
+//!
+//! Pure: the caller has the bytes.
 
-use basalt_document::{DocumentError, Mistake, Source, parse_toml};
+use basalt_document::{DocumentError, MAX_BYTES, Mistake, Source, parse_toml};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -18,7 +21,7 @@ const KEY_KINDS: [&str; 7] = [
 /// The document.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct HostToml {
+pub struct HostToml {
     hostname: Option<Spanned<String>>,
     #[serde(default)]
     ssh: Ssh,
@@ -32,18 +35,25 @@ struct Ssh {
 }
 
 impl HostToml {
-    /// Reads and checks it.
-    pub(super) fn parse(name: &str, text: &str) -> Result<Self, DocumentError> {
+    /// Reads and checks it. `name` is the file as the person named it.
+    ///
+    /// # Errors
+    /// All mistakes in it.
+    pub fn parse(name: &str, text: &str) -> Result<Self, DocumentError> {
         let host: Self = parse_toml(name, text)?;
         let mistakes = host.mistakes(Source { name, text });
         if mistakes.is_empty() { Ok(host) } else { Err(DocumentError { mistakes }) }
     }
 
-    pub(super) fn hostname(&self) -> Option<&str> {
+    /// The host's name, where it says one.
+    #[must_use]
+    pub fn hostname(&self) -> Option<&str> {
         self.hostname.as_ref().map(|name| name.get_ref().as_str())
     }
 
-    pub(super) fn authorized_keys(&self) -> Vec<&str> {
+    /// Lines of root's `authorized_keys`.
+    #[must_use]
+    pub fn authorized_keys(&self) -> Vec<&str> {
         self.ssh.authorized_keys.iter().map(|key| key.get_ref().trim()).collect()
     }
 
@@ -62,8 +72,24 @@ impl HostToml {
     }
 }
 
+/// The text in the bytes of such a file, without the byte order mark that Notepad begins one with.
+///
+/// # Errors
+/// There are too many, or they are no UTF-8.
+pub fn text(name: &str, bytes: Vec<u8>) -> Result<String, DocumentError> {
+    let mistake =
+        |message: String| Mistake { name: name.to_owned(), place: None, message, hint: None };
+    if bytes.len() > MAX_BYTES {
+        return Err(mistake(format!("it is too long; at most {MAX_BYTES} bytes are read")).into());
+    }
+    let text = String::from_utf8(bytes);
+    let text = text.map_err(|error| mistake(format!("it is no UTF-8 text: {error}")))?;
+    Ok(text.trim_start_matches('\u{feff}').to_owned())
+}
+
 /// Whether the kernel and a resolver take it (hostname(7)).
-fn is_hostname(name: &str) -> bool {
+#[must_use]
+pub fn is_hostname(name: &str) -> bool {
     let is_label = |label: &str| {
         !label.is_empty()
             && label.len() <= 63
@@ -75,7 +101,8 @@ fn is_hostname(name: &str) -> bool {
 }
 
 /// Whether it is one line with a kind and a key in base64. Options before it are not taken.
-fn is_key(key: &str) -> bool {
+#[must_use]
+pub fn is_key(key: &str) -> bool {
     let mut words = key.split_ascii_whitespace();
     let is_base64 = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
     let kind = words.next().is_some_and(|kind| KEY_KINDS.contains(&kind));
@@ -111,6 +138,14 @@ mod tests {
             check(&format!("hostname = \"{name}\""), "this is not a host's name");
         }
         assert!(HostToml::parse("host.toml", "hostname = \"rack4-17.example.org\"").is_ok());
+    }
+
+    #[test]
+    fn what_is_no_text_says_so_and_a_byte_order_mark_is_no_mistake() {
+        assert_eq!(text("a", b"\xef\xbb\xbfhostname".to_vec()).unwrap(), "hostname");
+        let said = |bytes| text("a", bytes).unwrap_err().to_string();
+        assert!(said(vec![0xff]).starts_with("a: it is no UTF-8 text"), "{}", said(vec![0xff]));
+        assert!(said(vec![b' '; MAX_BYTES + 1]).contains("too long"));
     }
 
     #[test]

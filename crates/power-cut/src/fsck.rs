@@ -1,0 +1,203 @@
+//! What the repair programs say of a disk, each on a file that holds its partition.
+//!
+//! A host has `e2fsck` mend its root at each boot; the ESP it leaves alone, but an operator may
+//! have it mended. Neither may take anything away that boots.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use basalt_cmd::Cmd;
+use basalt_sysroot::entry::EntryName;
+use tempfile::TempDir;
+
+use crate::disk::{Disk, Source, written};
+use crate::fat::{Fat, Piece};
+use crate::log::Log;
+use crate::menu::{Name, Offered, menu};
+use crate::parts::Parts;
+use crate::{Problem, SECTOR, doing};
+
+/// Nothing is known of what the file holds there.
+const UNKNOWN: u32 = u32::MAX;
+
+/// Files that hold the partitions of the state that was looked at last.
+pub(crate) struct Fsck {
+    folder: TempDir,
+    esp: Copied,
+    root: Copied,
+    /// What ran before the update and stays whatever is mended.
+    running: EntryName,
+}
+
+/// An entry, what it says, and where its boot files lie, one after the other.
+type Placed = (Offered, Vec<Piece>);
+
+/// A partition in a file of its own.
+struct Copied {
+    path: PathBuf,
+    file: File,
+    range: Range<u64>,
+    /// The sectors that the log writes, and what the file has of them.
+    has: Vec<Source>,
+}
+
+impl Fsck {
+    /// Copies both partitions of the recorded disk.
+    pub(crate) fn new(
+        base: &Path,
+        log: &Log,
+        parts: &Parts,
+        running: EntryName,
+    ) -> Result<Self, Problem> {
+        let folder = tempfile::tempdir().map_err(doing("make a folder in", Path::new("/tmp")))?;
+        let copy = |name: &str, range: &Range<u64>| {
+            Copied::new(base, folder.path().join(name), range.clone(), log)
+        };
+        let (esp, root) = (copy("esp", &parts.esp)?, copy("root", &parts.root)?);
+        Ok(Self { folder, esp, root, running })
+    }
+
+    /// What they find that nobody may find, if anything.
+    pub(crate) fn look(&mut self, disk: &Disk<'_>) -> Result<Result<(), String>, Problem> {
+        if self.root.set(disk)?
+            && let Err(what) = self.root_is_well()?
+        {
+            return Ok(Err(what));
+        }
+        self.esp.set(disk)?;
+        self.esp_boots_once_mended(disk)
+    }
+
+    /// As at each boot, but to its end: it may replay the journal and nothing else.
+    fn root_is_well(&mut self) -> Result<Result<(), String>, Problem> {
+        let undo = self.folder.path().join("undo");
+        let _ = std::fs::remove_file(&undo);
+        let path = &self.root.path;
+        let output = Cmd::new("e2fsck").args(["-fp", "-z"]).arg(&undo).arg(path).output()?;
+        let said = output.stdout_text();
+        if undo.exists() {
+            Cmd::new("e2undo").arg(&undo).arg(path).run()?;
+        }
+        let is_expected = |line: &str| {
+            line.contains("recovering journal")
+                || line.contains("Clearing orphaned inode")
+                || line.contains("non-contiguous")
+                || line.contains("Overwriting existing filesystem")
+                || line.contains("e2undo ")
+                || line.trim().is_empty()
+        };
+        let unexpected: Vec<&str> = said.lines().filter(|line| !is_expected(line)).collect();
+        let code = output.status.code();
+        Ok(match (code, unexpected.as_slice()) {
+            (Some(0 | 1), []) => Ok(()),
+            _ => Err(format!("e2fsck ended with {code:?}: {said}")),
+        })
+    }
+
+    /// An ESP that `fsck.fat` mended offers nothing that it did not, each from where it was, and
+    /// still what ran. What was on its way in or out may be gone.
+    fn esp_boots_once_mended(&mut self, disk: &Disk<'_>) -> Result<Result<(), String>, Problem> {
+        let failed = doing("read", &self.esp.path);
+        let before = Fat::open(disk, self.esp.range.start).and_then(|esp| {
+            // It writes to nothing else.
+            let writes = esp.tables_and_folders()?;
+            Ok((offered(&esp), writes))
+        });
+        let (before, writes) = before.map_err(failed)?;
+        // It ends with 1 where it has mended something.
+        let output = Cmd::new("fsck.fat").arg("-a").arg(&self.esp.path).output()?;
+        let after = Fat::open(&self.esp.file, 0).map(|esp| offered(&esp));
+        let start = self.esp.range.start;
+        self.esp.forget(&writes);
+        let (before, after) = match (before, after.map_err(doing("read", &self.esp.path))?) {
+            (Ok(before), Ok(after)) => (before, after),
+            (before, after) => return Ok(Err(format!("fsck.fat made of {before:?} {after:?}"))),
+        };
+        let stays = |(offered, pieces): &Placed| {
+            let place = |(at, length): &Piece| (at + start, *length);
+            before.contains(&(offered.clone(), pieces.iter().map(place).collect()))
+        };
+        let has_running = after.iter().any(|it| it.0.name == Name::Release(self.running));
+        if has_running && after.iter().all(stays) {
+            return Ok(Ok(()));
+        }
+        let said = output.stdout_text();
+        Ok(Err(format!("fsck.fat made of {before:?} {after:?}: {said}")))
+    }
+}
+
+/// Each entry that is offered.
+fn offered(esp: &Fat<'_>) -> Result<Vec<Placed>, String> {
+    let mut all = Vec::new();
+    for offered in menu(esp)? {
+        let mut pieces = Vec::new();
+        for path in [&offered.linux, &offered.initrd] {
+            let found = esp.find(path).ok().flatten().and_then(|file| esp.pieces(&file).ok());
+            pieces.extend(found.ok_or(format!("`{path}` cannot be read"))?);
+        }
+        all.push((offered, pieces));
+    }
+    Ok(all)
+}
+
+impl Copied {
+    fn new(base: &Path, path: PathBuf, range: Range<u64>, log: &Log) -> Result<Self, Problem> {
+        let option = |name: &str, value: u64| format!("{name}={value}");
+        Cmd::new("dd")
+            .arg(format!("if={}", base.display()))
+            .arg(format!("of={}", path.display()))
+            .args(["bs=1M", "iflag=skip_bytes,count_bytes", "conv=sparse", "status=none"])
+            .arg(option("skip", range.start))
+            .arg(option("count", range.end - range.start))
+            .run()?;
+        let file = File::options().read(true).write(true).open(&path);
+        let file = file.map_err(doing("open", &path))?;
+        file.set_len(range.end - range.start).map_err(doing("write", &path))?;
+        let mut sectors = BTreeSet::new();
+        for number in 0..log.entries.len() {
+            let all = written(log, number).map_err(doing("read", base))?;
+            sectors.extend(all.map(|(sector, _)| sector));
+        }
+        let is_within = |sector: &u64| range.contains(&(sector * SECTOR as u64));
+        let has = sectors.into_iter().filter(is_within).map(|sector| (sector, 0)).collect();
+        Ok(Self { path, file, range, has })
+    }
+
+    /// Makes the file what the partition is; whether it was another.
+    fn set(&mut self, disk: &Disk<'_>) -> Result<bool, Problem> {
+        let mut bytes = [0; SECTOR];
+        let mut write = |(sector, has): &mut Source| {
+            let source = disk.source(*sector)?;
+            if source == *has {
+                return Ok(false);
+            }
+            *has = source;
+            let at = *sector * SECTOR as u64;
+            disk.read(at, &mut bytes)?;
+            self.file.write_all_at(&bytes, at - self.range.start)?;
+            Ok::<_, io::Error>(true)
+        };
+        let mut is_another = false;
+        for place in &mut self.has {
+            is_another |= write(place).map_err(doing("write", &self.path))?;
+        }
+        Ok(is_another)
+    }
+
+    /// Somebody wrote there.
+    fn forget(&mut self, pieces: &[Piece]) {
+        for (at, length) in pieces {
+            let (first, last) = (at / SECTOR as u64, (at + length).div_ceil(SECTOR as u64));
+            for sector in first..last {
+                match self.has.binary_search_by_key(&sector, |(known, _)| *known) {
+                    Ok(place) => self.has[place].1 = UNKNOWN,
+                    Err(place) => self.has.insert(place, (sector, UNKNOWN)),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Many power cuts, each looked at.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use basalt_sysroot::entry::EntryName;
+use fastrand::Rng;
+use serde::Serialize;
+
+use crate::check::{Boots, Check};
+use crate::cut::{Chances, Cut};
+use crate::disk::Disk;
+use crate::fsck::Fsck;
+use crate::log::Log;
+use crate::parts::{Parts, parts};
+use crate::syncs::{Awaited, Sync, syncs};
+use crate::{Problem, Recording, doing};
+
+/// An update whose power cuts can be looked at.
+pub struct Torture {
+    recording: Recording,
+    base: File,
+    log: Log,
+    parts: Parts,
+    check: Check,
+    /// What ran before the update.
+    running: EntryName,
+    /// Entries of the log: its first, the one behind its last, the first after it was done.
+    begin: usize,
+    last: usize,
+    end: usize,
+    syncs: Vec<Sync>,
+}
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Report {
+    /// Power cuts that were looked at.
+    pub states: u64,
+    /// Different ones.
+    pub distinct: u64,
+    /// Disks that boot what ran before.
+    pub old: u64,
+    /// Disks that boot what was installed.
+    pub new: u64,
+    /// What each of them boots.
+    #[serde(skip)]
+    pub boots: Vec<(u64, Boots)>,
+    /// Those that do not boot what they should.
+    pub findings: Vec<Finding>,
+    /// Milliseconds that one took on one processor.
+    pub state_ms: f64,
+}
+
+/// A power cut that the host does not survive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Its number.
+    pub state: u64,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// A cut and its number.
+type Numbered = (u64, Cut);
+/// The number of a cut, and what came of it.
+type Outcome = (u64, Result<Boots, String>);
+
+impl Torture {
+    /// Reads a recording, and finds what an update waits for in it.
+    ///
+    /// # Errors
+    /// It cannot be read, or what it says is not on its disk.
+    pub fn of(recording: &Recording) -> Result<Self, Problem> {
+        let base = File::open(&recording.base).map_err(doing("open", &recording.base))?;
+        let log = Log::read(&recording.log, recording.last)?;
+        let [begin, end, last] =
+            [recording.begin, recording.end, recording.last].map(|at| log.entry_at(at));
+        let failed = |error| doing("read", &recording.base)(error);
+        let mut disk = Disk::new(&base, &log).map_err(failed)?;
+        let parts = parts(&disk).map_err(failed)?;
+        let mut check = Check::new(parts.clone(), &recording.from.commit, &recording.to.commit);
+        let mut done = Disk::new(&base, &log).map_err(failed)?;
+        done.advance(last).map_err(failed)?;
+        disk.advance(begin).map_err(failed)?;
+        check.learn(&disk).map_err(failed)?;
+        check.learn(&done).map_err(failed)?;
+        let unexpected = |when, found| Problem::Recording(format!("{when} it boots {found:?}"));
+        let before = check.boots(&disk);
+        if before != Ok(Boots::Old) {
+            return Err(unexpected("before the update", before));
+        }
+        let after = check.boots(&done);
+        if after != Ok(Boots::New) {
+            return Err(unexpected("after the update", after));
+        }
+        drop(done);
+        let running = check.chosen(&disk).map_err(Problem::Recording)?;
+        let idle = running.slot.other();
+        let syncs = syncs(&log, &mut disk, (begin, last), &mut check, idle).map_err(failed)?;
+        drop(disk);
+        let recording = recording.clone();
+        Ok(Self { recording, base, log, parts, check, running, begin, last, end, syncs })
+    }
+
+    /// The syncs that were found, in the order in which they ended.
+    pub fn awaited(&self) -> impl Iterator<Item = Awaited> {
+        self.syncs.iter().map(|sync| sync.awaited)
+    }
+
+    /// Looks at the power cuts of these numbers.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn states(&self, seed: u64, numbers: std::ops::Range<u64>) -> Result<Report, Problem> {
+        let base = &self.recording.base;
+        let fsck = || Fsck::new(base, &self.log, &self.parts, self.running).map(Some);
+        self.report(seed, numbers, fsck, |chances, rng| chances.cut(rng))
+    }
+
+    /// Looks at as many that would be possible if a sync was left out.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn states_without(
+        &self,
+        without: Awaited,
+        seed: u64,
+        numbers: std::ops::Range<u64>,
+    ) -> Result<Report, Problem> {
+        // What is wrong there is to be seen by what boots.
+        self.report(seed, numbers, || Ok(None), |chances, rng| chances.cut_without(rng, without))
+    }
+
+    /// Writes the disk of one power cut to `disk`, raw; what boots there.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(&self, seed: u64, number: u64, disk: &Path) -> Result<Boots, Problem> {
+        let cut = self.cut(seed, number, &|chances, rng| chances.cut(rng))?;
+        basalt_cmd::Cmd::new("cp")
+            .arg("--sparse=always")
+            .arg(&self.recording.base)
+            .arg(disk)
+            .run()?;
+        let failed = |error| doing("write", disk)(error);
+        let mut state = Disk::new(&self.base, &self.log).map_err(failed)?;
+        let found = self.look(&mut state, &cut, &mut self.check.again(), None)?;
+        state.apply(&cut.beyond).map_err(failed)?;
+        let file = File::options().write(true).open(disk).map_err(failed)?;
+        state.write_differences(&file).map_err(failed)?;
+        found.map_err(|what| Problem::Recording(format!("state {number} does not boot: {what}")))
+    }
+
+    fn report(
+        &self,
+        seed: u64,
+        numbers: std::ops::Range<u64>,
+        fsck: impl Fn() -> Result<Option<Fsck>, Problem> + core::marker::Sync,
+        choose: impl Fn(&Chances<'_>, &mut Rng) -> std::io::Result<Cut>,
+    ) -> Result<Report, Problem> {
+        let mut cuts = Vec::new();
+        for number in numbers {
+            cuts.push((number, self.cut(seed, number, &choose)?));
+        }
+        let states = cuts.len() as u64;
+        let distinct = distinct(&cuts);
+        // Disks only go forward.
+        cuts.sort_by_key(|(_, cut)| cut.whole);
+        let workers = thread::available_parallelism().map_or(1, usize::from);
+        let (mut all, mut took) = (Vec::new(), Duration::ZERO);
+        thread::scope(|scope| {
+            let share = |part: usize| cuts.iter().skip(part).step_by(workers);
+            let fsck = &fsck;
+            let threads: Vec<_> = (0..workers)
+                .map(|part| scope.spawn(move || self.look_at(share(part), fsck()?)))
+                .collect();
+            for thread in threads {
+                // One that panicked has said why.
+                let (outcomes, time) = thread.join().map_err(|_| panicked())??;
+                all.extend(outcomes);
+                took += time;
+            }
+            Ok::<_, Problem>(())
+        })?;
+        let state_ms = took.as_secs_f64() * 1000.0 / states.max(1) as f64;
+        Ok(Report { states, distinct, state_ms, ..tally(all) })
+    }
+
+    fn cut(
+        &self,
+        seed: u64,
+        number: u64,
+        choose: &impl Fn(&Chances<'_>, &mut Rng) -> std::io::Result<Cut>,
+    ) -> Result<Cut, Problem> {
+        let mut hasher = DefaultHasher::new();
+        (seed, number).hash(&mut hasher);
+        let (log, parts, begin) = (&self.log, &self.parts, self.begin);
+        let chances = Chances { log, parts, begin, last: self.last, syncs: &self.syncs };
+        let mut rng = Rng::with_seed(hasher.finish());
+        choose(&chances, &mut rng).map_err(doing("read", &self.recording.log))
+    }
+
+    fn look_at<'a>(
+        &self,
+        cuts: impl Iterator<Item = &'a Numbered>,
+        mut fsck: Option<Fsck>,
+    ) -> Result<(Vec<Outcome>, Duration), Problem> {
+        let began = Instant::now();
+        let mut disk =
+            Disk::new(&self.base, &self.log).map_err(doing("read", &self.recording.base))?;
+        let mut check = self.check.again();
+        let mut outcomes = Vec::new();
+        for (number, cut) in cuts {
+            outcomes.push((*number, self.look(&mut disk, cut, &mut check, fsck.as_mut())?));
+        }
+        Ok((outcomes, began.elapsed()))
+    }
+
+    /// What boots after a cut; leaves the disk as it was but for what is there whole.
+    fn look(
+        &self,
+        disk: &mut Disk<'_>,
+        cut: &Cut,
+        check: &mut Check,
+        fsck: Option<&mut Fsck>,
+    ) -> Result<Result<Boots, String>, Problem> {
+        let failed = |error| doing("read", &self.recording.base)(error);
+        disk.advance(cut.whole).map_err(failed)?;
+        let before = disk.apply(&cut.beyond).map_err(failed)?;
+        let mut found = check.boots(disk);
+        if let (Some(fsck), Ok(_)) = (fsck, &found)
+            && let Err(what) = fsck.look(disk)?
+        {
+            found = Err(what);
+        }
+        disk.undo(before).map_err(failed)?;
+        let is_done = cut.at >= self.end;
+        Ok(match found {
+            Ok(Boots::Old) if is_done => Err("the update was done, and the old one boots".into()),
+            found => found,
+        })
+    }
+}
+
+/// How many of them are different.
+fn distinct(cuts: &[Numbered]) -> u64 {
+    let mut different = HashSet::new();
+    for (_, cut) in cuts {
+        let mut hasher = DefaultHasher::new();
+        (cut.whole, &cut.beyond).hash(&mut hasher);
+        different.insert(hasher.finish());
+    }
+    different.len() as u64
+}
+
+/// What came of them.
+fn tally(mut outcomes: Vec<Outcome>) -> Report {
+    outcomes.sort_by_key(|(number, _)| *number);
+    let mut report = Report::default();
+    for (state, outcome) in outcomes {
+        report.boots.extend(outcome.as_ref().ok().map(|boots| (state, *boots)));
+        match outcome {
+            Ok(Boots::Old) => report.old += 1,
+            Ok(Boots::New) => report.new += 1,
+            Err(what) => report.findings.push(Finding { state, what }),
+        }
+    }
+    report
+}
+
+fn panicked() -> Problem {
+    Problem::Recording("a thread that looked at it panicked".to_owned())
+}

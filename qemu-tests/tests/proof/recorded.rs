@@ -1,0 +1,51 @@
+//! An update from the second release to the third, recorded for `cargo xtask torture`: both slots
+//! hold something, and each release has an initramfs of its own.
+
+use anyhow::Result;
+use qemu_tests::host::Host;
+use qemu_tests::image::Image;
+use qemu_tests::recording::Recorded;
+use qemu_tests::releases::{GREETED, GREETING, Releases};
+use qemu_tests::story::{Start, Story};
+
+pub(crate) const STORY: Story = Story {
+    name: "recorded",
+    machine: Start::Releases(first),
+    steps: &[
+        ("a_host_comes_to_its_second_release", comes_to_the_second),
+        ("its_update_to_the_third_is_recorded", third_is_recorded),
+    ],
+};
+
+fn build(releases: &Releases, version: &str) -> Result<Image> {
+    let text = format!("hello from {version}\n");
+    let image = releases.build_with(
+        version,
+        &[("usr/share/greeting", &text)],
+        &[(GREETING, &text), GREETED],
+    )?;
+    releases.publish()?;
+    Ok(image)
+}
+
+fn first(releases: &Releases) -> Result<Image> {
+    let image = build(releases, "1")?;
+    build(releases, "2")?;
+    Ok(image)
+}
+
+fn comes_to_the_second(host: &mut Host) -> Result<()> {
+    host.ok("hostctl gate --deadline 200")?;
+    host.ok("hostctl os update 2>&1")?;
+    Ok(())
+}
+
+fn third_is_recorded(host: &mut Host) -> Result<()> {
+    let third = build(host.releases()?, "3")?;
+    let folder = host.folder.join("recording");
+    let recorded = Recorded::start(host, &folder)?;
+    host.until("hostctl status | grep -q 'b, blessed'")?;
+    recorded.update(host, "hostctl os update 2>&1", &third)?;
+    host.vm.qmp().quit()?;
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! Releases that fail in each of the ways that CI does not try, hosts without room, and the way
+//! back and forth. After each a cold machine boots what should run.
+
+use anyhow::{Context, Result, ensure};
+use basalt_vm::Patience;
+use qemu_tests::host::Host;
+use qemu_tests::image::Image;
+use qemu_tests::releases::{GREETED, GREETING, Releases};
+use qemu_tests::story::{Start, Story};
+
+pub(crate) const STORY: Story = Story {
+    name: "trials",
+    machine: Start::Releases(first),
+    steps: &[
+        ("a_host_without_room_takes_no_update_and_boots_what_ran", full),
+        ("a_release_whose_initramfs_fails_is_left", initramfs_fails),
+        ("a_release_whose_hostd_crashes_is_left", hostd_crashes),
+        ("a_release_that_hangs_is_reset_by_the_watchdog_and_left", hangs),
+        ("three_power_cycles_in_a_trial_say_nothing_of_the_release", power_cycles),
+        ("an_update_there_and_back_needs_no_endpoint", there_and_back),
+    ],
+};
+
+const UNITS: &str = "usr/lib/systemd/system";
+/// What the kernel says last before a reboot that was asked for.
+const REBOOTS: &str = "reboot: Restarting system";
+/// What the console says of a host that runs the first release again.
+const FIRST_AGAIN: &str = "slot a blessed, hostd is ";
+
+fn first(releases: &Releases) -> Result<Image> {
+    let image = releases.build("1", &[])?;
+    releases.publish()?;
+    Ok(image)
+}
+
+/// Switches the machine off and a new one on, from the firmware; what runs then.
+fn cold(host: &mut Host, version: &str) -> Result<()> {
+    restarts(host)?;
+    runs(host, version)
+}
+
+fn restarts(host: &mut Host) -> Result<()> {
+    host.powers_off()?;
+    let folder = host.folder.join(format!("cold-{}", host.vm.process_id()));
+    host.vm = host.of_releases()?.start(&folder)?;
+    Ok(())
+}
+
+fn runs(host: &mut Host, version: &str) -> Result<()> {
+    host.ok("hostctl gate --deadline 200")?;
+    host.expect_status("version", version)
+}
+
+fn release(host: &Host, version: &str, files: &[(&str, &str)]) -> Result<()> {
+    let releases = host.releases()?;
+    releases.build(version, files)?;
+    releases.publish()
+}
+
+/// Tries the release that was published last, once. The host then runs the first one again, and
+/// says of the other what `verdict` says.
+fn is_left(host: &mut Host, version: &str, signs: &[&str], verdict: &str) -> Result<()> {
+    host.ok("hostctl os update --tries 1 2>&1")?;
+    host.reboots_soon()?;
+    host.console_says(&[REBOOTS])?;
+    host.console_says(signs)?;
+    host.console_says(&[FIRST_AGAIN])?;
+    host.catches_up()?;
+    runs(host, "1")?;
+    let said = host.told_of(version)?;
+    ensure!(said.contains(verdict), "{said}");
+    cold(host, "1")
+}
+
+/// The ESP, the root and `/var`, one after the other.
+fn full(host: &mut Host) -> Result<()> {
+    runs(host, "1")?;
+    let text = "hello from 2\n";
+    let early = [(GREETING, text), GREETED];
+    host.releases()?.build_with("2", &[("usr/share/greeting", text)], &early)?;
+    host.releases()?.publish()?;
+    host.ok("mount -o remount,rw /sysroot")?;
+    for (place, part) in [("/efi", "the ESP has "), ("/sysroot", "the root has "), ("/var", "")] {
+        host.ok(&format!("! dd if=/dev/zero of={place}/fill bs=1M 2>&1"))?;
+        let said = host.fails("hostctl os update 2>&1")?;
+        ensure!(said.contains("error: ") && said.contains(part), "{place}: {said}");
+        ensure!(part.is_empty() || said.contains(" MiB free, and the release needs "), "{said}");
+        let said = host.ok("hostctl os status")?;
+        ensure!(said.contains("\na     1        blessed, runs, boots next"), "{place}: {said}");
+        // It boots as full as it is.
+        restarts(host)?;
+        if place == "/var" {
+            host.until("hostctl status 2>&1 | grep -q 'No space left on device'")?;
+            host.expect_status("version", "1")?;
+        } else {
+            runs(host, "1").with_context(|| format!("{place} is full"))?;
+        }
+        host.ok("mount -o remount,rw /sysroot")?;
+        host.ok(&format!("rm {place}/fill && sync"))?;
+        runs(host, "1").with_context(|| format!("{place} was full"))?;
+    }
+    host.ok("hostctl os update 2>&1")?;
+    host.reboot()?;
+    host.until("hostctl status | grep -q 'b, blessed'")?;
+    host.ok("hostctl os rollback 2>&1")?;
+    cold(host, "1")
+}
+
+fn initramfs_fails(host: &mut Host) -> Result<()> {
+    // It finds its root and makes no system of it.
+    let prepare = "usr/lib/ostree/ostree-prepare-root";
+    host.releases()?.build_with("3", &[], &[(prepare, "#!/bin/sh\nexit 1\n")])?;
+    host.releases()?.publish()?;
+    is_left(host, "3", &[], "bad")
+}
+
+fn hostd_crashes(host: &mut Host) -> Result<()> {
+    let unit = format!("{UNITS}/hostd.service.d/90-crash.conf");
+    let crash = "[Service]\nExecStartPre=/bin/sh -c 'kill -SEGV $$$$'\n";
+    release(host, "4", &[(&unit, crash)])?;
+    is_left(host, "4", &[], "bad")
+}
+
+/// Nothing runs any more but one loop, which leaves nobody any time.
+fn hangs(host: &mut Host) -> Result<()> {
+    let unit = format!("{UNITS}/basalt-gate.service.d/90-hang.conf");
+    let hang = "[Service]\nCPUSchedulingPolicy=fifo\nCPUSchedulingPriority=99\n\
+                ExecStartPre=/bin/sh -c 'echo -1 >/proc/sys/kernel/sched_rt_runtime_us; \
+                echo it hangs >/dev/console; while :; do :; done'\n";
+    release(host, "5", &[(&unit, hang)])?;
+    is_left(host, "5", &["it hangs"], "inconclusive")
+}
+
+fn power_cycles(host: &mut Host) -> Result<()> {
+    release(host, "6", &[("usr/share/greeting", "hello from 6\n")])?;
+    host.ok("hostctl os update --tries 3 2>&1")?;
+    host.reboots_soon()?;
+    host.console_says(&[REBOOTS])?;
+    for _ in 0..3 {
+        // Its kernel runs, and nothing has been decided.
+        host.vm.wait_for_console("Linux version", Patience::BOOT)?;
+        host.vm.qmp().reset()?;
+    }
+    host.console_says(&[FIRST_AGAIN])?;
+    host.catches_up()?;
+    runs(host, "1")?;
+    let said = host.told_of("6")?;
+    ensure!(said.contains("inconclusive"), "{said}");
+    cold(host, "1")
+}
+
+/// Update, rollback, update, downgrade, update.
+fn there_and_back(host: &mut Host) -> Result<()> {
+    host.endpoint()?.stop();
+    release(host, "7", &[("usr/share/greeting", "hello from 7\n")])?;
+    for (command, version) in [
+        ("update", "7"),
+        ("rollback", "1"),
+        ("update", "7"),
+        ("update --version 2", "2"),
+        ("update", "7"),
+    ] {
+        host.ok(&format!("hostctl os {command} 2>&1"))?;
+        cold(host, version).with_context(|| format!("after `{command}`"))?;
+        host.until("hostctl status | grep -q ', blessed'")?;
+    }
+    let said = host.ok("hostctl os history")?;
+    ensure!(said.contains("rolled back"), "{said}");
+    Ok(())
+}
