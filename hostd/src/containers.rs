@@ -20,6 +20,7 @@ mod reach;
 mod secrets;
 mod seen;
 mod spec;
+mod stray;
 mod unsure;
 mod volumes;
 
@@ -44,6 +45,7 @@ use cache::Cache;
 use client::Client;
 use events::Events;
 use seen::{Details, Inspected, Listed, Ours, Whose};
+use stray::Strays;
 use volumes::Volumes;
 
 /// How long an engine may take for a list or one container. podman lists 200 in 0.1 s; it is a
@@ -93,6 +95,7 @@ pub struct Containers {
     client: Arc<Client>,
     cache: Arc<Cache>,
     events: Events,
+    strays: Strays,
     volumes: Volumes,
 }
 
@@ -120,7 +123,8 @@ impl Containers {
     pub fn new(settings: Settings) -> Self {
         let client = Arc::new(Client::new(settings.socket.clone(), settings.patience));
         let (cache, volumes) = (Arc::default(), Volumes::default());
-        Self { settings, client, cache, events: Events::new(), volumes }
+        let strays = Strays::default();
+        Self { settings, client, cache, events: Events::new(), strays, volumes }
     }
 
     /// Everything that the engine lists at `path`, which asks for what has our labels.
@@ -203,7 +207,8 @@ impl Containers {
 #[async_trait]
 impl Runtime for Containers {
     async fn observe(&self) -> Result<Sight, RuntimeError> {
-        let (listed, strangers) = self.all().await?;
+        let (mut listed, strangers) = self.all().await?;
+        self.strays.mark(&mut listed).await;
         // After the containers: of one that is made meanwhile the volumes alone are no news.
         let data = self.data().await;
         self.cache.retain(|id| listed.iter().any(|ours| ours.id == id));

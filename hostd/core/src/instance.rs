@@ -53,6 +53,12 @@ pub enum InstanceState {
         /// Whether to let it go on may help.
         may_resume: bool,
     },
+    /// It runs, and its runtime has forgotten that: nobody would hear of its end. It is ended, and
+    /// made anew where it shall run.
+    Stray {
+        /// What is known of it.
+        reason: String,
+    },
     /// It ran and ended, by itself or because it was asked to.
     Ended {
         /// The exit code of a container; a virtual machine has 0 when its guest shut down.
@@ -76,4 +82,12 @@ pub enum InstanceState {
         /// What the runtime says.
         reason: String,
     },
+}
+
+impl InstanceState {
+    /// Whether it has processes: what it takes of the host is taken.
+    #[must_use]
+    pub fn has_processes(&self) -> bool {
+        matches!(self, Self::Running { .. } | Self::Paused { .. } | Self::Stray { .. })
+    }
 }

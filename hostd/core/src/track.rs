@@ -238,6 +238,7 @@ impl Track {
             | InstanceState::Paused { .. }
             | InstanceState::Made
             | InstanceState::DataOnly
+            | InstanceState::Stray { .. }
             | InstanceState::Unknown { .. }
             | InstanceState::Broken { .. } => (),
         }

@@ -2,6 +2,7 @@
 //! its runtime had begun and before it wrote that down, takes the container for one that never ran.
 //! Made anew beside them, the workload would run twice; removed, it would run on for ever. Blocks.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -36,31 +37,57 @@ pub(super) fn end(id: &str) -> io::Result<()> {
     }
 }
 
+/// Those of these full ids that have a process, in one look at all processes.
+///
+/// # Errors
+/// Processes cannot be listed.
+pub(super) fn that_run(ids: &BTreeSet<String>) -> io::Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    for pid in processes()? {
+        let cgroup = of_process(pid, "cgroup");
+        let its = groups(&cgroup).filter(|id| ids.contains(*id)).map(str::to_owned);
+        let its: BTreeSet<String> = its.collect();
+        if !its.is_empty() && !is_dead(&of_process(pid, "status")) {
+            found.extend(its);
+        }
+    }
+    Ok(found)
+}
+
 fn left_of(id: &str) -> io::Result<Vec<i32>> {
-    let processes = fs::read_dir("/proc")?.flatten();
-    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    Ok(pids.filter(|pid| is_of(*pid, id)).collect())
+    Ok(processes()?.filter(|pid| is_of(*pid, id)).collect())
+}
+
+fn processes() -> io::Result<impl Iterator<Item = i32>> {
+    let entries = fs::read_dir("/proc")?.flatten();
+    Ok(entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()))
+}
+
+/// A file of a process; nothing where that ended meanwhile.
+fn of_process(pid: i32, name: &str) -> String {
+    let path = Path::new("/proc").join(pid.to_string()).join(name);
+    fs::read_to_string(path).unwrap_or_default()
 }
 
 /// Whether a process is alive and in the container's group.
 fn is_of(pid: i32, id: &str) -> bool {
-    let folder = Path::new("/proc").join(pid.to_string());
-    // One that ended meanwhile has neither.
-    let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap_or_default();
-    names(&read("cgroup"), id) && !is_dead(&read("status"))
+    names(&of_process(pid, "cgroup"), id) && !is_dead(&of_process(pid, "status"))
 }
 
-/// Whether `/proc/PID/cgroup` names the container's own group: `ID` by dockerd, `libpod-ID` by
-/// podman, with `docker-` and `.scope` where systemd makes it. podman's own process beside it, in
-/// `libpod-conmon-ID`, is not of the container.
 fn names(cgroup: &str, id: &str) -> bool {
-    let is_group = |part: &str| {
+    // An empty id would be that of everybody (cgroups(7): `0::/`).
+    !id.is_empty() && groups(cgroup).any(|one| one == id)
+}
+
+/// Ids of which `/proc/PID/cgroup` may name the group: `ID` by dockerd, `libpod-ID` by podman, with
+/// `docker-` and `.scope` where systemd makes it. podman's own process beside it, in
+/// `libpod-conmon-ID`, is not of the container.
+fn groups(cgroup: &str) -> impl Iterator<Item = &str> {
+    cgroup.lines().flat_map(|line| line.split('/').skip(1)).map(|part| {
         let part = part.strip_suffix(".scope").unwrap_or(part);
         let bare = part.strip_prefix("docker-").or_else(|| part.strip_prefix("libpod-"));
-        bare.unwrap_or(part) == id
-    };
-    // An empty id would be that of everybody (cgroups(7): `0::/`).
-    !id.is_empty() && cgroup.lines().any(|line| line.split('/').skip(1).any(is_group))
+        bare.unwrap_or(part)
+    })
 }
 
 fn is_dead(status: &str) -> bool {

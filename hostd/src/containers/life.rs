@@ -60,8 +60,8 @@ impl Containers {
     /// Lets it end within `grace`, then kills it. The deadline is around it all: an engine that
     /// hangs in its own stop is asked for a kill, which goes another way.
     pub(super) async fn stop_one(&self, ours: &Ours, grace: Duration) -> Result<(), RuntimeError> {
-        if !(ours.phase.has_processes() || matches!(ours.phase, Phase::Odd(_))) {
-            return Ok(());
+        if ours.phase.is_said_to_be_empty() {
+            return self.end_leftovers(&ours.id).await;
         }
         if ours.phase == Phase::Paused
             && let Err(error) = self.unpause(ours).await

@@ -99,6 +99,10 @@ pub(super) enum Whose {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Phase {
     Made,
+    /// Its processes are made, and wait for their start.
+    Initialized,
+    /// It runs, and the engine has forgotten that.
+    Stray,
     /// It runs or is about to end.
     Alive,
     /// It has processes, and all of them are frozen.
@@ -158,7 +162,8 @@ impl Phase {
     /// By the words of Docker (`created` …) and those that podman has beyond them.
     fn of(state: &str) -> Self {
         match state {
-            "created" | "configured" | "initialized" => Self::Made,
+            "created" | "configured" => Self::Made,
+            "initialized" => Self::Initialized,
             "running" | "restarting" | "stopping" => Self::Alive,
             "paused" => Self::Paused,
             "exited" | "stopped" => Self::Ended,
@@ -171,9 +176,14 @@ impl Phase {
         matches!(self, Self::Alive | Self::Paused | Self::Ended)
     }
 
-    /// Whether it has processes.
+    /// Whether it has processes that run for it.
     pub(super) fn has_processes(&self) -> bool {
-        matches!(self, Self::Alive | Self::Paused)
+        matches!(self, Self::Alive | Self::Paused | Self::Stray)
+    }
+
+    /// Whether the engine says that it has no process at all.
+    pub(super) fn is_said_to_be_empty(&self) -> bool {
+        matches!(self, Self::Made | Self::Ended)
     }
 }
 
@@ -219,17 +229,22 @@ impl Ours {
             (Phase::Odd(word), _) => {
                 InstanceState::Broken { reason: format!("the container is `{word}`") }
             }
+            (Phase::Stray, _) => {
+                let reason = "its engine has forgotten what runs of it".to_owned();
+                InstanceState::Stray { reason }
+            }
             // That it runs is known from the list, and only since when is not.
             (Phase::Alive, Err(_)) => InstanceState::Running { since: 0 },
             (Phase::Paused, Err(_)) => paused(0),
-            (Phase::Made, Err(reason)) => InstanceState::Broken { reason },
+            (Phase::Made | Phase::Initialized, Err(reason)) => InstanceState::Broken { reason },
             (Phase::Ended, Err(reason)) => InstanceState::Unknown { reason },
             (Phase::Alive, Ok(Some(details))) => InstanceState::Running { since: details.started },
             (Phase::Paused, Ok(Some(details))) => paused(details.started),
             (Phase::Ended, Ok(Some(details))) => ended(&details),
-            (Phase::Made | Phase::Alive | Phase::Paused | Phase::Ended, Ok(_)) => {
-                InstanceState::Made
-            }
+            (
+                Phase::Made | Phase::Initialized | Phase::Alive | Phase::Paused | Phase::Ended,
+                Ok(_),
+            ) => InstanceState::Made,
         };
         let Labels { uid, owner, hash, name, .. } = self.labels;
         let (kind, addresses) = (Kind::Container, self.addresses);

@@ -127,6 +127,24 @@ async fn a_container_whose_start_dockerd_forgot_is_removed_with_what_runs_of_it(
     assert_eq!(stage.see(&make).await, None);
 }
 
+/// As one that its operator holds: the engine says that it does not run, and so would its host.
+#[tokio::test]
+async fn a_container_whose_start_dockerd_forgot_is_told_and_stopped() {
+    let Some(mut stage) = stage(Kind::Docker) else { return };
+    let word = "is-told-and-stopped";
+    let make = forgotten(&mut stage, word).await;
+    let end = Instant::now() + Duration::from_secs(60);
+    while !matches!(stage.state(&make).await, Some(InstanceState::Stray { .. })) {
+        assert!(Instant::now() < end, "it is not told");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    stage.runtime.stop(make.assigned.uid, Duration::from_secs(1)).await.unwrap();
+    assert_eq!(alive(word), [0; 0]);
+    let state = stage.state(&make).await.unwrap();
+    assert!(!state.has_processes(), "{state:?}");
+    stage.clear(&make, Data::Delete).await;
+}
+
 /// podman's store has the name, and podman has no such container.
 #[tokio::test]
 async fn a_container_that_podman_made_by_half_is_made_anew() {

@@ -135,9 +135,7 @@ impl<'a> Case<'a> {
 
     /// Whether it runs or stands still: it has processes, and what it takes is taken.
     pub(super) fn runs(&self) -> bool {
-        self.instance.is_some_and(|instance| {
-            matches!(instance.state, InstanceState::Running { .. } | InstanceState::Paused { .. })
-        })
+        self.instance.is_some_and(|instance| instance.state.has_processes())
     }
 
     pub(super) fn shall_run(&self) -> bool {
@@ -229,7 +227,7 @@ impl<'a> Case<'a> {
             InstanceState::Paused { .. } => Vec::new(),
             InstanceState::Made => vec![Step::Start],
             InstanceState::DataOnly => vec![Step::Prepare, Step::Create, Step::Start],
-            InstanceState::Broken { .. } => self.replace(wanted),
+            InstanceState::Broken { .. } | InstanceState::Stray { .. } => self.replace(wanted),
             InstanceState::Ended { .. } => match (self.after_end(), &instance.lacks) {
                 (AfterEnd::Starts, None) => vec![Step::Start],
                 (AfterEnd::Starts, Some(_)) => self.replace(wanted),

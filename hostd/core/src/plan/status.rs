@@ -20,6 +20,7 @@ pub(super) fn status(case: &Case<'_>, wait: Option<String>) -> WorkloadStatus {
             InstanceState::Made
             | InstanceState::DataOnly
             | InstanceState::Paused { .. }
+            | InstanceState::Stray { .. }
             | InstanceState::Unknown { .. }
             | InstanceState::Broken { .. },
         )
@@ -105,8 +106,8 @@ fn busy(case: &Case<'_>, step: Step) -> Said {
 }
 
 fn running(case: &Case<'_>, wait: Option<String>) -> Said {
-    if let Some(paused) = paused(case) {
-        return paused;
+    if let Some(said) = paused(case).or_else(|| stray(case)) {
+        return said;
     }
     if case.runs() {
         let why = case.track.error.as_ref().or(wait.as_ref());
@@ -141,6 +142,16 @@ fn paused(case: &Case<'_>) -> Option<Said> {
         }
         (None, true) => format!("it is paused: {reason}; it is let go on again"),
         (None, false) => format!("it is paused: {reason} (`hostctl start` lets it go on)"),
+    };
+    Some((WorkloadState::Failed, Some(text)))
+}
+
+/// Nobody hears of it, and none of its log is kept: it is not what was asked for.
+fn stray(case: &Case<'_>) -> Option<Said> {
+    let InstanceState::Stray { reason } = &case.instance?.state else { return None };
+    let text = match &case.track.error {
+        Some(error) => format!("{reason}; {error}"),
+        None => format!("{reason}: it is ended and made anew"),
     };
     Some((WorkloadState::Failed, Some(text)))
 }

@@ -16,7 +16,7 @@ use world::{OTHER_HOST, US, World};
 /// `wanted` has a word for each workload, `there` for each instance:
 ///
 /// - wanted: `name`, with `+` a newer spec than the instance's, `!` held, `?` refused by policy
-/// - there: `name`, with `*` running, `=` paused, `.` ended with 1, `-` made, `~` another host's
+/// - there: `name`, with `*` running, `=` paused, `^` running and forgotten, `.` ended with 1, `-` made, `~` another host's
 fn check(wanted: &str, there: &str, expected: &str) {
     let world = World::of(wanted, there);
     let text = world.plan().to_string();

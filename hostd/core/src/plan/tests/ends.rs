@@ -43,6 +43,18 @@ fn what_is_paused_is_stopped_before_it_is_removed() {
 }
 
 #[test]
+fn what_runs_and_is_forgotten_is_ended_and_made_anew_where_it_shall_run() {
+    check("web", "web^", "web: prepare, stop, remove, create, start");
+    check("web!", "web^", "web: stop");
+    check("", "web^", "web: stop, remove with its data");
+    let status = |wanted: &str| World::of(wanted, "web^").plan().statuses.remove(0);
+    assert_eq!(status("web").state.as_str(), "failed");
+    let expected = "it was forgotten: it is ended and made anew";
+    assert_eq!(status("web").reason.as_deref(), Some(expected));
+    assert_eq!(status("web!").state.as_str(), "stopping");
+}
+
+#[test]
 fn what_ends_by_itself_follows_its_policy() {
     let after = |name: &str, code: i32| {
         let mut world = World::of(name, &format!("{name}."));

@@ -46,7 +46,7 @@ fn some_of(
 }
 
 const WANTED: &[&str] = &["", "+", "!", "?"];
-const THERE: &[&str] = &["*", ".", "-", "x", "="];
+const THERE: &[&str] = &["*", ".", "-", "x", "=", "^"];
 
 fn a_world_of(names: [&'static str; 8]) -> impl Strategy<Value = World> {
     (some_of(names, WANTED), some_of(names, THERE), any::<u64>()).prop_map(

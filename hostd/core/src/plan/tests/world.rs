@@ -109,7 +109,7 @@ impl World {
     pub(super) fn memory_at_most(&self, plan: &Plan) -> u64 {
         let mut most: BTreeMap<WorkloadUid, u64> = BTreeMap::new();
         for one in self.instances.iter().filter(|one| one.owner != Owner::Host(OTHER_HOST)) {
-            if has_power(&one.state) {
+            if one.state.has_processes() {
                 most.insert(one.uid, self.memory_of_instance(one));
             }
         }
@@ -183,6 +183,7 @@ impl World {
             Some('.') => InstanceState::Ended { code: Some(1), at: 5, note: None },
             Some('-') => InstanceState::Made,
             Some('=') => paused(true),
+            Some('^') => InstanceState::Stray { reason: "it was forgotten".to_owned() },
             _ => InstanceState::Broken { reason: "half of it is gone".to_owned() },
         };
         let owner = if word.contains('~') { OTHER_HOST } else { US };
@@ -283,7 +284,7 @@ impl World {
         let wrong = ours.filter(|one| {
             let wanted = wanted.iter().find(|wanted| wanted.uid() == one.uid);
             let aim = wanted.map(|wanted| wanted.aim(&Policy::default(), self.contact));
-            has_power(&one.state) && aim != Some(Aim::Run)
+            one.state.has_processes() && aim != Some(Aim::Run)
         });
         let is_stopped = |uid: WorkloadUid| {
             let mut work = plan.work.iter();
@@ -343,7 +344,7 @@ impl World {
                 let instance = &mut self.instances[at];
                 let is_broken = matches!(instance.state, InstanceState::Broken { .. });
                 assert!(!is_broken, "what is broken cannot start");
-                assert!(!has_power(&instance.state), "what has power cannot start");
+                assert!(!instance.state.has_processes(), "what has power cannot start");
                 instance.state = InstanceState::Running { since: 9 };
             }
             (Step::Resume, Some(at)) => {
@@ -356,7 +357,7 @@ impl World {
                 self.instances[at].state = ended;
             }
             (Step::Remove(data), Some(at)) => {
-                assert!(!has_power(&self.instances[at].state), "what runs cannot be removed");
+                assert!(!self.instances[at].state.has_processes(), "what runs cannot be removed");
                 let is_wanted = self.words.iter().any(|word| uid_of(bare(word)) == uid);
                 assert!(data == Data::Keep || !is_wanted, "data of what is wanted is kept");
                 self.instances.remove(at);
@@ -390,16 +391,12 @@ impl World {
     }
 }
 
-fn has_power(state: &InstanceState) -> bool {
-    matches!(state, InstanceState::Running { .. } | InstanceState::Paused { .. })
-}
-
 pub(super) fn paused(may_resume: bool) -> InstanceState {
     InstanceState::Paused { at: 5, reason: "the host's disk is full".to_owned(), may_resume }
 }
 
 fn bare(word: &str) -> &str {
-    word.trim_end_matches(['+', '!', '?', '*', '.', '~', 'x', '='])
+    word.trim_end_matches(['+', '!', '?', '*', '.', '~', 'x', '=', '^'])
         .trim_end_matches('-')
         .trim_end_matches('~')
 }
