@@ -2,6 +2,7 @@
 //! that a web server offers.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -140,12 +141,16 @@ impl Releases {
     }
 }
 
+/// What a person could run, can be run.
 fn put(folder: &Path, files: &[(&str, &str)]) -> Result<()> {
     fs::create_dir_all(folder)?;
     for (path, text) in files {
         let path = folder.join(path);
         fs::create_dir_all(path.parent().context("a file lies in a folder")?)?;
-        fs::write(path, text)?;
+        fs::write(&path, text)?;
+        if text.starts_with("#!") {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        }
     }
     Ok(())
 }

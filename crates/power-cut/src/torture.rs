@@ -1,6 +1,6 @@
 //! Many power cuts, each looked at.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
@@ -41,7 +41,7 @@ pub struct Torture {
 pub struct Report {
     /// Power cuts that were looked at.
     pub states: u64,
-    /// Different ones.
+    /// Different disks that they left, each of which was looked at once.
     pub distinct: u64,
     /// Disks that boot what ran before.
     pub old: u64,
@@ -52,7 +52,7 @@ pub struct Report {
     pub boots: Vec<(u64, Boots)>,
     /// Those that do not boot what they should.
     pub findings: Vec<Finding>,
-    /// Milliseconds that one took on one processor.
+    /// Milliseconds that one disk took on one processor.
     pub state_ms: f64,
 }
 
@@ -65,8 +65,9 @@ pub struct Finding {
     pub what: String,
 }
 
-/// A cut and its number.
-type Numbered = (u64, Cut);
+/// Cuts that leave the same disk: one of them, and the number of each with the entry before which
+/// its power went.
+type Alike = (Cut, Vec<(u64, usize)>);
 /// The number of a cut, and what came of it.
 type Outcome = (u64, Result<Boots, String>);
 
@@ -150,6 +151,7 @@ impl Torture {
         let failed = |error| doing("write", disk)(error);
         let mut state = Disk::new(&self.base, &self.log).map_err(failed)?;
         let found = self.look(&mut state, &cut, &mut self.check.again(), None)?;
+        let found = self.judged(found, cut.at);
         state.apply(&cut.beyond).map_err(failed)?;
         let file = File::options().write(true).open(disk).map_err(failed)?;
         state.write_differences(&file).map_err(failed)?;
@@ -168,9 +170,10 @@ impl Torture {
             cuts.push((number, self.cut(seed, number, &choose)?));
         }
         let states = cuts.len() as u64;
-        let distinct = distinct(&cuts);
+        let mut cuts = alike(cuts);
+        let distinct = cuts.len() as u64;
         // Disks only go forward.
-        cuts.sort_by_key(|(_, cut)| cut.whole);
+        cuts.sort_by_key(|(cut, _)| cut.whole);
         let workers = thread::available_parallelism().map_or(1, usize::from);
         let (mut all, mut took) = (Vec::new(), Duration::ZERO);
         thread::scope(|scope| {
@@ -187,7 +190,7 @@ impl Torture {
             }
             Ok::<_, Problem>(())
         })?;
-        let state_ms = took.as_secs_f64() * 1000.0 / states.max(1) as f64;
+        let state_ms = took.as_secs_f64() * 1000.0 / distinct.max(1) as f64;
         Ok(Report { states, distinct, state_ms, ..tally(all) })
     }
 
@@ -207,7 +210,7 @@ impl Torture {
 
     fn look_at<'a>(
         &self,
-        cuts: impl Iterator<Item = &'a Numbered>,
+        cuts: impl Iterator<Item = &'a Alike>,
         mut fsck: Option<Fsck>,
     ) -> Result<(Vec<Outcome>, Duration), Problem> {
         let began = Instant::now();
@@ -215,10 +218,22 @@ impl Torture {
             Disk::new(&self.base, &self.log).map_err(doing("read", &self.recording.base))?;
         let mut check = self.check.again();
         let mut outcomes = Vec::new();
-        for (number, cut) in cuts {
-            outcomes.push((*number, self.look(&mut disk, cut, &mut check, fsck.as_mut())?));
+        for (cut, numbers) in cuts {
+            let found = self.look(&mut disk, cut, &mut check, fsck.as_mut())?;
+            let judged = |(number, at): &(u64, usize)| (*number, self.judged(found.clone(), *at));
+            outcomes.extend(numbers.iter().map(judged));
         }
         Ok((outcomes, began.elapsed()))
+    }
+
+    /// Once the update was done, nothing but what it installed may boot.
+    fn judged(&self, found: Result<Boots, String>, at: usize) -> Result<Boots, String> {
+        match found {
+            Ok(Boots::Old) if at >= self.end => {
+                Err("the update was done, and the old one boots".to_owned())
+            }
+            found => found,
+        }
     }
 
     /// What boots after a cut; leaves the disk as it was but for what is there whole.
@@ -239,23 +254,23 @@ impl Torture {
             found = Err(what);
         }
         disk.undo(before).map_err(failed)?;
-        let is_done = cut.at >= self.end;
-        Ok(match found {
-            Ok(Boots::Old) if is_done => Err("the update was done, and the old one boots".into()),
-            found => found,
-        })
+        Ok(found)
     }
 }
 
-/// How many of them are different.
-fn distinct(cuts: &[Numbered]) -> u64 {
-    let mut different = HashSet::new();
-    for (_, cut) in cuts {
-        let mut hasher = DefaultHasher::new();
-        (cut.whole, &cut.beyond).hash(&mut hasher);
-        different.insert(hasher.finish());
+/// Cuts by the disk that they leave.
+fn alike(cuts: Vec<(u64, Cut)>) -> Vec<Alike> {
+    let mut places = HashMap::new();
+    let mut all: Vec<Alike> = Vec::new();
+    for (number, cut) in cuts {
+        let place = *places.entry((cut.whole, cut.beyond.clone())).or_insert(all.len());
+        let at = cut.at;
+        if place == all.len() {
+            all.push((cut, Vec::new()));
+        }
+        all[place].1.push((number, at));
     }
-    different.len() as u64
+    all
 }
 
 /// What came of them.
