@@ -88,9 +88,16 @@ impl Check {
         let chosen = choose(&names).ok_or("the loader finds no entry")?;
         let root = Ext4::open(disk, self.parts.root.start).map_err(|error| error.to_string())?;
         let mut commit = None;
+        let mut whole = Vec::new();
         for it in &offered {
             self.boot_files(disk, &esp, it)?;
-            let deployment = self.deployment(disk, &root, it)?;
+            let (deployment, folder) = self.deployment(&root, it)?;
+            // More than one entry leads to a slot.
+            if !whole.contains(&deployment) {
+                self.is_whole(disk, &root, &deployment, &folder)
+                    .map_err(|what| format!("{} leads to {deployment}, where {what}", it.name))?;
+                whole.push(deployment.clone());
+            }
             let is_new = deployment.commit == self.to;
             if is_new && !self.is_expected(disk).map_err(|error| error.to_string())? {
                 return Err(format!("nobody would know that {} is a trial", it.name));
@@ -143,13 +150,12 @@ impl Check {
         Ok(place.matches(&self.contents.of_pieces(disk, &pieces)?))
     }
 
-    /// The deployment that an entry leads to is whole, and the entry's boot files belong to it.
+    /// The deployment that an entry leads to is known, and the entry's boot files belong to it.
     fn deployment(
-        &mut self,
-        disk: &Disk<'_>,
+        &self,
         root: &Ext4<'_>,
         Offered { name, linux, initrd, options }: &Offered,
-    ) -> Result<Deployment, String> {
+    ) -> Result<(Deployment, Inode), String> {
         let slot = Slot::from_cmdline(options);
         if slot != Some(name.slot()) {
             return Err(format!("{name} names another slot in its arguments"));
@@ -162,11 +168,21 @@ impl Check {
         if *linux != known.linux.to_string() || *initrd != known.initrd.to_string() {
             return Err(format!("{name} boots {deployment} with another kernel or initramfs"));
         }
-        let tree = self.contents.tree(disk, root, &folder).map_err(failed)?;
-        match difference(&known.trees, &tree) {
-            Some(what) => Err(format!("{name} leads to {deployment}, where {what}")),
-            None => Ok(deployment),
-        }
+        Ok((deployment, folder))
+    }
+
+    /// All of a deployment is there, as it was before the update or after it.
+    fn is_whole(
+        &mut self,
+        disk: &Disk<'_>,
+        root: &Ext4<'_>,
+        deployment: &Deployment,
+        folder: &Inode,
+    ) -> Result<(), String> {
+        let tree = self.contents.tree(disk, root, folder).map_err(|error| error.to_string())?;
+        let known = self.whole.iter().find(|it| it.deployment == *deployment);
+        let known = known.ok_or("nobody knows what should be")?;
+        difference(&known.trees, &tree).map_or(Ok(()), Err)
     }
 
     /// Both boot files of an entry are there, readable to their ends and what their names say.

@@ -5,7 +5,9 @@
 
 mod journal;
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 
 use crate::disk::Disk;
@@ -36,7 +38,9 @@ pub(crate) struct Ext4<'a> {
     descriptor_size: u64,
     first_data_block: u64,
     /// What the journal has in place of blocks.
-    replayed: HashMap<u64, Vec<u8>>,
+    replayed: BTreeMap<u64, Vec<u8>>,
+    /// Blocks of which parts were read, as those of inodes are again and again.
+    blocks: RefCell<HashMap<u64, Vec<u8>>>,
 }
 
 /// A file, a folder or a link.
@@ -71,10 +75,12 @@ impl<'a> Ext4<'a> {
             inode_size: u64::from(le16(&head, 88)),
             descriptor_size: u64::from(le16(&head, 254).max(32)),
             first_data_block: u64::from(le32(&head, 20)),
-            replayed: HashMap::new(),
+            replayed: BTreeMap::new(),
+            blocks: RefCell::default(),
         };
         if le32(&head, 96) & NEEDS_RECOVERY != 0 {
             it.replayed = journal::replay(&it)?;
+            it.blocks.take();
         }
         Ok(it)
     }
@@ -183,26 +189,30 @@ impl<'a> Ext4<'a> {
     /// The place of an extent on the disk, in bytes; none where the journal has a part of it.
     pub(crate) fn place(&self, extent: &Extent) -> Option<(u64, u64)> {
         let at = extent.at?;
-        let is_replayed = !self.replayed.is_empty()
-            && (at..at + extent.count).any(|block| self.replayed.contains_key(&block));
+        let is_replayed = self.replayed.range(at..at + extent.count).next().is_some();
         let place = (self.start + at * self.block, extent.count * self.block);
         if is_replayed { None } else { Some(place) }
     }
 
     fn read_block(&self, number: u64) -> io::Result<Vec<u8>> {
-        self.read(number * self.block, usize::try_from(self.block).unwrap_or(4096))
+        if let Some(block) = self.replayed.get(&number) {
+            return Ok(block.clone());
+        }
+        let mut bytes = vec![0; usize::try_from(self.block).unwrap_or(4096)];
+        self.disk.read(self.start + number * self.block, &mut bytes)?;
+        Ok(bytes)
     }
 
     /// Bytes of the file system, within a block.
     fn read(&self, at: u64, length: usize) -> io::Result<Vec<u8>> {
         let (number, within) = (at / self.block, usize::try_from(at % self.block).unwrap_or(0));
-        if let Some(block) = self.replayed.get(&number) {
-            let part = block.get(within..within + length);
-            return part.map(<[u8]>::to_vec).ok_or_else(|| io::Error::other("beyond a block"));
-        }
-        let mut bytes = vec![0; length];
-        self.disk.read(self.start + at, &mut bytes)?;
-        Ok(bytes)
+        let mut blocks = self.blocks.borrow_mut();
+        let block = match blocks.entry(number) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(self.read_block(number)?),
+        };
+        let part = block.get(within..within + length);
+        part.map(<[u8]>::to_vec).ok_or_else(|| io::Error::other("beyond a block"))
     }
 }
 

@@ -3,7 +3,7 @@
 //! Source: `fs/jbd2/recovery.c` and `include/linux/jbd2.h`. A transaction counts once its commit
 //! block is there; a block that a later transaction revoked is left as it is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 
 use super::{Ext4, JOURNAL};
@@ -40,7 +40,7 @@ struct Transaction {
 }
 
 /// The blocks that the journal has, with their content.
-pub(super) fn replay(file_system: &Ext4<'_>) -> io::Result<HashMap<u64, Vec<u8>>> {
+pub(super) fn replay(file_system: &Ext4<'_>) -> io::Result<BTreeMap<u64, Vec<u8>>> {
     let mut blocks = Vec::new();
     for extent in file_system.extents(&file_system.inode(JOURNAL)?)? {
         let at = extent.at.ok_or_else(|| io::Error::other("the journal has holes"))?;
@@ -92,7 +92,7 @@ impl Journal<'_> {
         Ok(found)
     }
 
-    fn contents(&self, transactions: &[Transaction]) -> io::Result<HashMap<u64, Vec<u8>>> {
+    fn contents(&self, transactions: &[Transaction]) -> io::Result<BTreeMap<u64, Vec<u8>>> {
         let mut revoked: HashMap<u64, u32> = HashMap::new();
         for transaction in transactions {
             revoked.extend(transaction.revoked.iter().map(|block| (*block, transaction.sequence)));
@@ -103,7 +103,7 @@ impl Journal<'_> {
             let written = written.iter().filter(|(block, ..)| stays(block));
             copies.extend(written.map(|(block, copy, escaped)| (*block, (*copy, *escaped))));
         }
-        let mut contents = HashMap::new();
+        let mut contents = BTreeMap::new();
         for (block, (copy, escaped)) in copies {
             let mut content = self.file_system.read_block(copy)?;
             if escaped {
