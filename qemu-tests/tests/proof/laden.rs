@@ -41,11 +41,12 @@ fn all_run(host: &mut Host) -> Result<()> {
     let expected: Vec<_> = names.iter().map(|name| (name.as_str(), "running")).collect();
     host.runs(&expected)?;
     let last = FIRST_PORT + WORKLOADS - 1;
+    // The shell of scripts knows no network.
     host.until(&format!(
-        "(for port in $(seq {FIRST_PORT} {last}); do
-            exec 3<>/dev/tcp/127.0.0.1/$port && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 &&
-            grep -q '200 OK' <&3 || exit 1
-         done)"
+        "bash -c 'for port in $(seq {FIRST_PORT} {last}); do
+            exec 3<>/dev/tcp/127.0.0.1/$port && printf \"GET / HTTP/1.0\\r\\n\\r\\n\" >&3 &&
+            grep -q \"200 OK\" <&3 || exit 1
+         done'"
     ))
 }
 
