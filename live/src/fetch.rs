@@ -83,8 +83,8 @@ fn take(from: &mut impl Read, rootfs: &Rootfs, mut to: impl Write) -> Result<()>
 
 fn another(how: &str) -> anyhow::Error {
     anyhow::anyhow!(
-        "what the server has {how}: this initrd boots no other rootfs than its own\nhint: serve \
-         kernel, initrd and rootfs of one build together"
+        "what the server has is not the rootfs of this initrd: it {how}\nhint: serve kernel, initrd \
+         and rootfs of one build together"
     )
 }
 

@@ -131,12 +131,12 @@ fn words(cmdline: &str) -> impl Iterator<Item = String> {
 mod tests {
     use super::*;
 
-    const LINE: &str = "quiet basalt.live=host basalt.live.url=http://10.0.2.2:80/a/rootfs";
+    const LINE: &str = "quiet basalt.live=host basalt.live.url=http://10.0.2.2:8080/a/rootfs";
 
     #[test]
     fn a_command_line_says_what_for_and_where_from() {
         let asked = Asked::parse(LINE).unwrap();
-        assert_eq!((asked.mode, asked.url.as_str()), (Mode::Host, "http://10.0.2.2:80/a/rootfs"));
+        assert_eq!((asked.mode, asked.url.as_str()), (Mode::Host, "http://10.0.2.2:8080/a/rootfs"));
         assert_eq!(asked.overlay, None);
         let later = format!("{LINE} basalt.live=install \"basalt.live.overlay=64M\"\n");
         let later = Asked::parse(&later).unwrap();

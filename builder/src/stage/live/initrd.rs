@@ -1,10 +1,12 @@
 //! The initrd of a live system: the initramfs with what fetches the root, which it names by its
 //! hash. Made by the tree's own dracut, from a tree that nothing else is made from.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::Result;
+use basalt_durable::PUBLIC;
 use basalt_live::Rootfs;
 
 use super::{Inputs, PROGRAM};
@@ -59,6 +61,10 @@ pub(super) fn make(
     let made = recipe.image();
     let doing =
         |error| anyhow::Error::from(error).context(format!("cannot write `{}`", to.display()));
-    fs::copy(&made, to).and_then(|_| fs::File::open(to)?.sync_all()).map_err(doing)?;
+    // dracut lets only root read it; a web server is not root, and nothing in it is secret.
+    fs::copy(&made, to)
+        .and_then(|_| fs::set_permissions(to, Permissions::from_mode(PUBLIC)))
+        .and_then(|()| fs::File::open(to)?.sync_all())
+        .map_err(doing)?;
     recipe.clear()
 }

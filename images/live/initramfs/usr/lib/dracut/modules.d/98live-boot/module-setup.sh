@@ -38,6 +38,9 @@ install() {
 			grep '^systemd-network:' "${dracutsysrootdir-}/etc/$file" >>"$initdir/etc/$file"
 	done
 
+	# Names of hardware, which no boot needs and which take more memory than any driver.
+	rm -f "$initdir/usr/lib/udev/hwdb.bin" "$initdir/etc/udev/hwdb.bin"
+
 	for file in basalt-live-root.service basalt-live-etc.service run-live-lower.mount sysroot.mount; do
 		inst_simple "$moddir/$file" "$systemdsystemunitdir/$file"
 	done
