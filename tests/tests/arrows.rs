@@ -18,7 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("basalt-durable", &[]),
     ("basalt-explain", &[]),
     ("basalt-document", &[]),
-    ("basalt-download", &[]),
+    ("basalt-download", &["basalt-fuzz"]),
     ("basalt-host-toml", &["basalt-document", "basalt-fuzz"]),
     ("basalt-log", &["basalt-fuzz"]),
     ("basalt-manual", &[]),

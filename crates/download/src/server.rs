@@ -79,6 +79,22 @@ mod tests {
     }
 
     #[test]
+    fn fuzz_headers_of_a_server() {
+        let seeds = ["etag: \"one\"\ncontent-length: 7", "content-range: bytes 7-9/10"];
+        basalt_fuzz::run_on_text!(&seeds, |text| {
+            let pairs = text.lines().filter_map(|line| line.split_once(": "));
+            let headers: HeaderMap = pairs
+                .filter_map(|(name, value)| {
+                    let name = name.parse::<ureq::http::HeaderName>().ok()?;
+                    Some((name, value.parse().ok()?))
+                })
+                .collect();
+            let (whole, part) = (FileOnServer::whole(&headers), FileOnServer::part(&headers, 7));
+            part.map(|part| whole.is_still(&part))
+        });
+    }
+
+    #[test]
     fn a_part_begins_where_it_was_asked_for() {
         let part = |range: &str| FileOnServer::part(&headers(range), 7);
         assert_eq!(part("content-range: bytes 7-9/10").unwrap().size, Some(10));
