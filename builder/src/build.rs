@@ -4,20 +4,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use basalt_release::seal_image;
 
 use crate::cache::{self, Cache, Claim, remove_tree};
 use crate::definition::{Definition, Format};
 use crate::key::{self, ReleaseKey};
 use crate::lock::{self, Fetcher, Lock, LockPolicy};
-use crate::manifest::{Disk, FORM, Manifest};
-use crate::plan::{self, Places, Request, Target};
+use crate::manifest::{Disk, FORM, Live, Manifest, Part};
+use crate::plan::{self, Kept, Places, Request, Target};
 use crate::progress::Progress;
 use crate::stage::commit::{Export, Stamp};
 use crate::stage::compose::Inputs;
 use crate::stage::release::{Release, Trust};
-use crate::stage::{commit, disk, initramfs, tree};
+use crate::stage::{commit, disk, initramfs, live, qcow2, tree};
 
 /// How long a mirror may stay silent.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,6 +28,8 @@ pub struct Options {
     pub places: Places,
     /// `--version`.
     pub version: Option<String>,
+    /// `--format`, in place of the definition's.
+    pub formats: Option<Vec<Format>>,
     /// `--locked`, `--update`, or neither.
     pub lock: LockPolicy,
     /// `--sign-key`.
@@ -55,7 +57,10 @@ pub struct Built {
 /// whole.
 pub fn build(options: &Options, progress: Progress) -> Result<Built> {
     let places = &options.places;
-    let definition = Definition::load(&places.definition)?;
+    let mut definition = Definition::load(&places.definition)?;
+    if let Some(formats) = &options.formats {
+        definition.formats.clone_from(formats);
+    }
     let request = Request {
         version: options.version.clone(),
         trusted_keys: key::trusted(options.sign_key.as_deref(), &options.trust)?,
@@ -178,7 +183,8 @@ impl Build<'_> {
         Ok(commit)
     }
 
-    /// The output's folder: a disk, if the definition asks for one, and what tells of the build.
+    /// The output's folder: what the definition asks for, what was there of the same, and what
+    /// tells of the build.
     fn output(
         &self,
         lock: &Lock,
@@ -186,13 +192,10 @@ impl Build<'_> {
         commit: &str,
         key: &ReleaseKey,
     ) -> Result<Manifest> {
-        let step = self.progress.step("disk");
         let staging = self.staging(target)?;
-        let disk = if self.definition.formats.contains(&Format::Raw) {
-            Some(disk::make(self.definition, commit, self.cache, &staging, &step)?)
-        } else {
-            None
-        };
+        let kept = plan::kept(target);
+        let disks = self.disks(commit, &kept, (&target.folder, &staging))?;
+        let live = self.live(lock, target, commit, (&kept, &staging))?;
         let release = match self.request.trust() {
             Trust::Signed => "signed",
             Trust::Unsigned => "unsigned",
@@ -208,7 +211,9 @@ impl Build<'_> {
             signed_by: key.signing.fingerprint.clone(),
             packages: lock.packages.len(),
             disk_key: target.disk_key.clone(),
-            disk,
+            disk: disks.raw,
+            qcow2: disks.qcow2,
+            live,
         };
         lock.write(&staging.join("packages.lock"))?;
         manifest.write(&staging)?;
@@ -218,9 +223,71 @@ impl Build<'_> {
         remove_tree(&target.folder)?;
         basalt_durable::rename(&staging, &target.folder)
             .with_context(|| format!("cannot place `{}`", target.folder.display()))?;
-        let size = |disk: &Disk| format!("{} MB", disk.allocated / 1_000_000);
-        step.finish(&manifest.disk.as_ref().map_or("none asked for".to_owned(), size));
         Ok(manifest)
+    }
+
+    /// The disk, in the forms that are asked for.
+    fn disks(&self, commit: &str, kept: &Kept, (old, to): (&Path, &Path)) -> Result<Disks> {
+        let step = self.progress.step("disk");
+        let asks = |format| self.definition.formats.contains(&format);
+        let mut disks = Disks { raw: kept.disk.clone(), qcow2: kept.qcow2.clone() };
+        for file in kept.disk.iter().map(|disk| &disk.file) {
+            keep(file, old, to)?;
+        }
+        if let Some(part) = &kept.qcow2 {
+            keep(&part.file, old, to)?;
+        }
+        let wants_qcow2 = asks(Format::Qcow2) && disks.qcow2.is_none();
+        if disks.raw.is_none() && (asks(Format::Raw) || wants_qcow2) {
+            disks.raw = Some(disk::make(self.definition, commit, self.cache, to, &step)?);
+            // Another disk has other ids: what was made of the one before is none of this one.
+            disks.qcow2 = None;
+        }
+        if let (Some(raw), true) = (&disks.raw, asks(Format::Qcow2) && disks.qcow2.is_none()) {
+            step.note("compressing the disk");
+            disks.qcow2 = Some(qcow2::make(&to.join(&raw.file), to)?);
+        }
+        if let Some(raw) = disks.raw.take_if(|_| !asks(Format::Raw) && kept.disk.is_none()) {
+            fs::remove_file(to.join(&raw.file)).context("cannot remove a disk for the work")?;
+        }
+        step.finish(&disks.told());
+        Ok(disks)
+    }
+
+    /// The live system, where one is asked for or was there.
+    fn live(
+        &self,
+        lock: &Lock,
+        target: &Target,
+        commit: &str,
+        (kept, staging): (&Kept, &Path),
+    ) -> Result<Option<Live>> {
+        if let Some(live) = &kept.live {
+            let sums = format!("{}/{}", live::FOLDER, live::SUMS);
+            for file in live.parts().map(|part| &part.file).into_iter().chain([&sums]) {
+                keep(file, &target.folder, staging)?;
+            }
+            return Ok(Some(live.clone()));
+        }
+        let Some(key) = &target.live_key else { return Ok(None) };
+        let step = self.progress.step("live");
+        let inputs = live::Inputs {
+            definition: self.definition,
+            lock,
+            commit,
+            version: &target.version,
+            programs: &self.options.places.programs,
+            key,
+        };
+        let live = live::make(&inputs, self.cache, staging, &step)?;
+        if live::key(self.definition, inputs.programs, &[&target.disk_key])? != *key {
+            bail!(
+                "a folder or program of the live system changed during the build\nhint: build again"
+            );
+        }
+        let total: u64 = live.parts().map(|part| part.size).iter().sum();
+        step.finish(&format!("{} MB", total / 1_000_000));
+        Ok(Some(live))
     }
 
     /// An empty folder beside the target's, which it will become by a rename.
@@ -232,6 +299,30 @@ impl Build<'_> {
             .with_context(|| format!("cannot create `{}`", staging.display()))?;
         Ok(staging)
     }
+}
+
+/// A disk, in the forms that a build has.
+struct Disks {
+    raw: Option<Disk>,
+    qcow2: Option<Part>,
+}
+
+impl Disks {
+    fn told(&self) -> String {
+        let raw = self.raw.as_ref().map(|disk| disk.allocated);
+        match raw.or(self.qcow2.as_ref().map(|part| part.size)) {
+            Some(bytes) => format!("{} MB", bytes / 1_000_000),
+            None => "none asked for".to_owned(),
+        }
+    }
+}
+
+/// Takes a file over from the output of before, which stays whole until the new one is.
+fn keep(file: &str, old: &Path, new: &Path) -> Result<()> {
+    let (from, to) = (old.join(file), new.join(file));
+    let folder = to.parent().unwrap_or(new);
+    let kept = fs::create_dir_all(folder).and_then(|()| fs::hard_link(&from, &to));
+    kept.with_context(|| format!("cannot keep `{}`", from.display()))
 }
 
 /// Says of the disk what is in it, signed by the half of the release key that signs manifests. A
@@ -272,6 +363,8 @@ mod tests {
             packages: 1,
             disk_key: "d".to_owned(),
             disk: Some(disk),
+            qcow2: None,
+            live: None,
         };
         sign(&manifest, &key, folder.path()).unwrap();
         let sealed = fs::read(folder.path().join(Manifest::SIGNED)).unwrap();

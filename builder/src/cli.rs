@@ -2,10 +2,11 @@
 
 mod kickstart;
 mod publish;
+mod pxe;
 mod write;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use basalt_manual::{CompletionArgs, ManArgs};
@@ -13,14 +14,14 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::build::{self, Options};
 use crate::cache::CachePaths;
-use crate::definition::Definition;
+use crate::definition::{Definition, Format};
 use crate::diff::{self, DeltaSize};
 use crate::lock::{Lock, LockPolicy};
 use crate::manifest::Manifest;
 use crate::plan::{self, Places, Request};
 use crate::progress::Progress;
 use crate::run::{self, Login, Writes};
-use crate::{key, namespace, space};
+use crate::{key, namespace, space, stage};
 
 /// Composes, boots and keeps host images.
 #[derive(Debug, Parser)]
@@ -53,6 +54,19 @@ enum Command {
     /// `manifest.json` beside the image says whether all of it came, `manifest.signed.json` also
     /// whose it is: with `--key` nothing is written but what such a key signed.
     Write(write::WriteArgs),
+    /// Put a live system where machines boot it from the network
+    ///
+    /// Kernel, initrd, root, a script for iPXE and SHA256SUMS, for any web server; a TFTP server
+    /// needs iPXE alone (`ipxe.efi`), told to run the script. The initrd names its root by length
+    /// and SHA-256, and boots no other; it fetches it into memory, with 1 GiB enough, and tries
+    /// again where the network breaks off. Nothing is written to a disk.
+    ///
+    /// Kernel arguments: `basalt.live=host` (the script says so) is a host that keeps nothing,
+    /// but for `/var` where one partition is named `basalt-var` (a file system is made there only
+    /// if it holds none); `basalt.live.url=` is where the root is; `basalt.live.overlay=256M` or
+    /// `=20%` how much may be written over it [default: a quarter of what is left]; `ip=` an
+    /// address where there is no DHCP.
+    Pxe(pxe::PxeArgs),
     /// Check an image definition; touches nothing
     Check(CheckArgs),
     /// Make and manage release keys
@@ -85,7 +99,8 @@ struct PlaceArgs {
     /// Where packages and stages are kept between builds [default: ~/.cache/basalt]
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
-    /// Folder with the programs `hostd`, `hostctl`, `hostd-virt` and `hostd-os` for the host [default: where basalt lies]
+    /// Folder with the programs `hostd`, `hostctl`, `hostd-virt` and `hostd-os` for the host, and
+    /// `basalt-live-boot` for a live system [default: where basalt lies]
     #[arg(long, value_name = "DIR")]
     host_programs: Option<PathBuf>,
     /// Refuse to change the package lock
@@ -104,6 +119,10 @@ struct PlaceArgs {
     /// may be given. See `basalt key --help` for how a key follows another
     #[arg(long, value_name = "FILE", requires = "sign_key")]
     trust: Vec<PathBuf>,
+    /// What is made beside the commit: `raw`, a disk image; `qcow2`, the same for QEMU; `live`, a
+    /// kernel, an initrd and a root that is fetched [default: what the definition says]
+    #[arg(long, value_name = "FORMAT", value_delimiter = ',')]
+    format: Option<Vec<Format>>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -232,6 +251,7 @@ pub fn execute(cli: Cli, now: u64) -> Result<()> {
         Command::Diff(args) => diff(&args),
         Command::Run(args) => run::run(&args.options()),
         Command::Write(args) => write::write(args),
+        Command::Pxe(args) => pxe::pxe(args),
         Command::Check(args) => check(&args),
         Command::Key(KeyCommand::Create { name, out }) => create_key(&name, &out),
         Command::Kickstart(command) => kickstart::execute(&command),
@@ -251,6 +271,7 @@ fn build(args: PlaceArgs, now: u64) -> Result<()> {
         places: args.places()?,
         lock: args.lock_policy(),
         version: args.release,
+        formats: args.format,
         sign_key: args.sign_key,
         trust: args.trust,
         now,
@@ -266,12 +287,27 @@ fn build(args: PlaceArgs, now: u64) -> Result<()> {
     let state = if built.fresh { "built" } else { "nothing changed:" };
     let note = if manifest.release == "unsigned" { ", unsigned release" } else { "" };
     let Manifest { name, version, commit, .. } = manifest;
-    let disk = manifest.disk.as_ref().map_or_else(String::new, |disk| {
+    let made = made(manifest, &built.folder);
+    print_line(&format!("{state} {name} {version}{note}\n  commit  {commit}{made}"))
+}
+
+/// A line for each thing that a build has.
+fn made(manifest: &Manifest, folder: &Path) -> String {
+    let mut text = String::new();
+    if let Some(disk) = &manifest.disk {
         let (used, size) = (mb(disk.allocated), mb(disk.size));
-        let file = built.folder.join(&disk.file);
-        format!("\n  disk    {}\n  size    {used} MB of {size} MB", file.display())
-    });
-    print_line(&format!("{state} {name} {version}{note}\n  commit  {commit}{disk}"))
+        let file = folder.join(&disk.file);
+        text += &format!("\n  disk    {}\n  size    {used} MB of {size} MB", file.display());
+    }
+    if let Some(part) = &manifest.qcow2 {
+        text += &format!("\n  qcow2   {}, {} MB", folder.join(&part.file).display(), mb(part.size));
+    }
+    if let Some(live) = &manifest.live {
+        let size: u64 = live.parts().map(|part| part.size).iter().sum();
+        let folder = folder.join(stage::live::FOLDER);
+        text += &format!("\n  live    {}, {} MB", folder.display(), mb(size));
+    }
+    text
 }
 
 fn diff(args: &DiffArgs) -> Result<()> {
@@ -293,7 +329,10 @@ fn mb(bytes: u64) -> u64 {
 
 fn plan(args: &PlaceArgs) -> Result<()> {
     let places = args.places()?;
-    let definition = Definition::load(&places.definition)?;
+    let mut definition = Definition::load(&places.definition)?;
+    if let Some(formats) = &args.format {
+        definition.formats.clone_from(formats);
+    }
     let lock =
         plan::usable_lock(&definition, &Lock::path_for(&places.definition), args.lock_policy())?;
     key::clear_on_signals()?;
@@ -312,7 +351,7 @@ fn check(args: &CheckArgs) -> Result<()> {
     print_line(&format!("{}: good ({})", args.definition.display(), definition.summary()))
 }
 
-fn create_key(name: &str, out: &std::path::Path) -> Result<()> {
+fn create_key(name: &str, out: &Path) -> Result<()> {
     key::clear_on_signals()?;
     let (secret, public) = key::create(name, out)?;
     print_line(&format!(

@@ -10,6 +10,7 @@ mod raw;
 mod size;
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use serde::Serialize;
 
@@ -23,7 +24,7 @@ pub struct Definition {
     pub name: String,
     /// The OSTree ref that names its commits.
     pub ostree_ref: String,
-    /// What is built beside the commit; `raw` is a disk image.
+    /// What is built beside the commit.
     pub formats: Vec<Format>,
     /// Names of Debian packages; what they depend on comes with them.
     pub packages: Vec<String>,
@@ -35,6 +36,8 @@ pub struct Definition {
     pub kernel: Kernel,
     /// The initramfs.
     pub initramfs: Initramfs,
+    /// What a live system has beside the image.
+    pub live: Live,
     /// Units to enable, disable and mask.
     pub units: Units,
     /// System users.
@@ -53,6 +56,28 @@ pub struct Definition {
 pub enum Format {
     /// A disk image.
     Raw,
+    /// The same disk, compressed, as QEMU reads it.
+    Qcow2,
+    /// A kernel, an initrd and a root that is fetched: a system that boots without a disk.
+    Live,
+}
+
+/// A word that is no format.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the format `{0}` is not known; known are `raw`, `qcow2` and `live`")]
+pub struct UnknownFormat(pub String);
+
+impl FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(word: &str) -> Result<Self, UnknownFormat> {
+        match word {
+            "raw" => Ok(Self::Raw),
+            "qcow2" => Ok(Self::Qcow2),
+            "live" => Ok(Self::Live),
+            other => Err(UnknownFormat(other.to_owned())),
+        }
+    }
 }
 
 /// Debian's archive.
@@ -103,6 +128,21 @@ pub struct Kernel {
 pub struct Initramfs {
     /// dracut modules.
     pub modules: Vec<String>,
+}
+
+/// What a live system has beside the image. None of it is in the commit.
+#[derive(Debug, Clone, Serialize)]
+pub struct Live {
+    /// dracut modules of its initrd, beside those of the initramfs.
+    pub modules: Vec<String>,
+    /// Kernel modules in its initrd, beside the drivers of the initramfs.
+    pub drivers: Vec<String>,
+    /// Programs in its `live/bin`, from where the host programs are.
+    pub programs: Vec<String>,
+    /// Folders laid over its `live`, absolute.
+    pub root: Vec<PathBuf>,
+    /// Folders laid over the tree before its initrd is made, absolute.
+    pub initramfs: Vec<PathBuf>,
 }
 
 /// Units to enable, disable and mask.

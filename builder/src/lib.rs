@@ -11,6 +11,7 @@ pub mod kickstart;
 pub mod lock;
 pub mod plan;
 pub mod publish;
+pub mod pxe;
 pub mod run;
 pub mod stage;
 pub mod write;

@@ -7,6 +7,8 @@ use anyhow::{Context, Result};
 use basalt_release::Image;
 use serde::{Deserialize, Serialize};
 
+use crate::fingerprint::sha256_of_file;
+
 /// Form of the file.
 pub const FORM: u32 = 1;
 
@@ -37,6 +39,82 @@ pub struct Manifest {
     /// The disk image, when the definition's `formats` asks for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<Disk>,
+    /// The same disk as qcow2, when `formats` asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qcow2: Option<Part>,
+    /// The live system, when `formats` asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<Live>,
+}
+
+/// A file that a build made, and what is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its path, from the manifest's folder.
+    pub file: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its SHA-256, in small hex digits.
+    pub sha256: String,
+}
+
+/// The live system of a build: three files that belong together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Live {
+    /// Hash of everything it was made from.
+    pub key: String,
+    /// The kernel.
+    pub kernel: Part,
+    /// The initrd, which boots this rootfs and no other.
+    pub initrd: Part,
+    /// The root, a SquashFS.
+    pub rootfs: Part,
+    /// The image's kernel arguments.
+    pub arguments: Vec<String>,
+}
+
+impl Part {
+    /// The file of this name in `folder`, as it is.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn of(folder: &Path, file: &str) -> Result<Self> {
+        let path = folder.join(file);
+        let doing = || format!("cannot read `{}`", path.display());
+        let size = fs::metadata(&path).with_context(doing)?.len();
+        let sha256 = sha256_of_file(&path).with_context(doing)?;
+        Ok(Self { file: file.to_owned(), size, sha256 })
+    }
+
+    /// Whether it is there with its length.
+    #[must_use]
+    pub fn is_there(&self, folder: &Path) -> bool {
+        has(folder, &self.file, self.size)
+    }
+
+    /// Its name alone.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.file.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+impl Live {
+    /// Its files.
+    #[must_use]
+    pub fn parts(&self) -> [&Part; 3] {
+        [&self.kernel, &self.initrd, &self.rootfs]
+    }
+
+    /// What `sha256sum --check` reads in the folder that has them.
+    #[must_use]
+    pub fn sums(&self) -> String {
+        self.parts().map(|part| format!("{}  {}\n", part.sha256, part.name())).concat()
+    }
+}
+
+fn has(folder: &Path, file: &str, size: u64) -> bool {
+    fs::metadata(folder.join(file)).is_ok_and(|meta| meta.len() == size)
 }
 
 /// The disk image of a build.
@@ -77,9 +155,9 @@ impl Manifest {
     /// Whether the folder holds what the manifest speaks of.
     #[must_use]
     pub fn is_whole(&self, folder: &Path) -> bool {
-        self.disk.as_ref().is_none_or(|disk| {
-            fs::metadata(folder.join(&disk.file)).is_ok_and(|meta| meta.len() == disk.size)
-        })
+        let disk = self.disk.as_ref().is_none_or(|disk| has(folder, &disk.file, disk.size));
+        let live = self.live.iter().flat_map(Live::parts);
+        disk && self.qcow2.iter().chain(live).all(|part| part.is_there(folder))
     }
 
     /// What is signed of the disk; `None` when there is no disk.
@@ -107,10 +185,36 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_part_is_there_with_its_length_and_its_hash_stands_in_the_sums() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("live")).unwrap();
+        let part = |name: &str| {
+            fs::write(dir.path().join("live").join(name), name).unwrap();
+            Part::of(dir.path(), &format!("live/{name}")).unwrap()
+        };
+        let live = Live {
+            key: String::new(),
+            kernel: part("vmlinuz"),
+            initrd: part("initrd.img"),
+            rootfs: part("rootfs.squashfs"),
+            arguments: Vec::new(),
+        };
+        let sums = live.sums();
+        assert_eq!(sums.lines().count(), 3);
+        assert!(sums.ends_with(&format!("{}  rootfs.squashfs\n", live.rootfs.sha256)), "{sums}");
+        assert!(live.kernel.is_there(dir.path()));
+        fs::write(dir.path().join("live/vmlinuz"), "cut").unwrap();
+        assert!(!live.kernel.is_there(dir.path()));
+    }
+
+    #[test]
     fn fuzz_manifest_of_a_build() {
         let seed = br#"{"form":1,"name":"base","version":"1","build_id":"a","commit":"b","ref":"c",
             "release":"signed","signed_by":"d","packages":1,"disk_key":"e",
-            "disk":{"file":"disk.img","size":1,"allocated":1,"digest":"f"}}"#;
+            "disk":{"file":"disk.img","size":1,"allocated":1,"digest":"f"},
+            "live":{"key":"g","arguments":["quiet"],"kernel":{"file":"live/a","size":1,"sha256":"h"},
+            "initrd":{"file":"live/b","size":1,"sha256":"i"},
+            "rootfs":{"file":"live/c","size":1,"sha256":"j"}}}"#;
         assert!(Manifest::parse(seed).is_some());
         basalt_fuzz::run(&[seed], |bytes| {
             if let Some(manifest) = Manifest::parse(bytes) {

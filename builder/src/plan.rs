@@ -12,9 +12,9 @@ use crate::definition::{Definition, Format};
 use crate::fingerprint::{Fingerprint, InputError};
 use crate::key::TrustedKey;
 use crate::lock::{Lock, LockPolicy};
-use crate::manifest::Manifest;
+use crate::manifest::{Disk, Live, Manifest, Part};
 use crate::stage::compose::{HOST_PROGRAMS, Inputs};
-use crate::stage::{commit, initramfs, release::Trust, tree};
+use crate::stage::{commit, initramfs, live, release::Trust, tree};
 use crate::version;
 
 /// Where a build reads and writes.
@@ -51,6 +51,10 @@ pub struct Target {
     pub build_id: String,
     /// Hash of everything on the disk.
     pub disk_key: String,
+    /// Hash of everything that the live system is made from, where one is asked for.
+    pub live_key: Option<String>,
+    /// What is asked for.
+    pub formats: Vec<Format>,
     /// The version it gets.
     pub version: String,
     /// Folder of its output.
@@ -94,22 +98,32 @@ pub fn target(
         .part(build_id.as_bytes())
         .part(version.as_bytes())
         .value(&definition.disk)
-        .value(&definition.formats)
+        // What else is asked for makes no other disk.
+        .value(&[Format::Raw])
         .value(&(request.trust() == Trust::Signed))
         .hex();
+    let formats = definition.formats.clone();
+    let live_key = if formats.contains(&Format::Live) {
+        let programs = &places.programs;
+        let key = live::key(definition, programs, &[&disk_key]);
+        Some(key.map_err(|error| unreadable(error, programs))?)
+    } else {
+        None
+    };
     let Inputs { tree_key, initramfs_key, .. } = inputs;
-    Ok(Target { tree_key, initramfs_key, build_id, disk_key, version, folder })
+    Ok(Target { tree_key, initramfs_key, build_id, disk_key, live_key, formats, version, folder })
 }
 
 /// Says where host programs are looked for, when it is one of them that cannot be read.
 fn unreadable(error: InputError, programs: &Path) -> anyhow::Error {
-    if !HOST_PROGRAMS.iter().any(|program| error.path == programs.join(program)) {
+    if error.path.parent() != Some(programs) {
         return error.into();
     }
     anyhow::Error::from(error).context(format!(
-        "a host program is missing\nhint: they ({}) are looked for in `{}`; name another folder \
-         with `--host-programs`",
+        "a host program is missing\nhint: they ({}, and {} for a live system) are looked for in \
+         `{}`; name another folder with `--host-programs`",
         HOST_PROGRAMS.join(", "),
+        live::PROGRAM,
         programs.display()
     ))
 }
@@ -135,7 +149,36 @@ pub fn inputs<'a>(
 pub fn finished(target: &Target) -> Option<Manifest> {
     let manifest = Manifest::read(&target.folder)?;
     let same = manifest.disk_key == target.disk_key && manifest.is_whole(&target.folder);
-    same.then_some(manifest)
+    let has = |format: &Format| match format {
+        Format::Raw => manifest.disk.is_some(),
+        Format::Qcow2 => manifest.qcow2.is_some(),
+        Format::Live => manifest.live.as_ref().map(|live| &live.key) == target.live_key.as_ref(),
+    };
+    (same && target.formats.iter().all(has)).then_some(manifest)
+}
+
+/// What an output has that need not be made again.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// The disk.
+    pub disk: Option<Disk>,
+    /// The disk as qcow2.
+    pub qcow2: Option<Part>,
+    /// The live system.
+    pub live: Option<Live>,
+}
+
+/// What was made from the same and is there; also what is not asked for this time, for nothing of a
+/// version is taken away by asking for more of it.
+#[must_use]
+pub fn kept(target: &Target) -> Kept {
+    let Some(old) = Manifest::read(&target.folder) else { return Kept::default() };
+    if old.disk_key != target.disk_key || !old.is_whole(&target.folder) {
+        return Kept::default();
+    }
+    let wanted = target.live_key.as_ref();
+    let live = old.live.filter(|live| wanted.is_none_or(|key| *key == live.key));
+    Kept { disk: old.disk, qcow2: old.qcow2, live }
 }
 
 /// Refuses a target whose folder holds another build: a version is published under its name, and
@@ -229,14 +272,37 @@ pub fn stages(
             has(commit::cache_ref(&target.build_id, &target.version))?,
             format!("{} version {}", definition.ostree_ref, target.version),
         ),
-        plan("disk", finished(&target).is_some(), output(definition, &target)),
-    ])
+        plan("disk", has_disks(&target), output(&target)),
+    ]
+    .into_iter()
+    .chain(live_stage(&target))
+    .collect())
 }
 
-/// What the last stage makes.
-fn output(definition: &Definition, target: &Target) -> String {
+fn has_disks(target: &Target) -> bool {
+    let Kept { disk, qcow2, .. } = kept(target);
+    let has = |format: &Format| match format {
+        Format::Raw => disk.is_some(),
+        Format::Qcow2 => qcow2.is_some(),
+        Format::Live => true,
+    };
+    let there = Manifest::read(&target.folder).is_some_and(|old| old.disk_key == target.disk_key);
+    there && target.formats.iter().all(has)
+}
+
+fn live_stage(target: &Target) -> Option<StagePlan> {
+    let key = target.live_key.as_ref()?;
+    Some(StagePlan {
+        stage: "live",
+        cached: kept(target).live.is_some(),
+        detail: key[..12].to_owned(),
+    })
+}
+
+/// What the stage of disks makes.
+fn output(target: &Target) -> String {
     let folder = target.folder.display();
-    if definition.formats.contains(&Format::Raw) {
+    if target.formats.iter().any(|format| matches!(format, Format::Raw | Format::Qcow2)) {
         folder.to_string()
     } else {
         format!("{folder}, without a disk: `formats` asks for none")
@@ -273,7 +339,7 @@ impl fmt::Display for StagePlan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::{Disk, FORM};
+    use crate::manifest::FORM;
 
     /// A folder with the output of the build `x` as version 5.
     fn out() -> tempfile::TempDir {
@@ -292,6 +358,8 @@ mod tests {
             packages: 1,
             disk_key: "d".into(),
             disk: Some(Disk { file: "disk.raw".into(), size: 1, allocated: 1, digest: None }),
+            qcow2: None,
+            live: None,
         };
         manifest.write(&folder).unwrap();
         out
@@ -303,6 +371,8 @@ mod tests {
             initramfs_key: String::new(),
             build_id: build_id.into(),
             disk_key: String::new(),
+            live_key: None,
+            formats: Vec::new(),
             version: version.into(),
             folder: out.join(version),
         }
@@ -328,6 +398,38 @@ mod tests {
         manifest.disk = None;
         manifest.write(&target.folder).unwrap();
         assert_eq!(finished(&target), Some(manifest));
+    }
+
+    #[test]
+    fn what_is_there_is_kept_and_what_is_asked_for_beside_it_is_missing() {
+        let out = out();
+        let of = |formats: &[Format]| Target {
+            disk_key: "d".into(),
+            live_key: formats.contains(&Format::Live).then(|| "l".to_owned()),
+            formats: formats.to_vec(),
+            ..target(out.path(), "5", "x")
+        };
+        let disk_and_live = of(&[Format::Raw, Format::Live]);
+        let folder = &disk_and_live.folder;
+        std::fs::write(folder.join("disk.raw"), "1").unwrap();
+        assert!(finished(&of(&[Format::Raw])).is_some());
+        assert!(finished(&disk_and_live).is_none() && finished(&of(&[Format::Qcow2])).is_none());
+        let there = kept(&disk_and_live);
+        assert!(there.disk.is_some() && there.live.is_none());
+        let part = Part::of(folder, "disk.raw").unwrap();
+        let [kernel, initrd, rootfs] = [part.clone(), part.clone(), part];
+        let live = Live { key: "l".into(), kernel, initrd, rootfs, arguments: Vec::new() };
+        let mut manifest = Manifest::read(folder).unwrap();
+        manifest.live = Some(live);
+        manifest.write(folder).unwrap();
+        assert_eq!(finished(&disk_and_live), Some(manifest.clone()));
+        // Of another one nothing is kept; what is not asked for stays.
+        assert!(kept(&of(&[Format::Raw])).live.is_some());
+        manifest.live = manifest.live.map(|live| Live { key: "other".into(), ..live });
+        manifest.write(folder).unwrap();
+        assert!(finished(&disk_and_live).is_none() && kept(&disk_and_live).live.is_none());
+        let other = Target { disk_key: "other".into(), ..disk_and_live };
+        assert!(kept(&other).disk.is_none());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use basalt_vm::{Answer, Machine, Patience, Vm};
 use serde_json::Value;
 
 use crate::image::Image;
+use crate::live::Live;
 use crate::releases::Releases;
 
 /// A whole boot, or anything that waits for one, on a slow and busy machine.
@@ -35,6 +36,8 @@ pub struct Host {
     pub site: Option<Site>,
     /// Releases that it can be updated to, where its story wants that.
     pub releases: Option<Releases>,
+    /// The live system that it is, where its story wants that.
+    pub live: Option<Live>,
 }
 
 /// A machine with the image's disk. One processor: a boot hardly uses a second one, two machines

@@ -16,6 +16,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::host::Host;
 use crate::image::{Image, VARIABLE};
+use crate::live::Live;
 use crate::releases::Releases;
 
 /// Machines that run at a time: each keeps a processor busy.
@@ -41,6 +42,8 @@ pub enum Start {
     Disk(fn(&Image, &Path) -> Result<Machine>),
     /// The image and what stands around the host; a folder is there for what the machine keeps.
     Site(fn(&Image, &Site, &Path) -> Result<Machine>),
+    /// The image's live system, which is served; the image's disk is there for a machine to have.
+    Live(fn(&Live, &Image) -> Result<Machine>),
     /// An image of its own, signed, what it can be updated to, and what stands around the host.
     Releases(fn(&Releases) -> Result<Image>),
 }
@@ -140,11 +143,15 @@ impl Story {
 
     fn start(&self, image: &Image, folder: &Path) -> Result<Host> {
         clear(folder).with_context(|| format!("cannot clear `{}`", folder.display()))?;
-        let (mut image, mut site, mut releases) = (image.clone(), None, None);
+        let (mut image, mut site, mut releases, mut live) = (image.clone(), None, None, None);
         let machine = match self.machine {
             Start::Image(machine) => machine(&image),
             Start::Disk(machine) => machine(&image, folder)?,
             Start::Site(machine) => machine(&image, site.insert(self::site(folder)?), folder)?,
+            Start::Live(machine) => {
+                let served = Live::start(&folder.join("served"), &programs()?, &image)?;
+                machine(live.insert(served), &image)?
+            }
             Start::Releases(first) => {
                 let place = folder.join("releases");
                 let all = releases.insert(Releases::start(&place, &programs()?)?);
@@ -153,7 +160,7 @@ impl Story {
             }
         };
         let vm = machine.start(folder)?;
-        Ok(Host { vm, image, folder: folder.to_owned(), site, releases })
+        Ok(Host { vm, image, folder: folder.to_owned(), site, releases, live })
     }
 }
 

@@ -118,7 +118,7 @@ impl Ground<'_> {
             return Ok(image);
         }
         image::compile(self.session)?;
-        let image = image::build(self.session)?;
+        let image = image::build(self.session, image::Formats::Own)?;
         Ok(self.image.get_or_init(|| image))
     }
 

@@ -45,7 +45,7 @@ pub(crate) struct DemoArgs {
 pub(crate) fn run(session: &Session, args: &DemoArgs) -> Result<()> {
     setup::run(session, &args.setup, Purpose::Run)?;
     image::compile(session)?;
-    let image = image::build(session)?;
+    let image = image::build(session, image::Formats::Own)?;
     let folder = tempfile::Builder::new().prefix("demo.").tempdir_in(session.out())?;
     let site = site(session, folder.path())?;
     session.progress.heading("boot");

@@ -14,6 +14,14 @@ const DEADLINE: Duration = Duration::from_secs(3600);
 /// What an image needs, its builder and the programs of its host, and who tells hosts what to run.
 const PACKAGES: [&str; 5] =
     ["basalt-builder", "hostd", "hostd-virt", "hostd-os", "basalt-endpoint"];
+/// What is made of an image, in the words of `basalt build --format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Formats {
+    /// What its definition says.
+    Own,
+    /// A disk, and a live system beside it.
+    WithLive,
+}
 
 /// An image that was built.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,11 +70,17 @@ pub(crate) fn compile(session: &Session) -> Result<()> {
 }
 
 /// Builds the image from the caches; `basalt build` shows how far it is.
-pub(crate) fn build(session: &Session) -> Result<Image> {
+pub(crate) fn build(session: &Session, formats: Formats) -> Result<Image> {
     session.progress.heading("image");
     let out = session.out();
+    let formats: &[&str] = match formats {
+        Formats::Own => &[],
+        Formats::WithLive => &["--format", "raw,live"],
+    };
     let cmd = Cmd::new(session.program("basalt"))
-        .args(["build", "images/base.toml", "--locked", "--json", "--out"])
+        .args(["build", "images/base.toml", "--locked", "--json"])
+        .args(formats)
+        .arg("--out")
         .arg(&out)
         .current_dir(&session.root);
     let manifest = program::run(session, cmd, Output::StdoutKept, DEADLINE)?.join("\n");

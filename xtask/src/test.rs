@@ -89,7 +89,7 @@ fn phases(session: &Session, report: &mut Report) -> Result<()> {
     let closing = report.during(Phase::Tests, || nextest(session))?;
     report.closings.extend(closing.clone());
     closing::all_ran(&closing)?;
-    let image = report.during(Phase::Image, || image::build(session))?;
+    let image = report.during(Phase::Image, || image::build(session, image::Formats::WithLive))?;
     let closing = report.during(Phase::Tests, || build_tests(session, &image))?;
     report.closings.extend(closing.clone());
     closing::all_ran(&closing)?;

@@ -13,7 +13,7 @@ use basalt_document::{DocumentError, Mistake};
 
 use super::load::Loaded;
 use super::merge::{At, List, Merged, Text};
-use super::{Debian, Definition, Format, Initramfs, Kernel, Overlay, Tree};
+use super::{Debian, Definition, Format, Initramfs, Kernel, Live, Overlay, Tree};
 
 pub(super) fn check(merged: Merged, files: &[Loaded]) -> Result<Definition, DocumentError> {
     let mut checker = Checker { files, mistakes: Vec::new() };
@@ -65,6 +65,13 @@ impl Checker<'_> {
             remove: self.list(merged.remove, rules::module_folder),
         };
         let initramfs = Initramfs { modules: self.list(merged.initramfs_modules, rules::module) };
+        let live = Live {
+            modules: self.list(merged.live_modules, rules::module),
+            drivers: self.list(merged.live_drivers, rules::module),
+            programs: self.list(merged.live_programs, rules::program),
+            root: self.folders(merged.live_root),
+            initramfs: self.folders(merged.live_initramfs),
+        };
         let units = self.units(merged.enable, merged.disable, merged.mask);
         let (users, groups) = self.accounts(merged.users, merged.groups);
         let overlay = Overlay {
@@ -90,6 +97,7 @@ impl Checker<'_> {
             tree,
             kernel,
             initramfs,
+            live,
             units,
             users,
             groups,
@@ -164,7 +172,7 @@ impl Checker<'_> {
     }
 
     fn formats(&mut self, list: List) -> Vec<Format> {
-        self.list(list, rules::format).iter().map(|_| Format::Raw).collect()
+        self.list(list, rules::format).iter().filter_map(|word| word.parse().ok()).collect()
     }
 
     fn keyring(&mut self, text: Text) -> Option<PathBuf> {

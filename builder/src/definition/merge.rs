@@ -46,6 +46,11 @@ pub(super) struct Merged {
     pub(super) drivers: List,
     pub(super) remove: List,
     pub(super) initramfs_modules: List,
+    pub(super) live_modules: List,
+    pub(super) live_drivers: List,
+    pub(super) live_programs: List,
+    pub(super) live_root: List,
+    pub(super) live_initramfs: List,
     pub(super) enable: List,
     pub(super) disable: List,
     pub(super) mask: List,
@@ -106,6 +111,11 @@ impl Merged {
         list(&mut self.drivers, file.kernel.drivers);
         list(&mut self.remove, file.kernel.remove);
         list(&mut self.initramfs_modules, file.initramfs.modules);
+        list(&mut self.live_modules, file.live.modules);
+        list(&mut self.live_drivers, file.live.drivers);
+        list(&mut self.live_programs, file.live.programs);
+        list(&mut self.live_root, file.live.root);
+        list(&mut self.live_initramfs, file.live.initramfs);
         list(&mut self.enable, file.units.enable);
         list(&mut self.disable, file.units.disable);
         list(&mut self.mask, file.units.mask);

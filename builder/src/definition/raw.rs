@@ -24,6 +24,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) initramfs: Initramfs,
     #[serde(default)]
+    pub(super) live: Live,
+    #[serde(default)]
     pub(super) units: Units,
     #[serde(default)]
     pub(super) user: Vec<User>,
@@ -68,6 +70,16 @@ pub(super) struct Kernel {
 #[serde(deny_unknown_fields)]
 pub(super) struct Initramfs {
     pub(super) modules: List,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Live {
+    pub(super) modules: List,
+    pub(super) drivers: List,
+    pub(super) programs: List,
+    pub(super) root: List,
+    pub(super) initramfs: List,
 }
 
 #[derive(Debug, Default, Deserialize)]

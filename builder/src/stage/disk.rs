@@ -1,14 +1,12 @@
-//! Deploys a commit into a new sysroot and writes the disk that holds it.
+//! Writes the disk that holds a commit's sysroot.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use basalt_deploy::{HostSysroot, Repo};
 use basalt_sysroot::partition::{SectorSize, Sizes};
-use basalt_sysroot::slot::Slot;
 
-use crate::cache::{Cache, remove_tree};
+use super::sysroot::Laid;
+use crate::cache::Cache;
 use crate::definition::Definition;
 use crate::disk::{self, DiskPlan, EspFiles, FirstEntry};
 use crate::manifest::Disk;
@@ -16,8 +14,6 @@ use crate::progress::Step;
 
 /// Name of the disk image in the output folder.
 const FILE: &str = "disk.raw";
-/// The remote under which a host keeps the image's ref, and asks for the next one.
-const REMOTE: &str = "basalt";
 
 /// Writes the disk of `commit` into `folder`.
 ///
@@ -30,20 +26,9 @@ pub fn make(
     folder: &Path,
     step: &Step,
 ) -> Result<Disk> {
-    let work = cache.tmp().join("sysroot");
-    remove_tree(&work)?;
-    fs::create_dir_all(&work)?;
-    step.note("deploying");
-    let sysroot = HostSysroot::init(&work)?;
-    let repo = sysroot.repo()?;
-    // The sysroot is copied onto the disk and thrown away; the disk itself is synced.
-    repo.without_fsync();
-    repo.pull_local(&Repo::open(&cache.repo())?, commit)?;
-    repo.set_remote_ref(REMOTE, &definition.ostree_ref, commit)?;
-    let refspec = format!("{REMOTE}:{}", definition.ostree_ref);
-    let deployed = sysroot.deploy(commit, &refspec, Slot::A)?;
-    let title = title(&deployed.dir)?;
-    let first = FirstEntry { title, arguments: definition.kernel.arguments.clone() };
+    let laid = Laid::lay(definition, commit, cache, step)?;
+    let arguments = definition.kernel.arguments.clone();
+    let first = FirstEntry { title: laid.title()?, arguments };
     let plan = DiskPlan {
         sizes: Sizes {
             disk: definition.disk.size.bytes(),
@@ -51,23 +36,15 @@ pub fn make(
             root: definition.disk.root.bytes(),
         },
         sector: SectorSize::B512,
-        esp_files: EspFiles::gather(&deployed.dir, &first)?,
-        sysroot: work.clone(),
+        esp_files: EspFiles::gather(&laid.deployed.dir, &first)?,
+        sysroot: laid.path.clone(),
     };
     let path = folder.join(FILE);
     let report = disk::assemble(&plan, &path, &|text| step.note(text))?;
     step.note("digest");
     let digest =
         disk::digest_of_file(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    sysroot.thaw()?;
-    remove_tree(&work)?;
+    laid.clear()?;
     let (size, allocated) = (report.size, report.allocated);
     Ok(Disk { file: FILE.to_owned(), size, allocated, digest: Some(digest) })
-}
-
-/// What the boot menu calls the image: its own `PRETTY_NAME`.
-fn title(tree: &Path) -> Result<String> {
-    let text = fs::read_to_string(tree.join("usr/lib/os-release"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
-    Ok(line.context("the image's os-release has no PRETTY_NAME")?.trim_matches('"').to_owned())
 }

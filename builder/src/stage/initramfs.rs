@@ -56,31 +56,114 @@ pub fn make(
     cache: &Cache,
     step: &Step,
 ) -> Result<()> {
-    let tree_key = tree::key(definition, lock);
-    let work = cache.tmp().join("initramfs");
-    remove_tree(&work)?;
-    let output = work.join("output");
-    fs::create_dir_all(&output)?;
-    let root = work.join("root");
-    let repo = Repo::open(&cache.repo())?;
-    let commit =
-        repo.resolve(&tree::ref_name(&tree_key))?.context("the tree is not in the cache")?;
-    repo.checkout(&commit, &root)?;
-    for folder in &definition.overlay.initramfs {
-        overlay::lay(folder, &root)?;
+    let recipe = Recipe {
+        definition,
+        lock,
+        folders: definition.overlay.initramfs.iter().collect(),
+        modules: definition.initramfs.modules.iter().collect(),
+        drivers: definition.kernel.drivers.iter().collect(),
+        needed: &[],
+        work: cache.tmp().join("initramfs"),
+    };
+    recipe.make(cache, step, |_| {
+        // What was laid must be what was hashed, or a later build would take one for the other.
+        if self::key(definition, &tree::key(definition, lock))? != key {
+            bail!("an initramfs overlay changed during the build\nhint: build again");
+        }
+        Ok(())
+    })?;
+    store(&recipe.image(), cache, key)?;
+    recipe.clear()
+}
+
+/// What an initramfs is made from.
+pub(super) struct Recipe<'a> {
+    pub(super) definition: &'a Definition,
+    pub(super) lock: &'a Lock,
+    /// Folders laid over the tree, one over the other.
+    pub(super) folders: Vec<&'a PathBuf>,
+    /// dracut modules.
+    pub(super) modules: Vec<&'a String>,
+    /// Kernel modules.
+    pub(super) drivers: Vec<&'a String>,
+    /// Files that must be in it beside those of every one, and where they come from.
+    pub(super) needed: &'a [(&'a str, &'a str)],
+    /// A folder for the work, below the cache's own.
+    pub(super) work: PathBuf,
+}
+
+impl Recipe<'_> {
+    /// Makes it; `lay` may put more into the tree, which is a copy.
+    ///
+    /// # Errors
+    /// dracut fails or is not in the tree, or something is missing in what it made.
+    pub(super) fn make(
+        &self,
+        cache: &Cache,
+        step: &Step,
+        lay: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<()> {
+        remove_tree(&self.work)?;
+        let output = self.work.join("output");
+        fs::create_dir_all(&output)?;
+        let root = self.work.join("root");
+        let repo = Repo::open(&cache.repo())?;
+        let tree = tree::ref_name(&tree::key(self.definition, self.lock));
+        let commit = repo.resolve(&tree)?.context("the tree is not in the cache")?;
+        repo.checkout(&commit, &root)?;
+        for folder in &self.folders {
+            overlay::lay(folder, &root)?;
+        }
+        lay(&root)?;
+        self.run_dracut((&root, &output), step)?;
+        step.note("looking into it");
+        let kernel = kernel_version(&root)?;
+        let expected = (&self.drivers[..], self.needed);
+        contents::check(&root, &kernel, expected, (&output, FILE))?;
+        contents::check_days(&root, self.lock.resolved, (&output, FILE))
     }
-    // What was laid must be what was hashed, or a later build would take one for the other.
-    if self::key(definition, &tree_key)? != key {
-        bail!("an initramfs overlay changed during the build\nhint: build again");
+
+    /// What was made.
+    pub(super) fn image(&self) -> PathBuf {
+        self.work.join("output").join(FILE)
     }
-    run_dracut(definition, lock, (&root, &output), step)?;
-    step.note("looking into it");
-    let kernel = kernel_version(&root)?;
-    contents::check(&root, &kernel, &definition.kernel.drivers, (&output, FILE))?;
-    contents::check_days(&root, lock.resolved, (&output, FILE))?;
-    let image = output.join(FILE);
-    store(&image, cache, key)?;
-    remove_tree(&work)
+
+    /// Removes what is left of the work, the image too.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub(super) fn clear(&self) -> Result<()> {
+        remove_tree(&self.work)
+    }
+
+    fn run_dracut(&self, (root, output): (&Path, &Path), step: &Step) -> Result<()> {
+        let version = kernel_version(root)?;
+        if !root.join("usr/bin/dracut").exists() {
+            bail!("the tree has no dracut\nhint: add `dracut` to `packages`");
+        }
+        // Without it, systemd-sysusers gives the accounts of the initramfs the day of the build.
+        let day = format!("SOURCE_DATE_EPOCH={}", self.lock.resolved);
+        let cmd = inside_with(root, Access::ReadOnly, &[(output, "/mnt")], "env")
+            .args([&day, "dracut"])
+            .args(["--force", "--no-hostonly", "--reproducible", "--kver", &version])
+            .args(["--add", &joined(&self.modules)])
+            .args(["--drivers", &joined(&self.drivers)])
+            .args(["--tmpdir", "/tmp", &format!("/mnt/{FILE}")])
+            .deadline(DEADLINE);
+        let result =
+            cmd.run_with_lines(|line| step.note(line)).context("cannot make the initramfs")?;
+        // dracut ends well even when a module that was asked for is not there.
+        let words = String::from_utf8_lossy(&result.stderr);
+        if let Some(line) = words.lines().find(|line| line.contains("cannot be found or installed"))
+        {
+            bail!("cannot make the initramfs: {line}");
+        }
+        Ok(())
+    }
+}
+
+fn joined(words: &[&String]) -> String {
+    words.iter().map(|word| word.as_str()).collect::<Vec<_>>().join(" ")
 }
 
 /// Whether the cache has this initramfs as it was made. It goes into a signed commit, so one that
@@ -100,34 +183,6 @@ fn store(image: &Path, cache: &CachePaths, key: &str) -> Result<()> {
     basalt_durable::write(&cache.initramfs_hash(key), hash.as_bytes(), PUBLIC)
         .with_context(doing)?;
     basalt_durable::rename(image, &cache.initramfs(key)).with_context(doing)
-}
-
-fn run_dracut(
-    definition: &Definition,
-    lock: &Lock,
-    (root, output): (&Path, &Path),
-    step: &Step,
-) -> Result<()> {
-    let version = kernel_version(root)?;
-    if !root.join("usr/bin/dracut").exists() {
-        bail!("the tree has no dracut\nhint: add `dracut` to `packages`");
-    }
-    // Without it, systemd-sysusers gives the accounts of the initramfs the day of the build.
-    let day = format!("SOURCE_DATE_EPOCH={}", lock.resolved);
-    let cmd = inside_with(root, Access::ReadOnly, &[(output, "/mnt")], "env")
-        .args([&day, "dracut"])
-        .args(["--force", "--no-hostonly", "--reproducible", "--kver", &version])
-        .args(["--add", &definition.initramfs.modules.join(" ")])
-        .args(["--drivers", &definition.kernel.drivers.join(" ")])
-        .args(["--tmpdir", "/tmp", &format!("/mnt/{FILE}")])
-        .deadline(DEADLINE);
-    let result = cmd.run_with_lines(|line| step.note(line)).context("cannot make the initramfs")?;
-    // dracut ends well even when a module that was asked for is not there.
-    let words = String::from_utf8_lossy(&result.stderr);
-    if let Some(line) = words.lines().find(|line| line.contains("cannot be found or installed")) {
-        bail!("cannot make the initramfs: {line}");
-    }
-    Ok(())
 }
 
 /// The one kernel of a tree.

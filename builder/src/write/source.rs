@@ -1,7 +1,6 @@
 //! What is written: a disk image, from a file or a server, plain or compressed, piece after piece
 //! and never whole in memory.
 
-mod http;
 mod packed;
 
 use std::fs::File;
@@ -10,12 +9,12 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+pub use basalt_download::Patience;
+use basalt_download::{Download, How};
 use url::Url;
 
 use super::medium::Buffer;
 use crate::disk::digest::{PIECE, is_zero, next_data};
-use http::Download;
-pub use http::Patience;
 use packed::Packing;
 
 /// Bytes of a manifest at most.
@@ -97,7 +96,7 @@ impl Place {
             }
             Self::Url(url) => {
                 let url = url.join(name).with_context(|| format!("no place beside `{url}`"))?;
-                let download = Download::begin_if_there(&url, patience)?;
+                let download = Download::begin_if_there(&url, &How { patience, ..How::default() })?;
                 let Some(download) = download else { return Ok(None) };
                 let doing = || format!("cannot read `{url}`");
                 download.take(MANIFEST + 1).read_to_end(&mut bytes).with_context(doing)?;
@@ -127,7 +126,7 @@ impl Source {
     pub(super) fn open(place: &Place, patience: Patience) -> Result<Self> {
         let stream = match place {
             Place::Url(url) => {
-                let mut download = Download::begin(url, patience)?;
+                let mut download = Download::begin(url, &How { patience, ..How::default() })?;
                 let doing = || format!("cannot read `{url}`");
                 let (packing, first) = Packing::find(&mut download).with_context(doing)?;
                 Stream::Bytes(packing.unpack(Box::new(io::Cursor::new(first).chain(download))))

@@ -104,6 +104,8 @@ impl Ground {
             packages: 1,
             disk_key: "d".to_owned(),
             disk: Some(disk),
+            qcow2: None,
+            live: None,
         };
         manifest.write(self.dir.path()).expect("a manifest");
         manifest

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::machine::{Machine, Network, Reset, Writes};
+use crate::machine::{Direct, Machine, Network, Reset, Writes};
 
 /// What a machine finds where it runs.
 pub(crate) struct Surroundings<'a> {
@@ -48,6 +48,10 @@ pub(crate) fn arguments(machine: &Machine, around: &Surroundings<'_>) -> Vec<Str
         }
         let recorded = if record.is_some() { RECORDED } else { "" };
         add(&["-device", &format!("virtio-blk-pci,drive=disk{number}{first}{recorded}")]);
+    }
+    if let Some(Direct { kernel, initrd, arguments }) = &machine.direct {
+        let path = |path: &Path| path.display().to_string();
+        add(&["-kernel", &path(kernel), "-initrd", &path(initrd), "-append", arguments]);
     }
     if machine.screen {
         add(&["-device", "VGA"]);
@@ -219,6 +223,14 @@ mod tests {
 -no-reboot
 ",
         );
+    }
+
+    #[test]
+    fn a_kernel_that_is_given_takes_the_place_of_a_disk() {
+        let machine = Machine::of_kernel(Path::new("/k"), Path::new("/i"), "quiet x=1");
+        let line = arguments(&machine, &bare(Console::Folder)).join(" ");
+        assert!(line.contains(" -kernel /k -initrd /i -append quiet x=1 "), "{line}");
+        assert!(!line.contains("virtio-blk"), "{line}");
     }
 
     #[test]

@@ -19,12 +19,21 @@ pub struct Machine {
     /// Where the writes to the disk that it boots from are recorded.
     pub(crate) record: Option<PathBuf>,
     pub(crate) network: Network,
+    pub(crate) direct: Option<Direct>,
     pub(crate) reset: Reset,
     pub(crate) shell: bool,
     pub(crate) screen: bool,
     /// Name and text.
     pub(crate) credentials: Vec<(String, String)>,
     pub(crate) kernel_arguments: Vec<String>,
+}
+
+/// A kernel that the firmware is given in place of a disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Direct {
+    pub(crate) kernel: PathBuf,
+    pub(crate) initrd: PathBuf,
+    pub(crate) arguments: String,
 }
 
 /// What happens to what the guest writes to its disks.
@@ -59,6 +68,7 @@ impl Machine {
         Self {
             disks: vec![disk.to_owned()],
             boots_from: 0,
+            direct: None,
             memory_mib: 2048,
             cpus: 2,
             firmware: Firmware::Plain,
@@ -71,6 +81,13 @@ impl Machine {
             credentials: Vec::new(),
             kernel_arguments: Vec::new(),
         }
+    }
+
+    /// The same without a disk, started with this kernel, initrd and kernel arguments.
+    pub fn of_kernel(kernel: &Path, initrd: &Path, arguments: &str) -> Self {
+        let (kernel, initrd) = (kernel.to_owned(), initrd.to_owned());
+        let direct = Some(Direct { kernel, initrd, arguments: arguments.to_owned() });
+        Self { disks: Vec::new(), direct, ..Self::new(Path::new("")) }
     }
 
     /// Its memory.

@@ -13,7 +13,7 @@ use basalt_cmd::{Cmd, Running};
 use crate::arguments::{Console, Surroundings, arguments};
 use crate::console::ConsoleLog;
 use crate::deadline::Deadline;
-use crate::machine::{Machine, Network};
+use crate::machine::{Direct, Machine, Network};
 use crate::{Accel, QEMU, Qmp, Shell, Vm, VmError, shell, smbios, socket};
 
 /// How long QEMU may take to open its sockets; a second is much.
@@ -39,16 +39,22 @@ pub(crate) fn start(machine: &Machine, folder: &Path) -> Result<Vm, VmError> {
 impl Machine {
     /// QEMU runs in another folder; and a disk that is missing is told before anything is made.
     pub(crate) fn with_full_paths(&self) -> Result<Self, VmError> {
-        let full = |disk: &PathBuf| {
+        let full = |doing: &'static str, path: &PathBuf| {
             let mut byte = [0];
-            let opened = File::open(disk).and_then(|mut file| file.read(&mut byte));
-            opened
-                .and_then(|_| fs::canonicalize(disk))
-                .map_err(VmError::file("read the disk", disk))
+            let opened = File::open(path).and_then(|mut file| file.read(&mut byte));
+            opened.and_then(|_| fs::canonicalize(path)).map_err(VmError::file(doing, path))
         };
-        let disks = self.disks.iter().map(full).collect::<Result<_, _>>()?;
+        let disks = self.disks.iter().map(|disk| full("read the disk", disk));
+        let disks = disks.collect::<Result<_, _>>()?;
         let record = self.record.as_deref().map(empty).transpose()?;
-        Ok(Self { disks, record, ..self.clone() })
+        let direct = self.direct.clone().map(|direct| -> Result<Direct, VmError> {
+            let (kernel, initrd) = (
+                full("read the kernel", &direct.kernel)?,
+                full("read the initrd", &direct.initrd)?,
+            );
+            Ok(Direct { kernel, initrd, ..direct })
+        });
+        Ok(Self { disks, record, direct: direct.transpose()?, ..self.clone() })
     }
 
     /// Its SMBIOS strings.

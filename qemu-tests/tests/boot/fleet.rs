@@ -131,7 +131,7 @@ fn copy(host: &mut Host) -> Result<Host> {
     copied?;
     let image = Image { disk: disk(&folder), ..host.image.clone() };
     let vm = machine(&image).shell().start(&folder)?;
-    Ok(Host { vm, image, folder, site: None, releases: None })
+    Ok(Host { vm, image, folder, site: None, releases: None, live: None })
 }
 
 fn unassigned_go(host: &mut Host) -> Result<()> {

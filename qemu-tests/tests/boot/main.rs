@@ -4,6 +4,7 @@ mod clone;
 mod first_install;
 mod fleet;
 mod life;
+mod live;
 mod reset;
 mod secure_boot;
 mod updates;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
         updates::STORY,
         life::STORY,
         fleet::STORY,
+        live::STORY,
         first_install::STORY,
         reset::STORY,
         secure_boot::STORY,

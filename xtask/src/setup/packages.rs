@@ -38,6 +38,7 @@ const PACKAGES: &[Package] = &[
     package("fdisk", "reads partition tables in tests"),
     package("qemu-system-x86", "boots images"),
     package("qemu-utils", "makes and checks virtual machines' disks"),
+    package("squashfs-tools", "packs the root of a live system"),
     package("libvirt-dev", "what `hostd-virt` links against"),
     package("openssh-client", "makes the key with which a person looks into a kept demo"),
     package("ovmf", "the UEFI firmware that it boots them with"),
@@ -76,7 +77,6 @@ const TEST_PACKAGES: &[Package] = &[
 const PEER_PACKAGES: &[Package] = &[
     package("rauc", "updates hosts as we do, to be measured beside"),
     package("casync", "what RAUC fetches only what changed with"),
-    package("squashfs-tools", "what RAUC's bundles are made with"),
 ];
 
 /// Everything that is needed for `purpose`.

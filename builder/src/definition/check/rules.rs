@@ -2,6 +2,8 @@
 
 use basalt_sysroot::kargs;
 
+use super::super::Format;
+
 type Verdict = Result<(), (String, &'static str)>;
 
 fn when(good: bool, what: impl FnOnce() -> String, hint: &'static str) -> Verdict {
@@ -116,7 +118,13 @@ pub(super) fn unit(text: &str) -> Verdict {
 }
 
 pub(super) fn format(text: &str) -> Verdict {
-    when(text == "raw", || format!("`{text}` is no format"), "known is `raw`, a disk image")
+    let hint = "known are `raw`, a disk image, `qcow2`, the same for QEMU, and `live`";
+    when(text.parse::<Format>().is_ok(), || format!("`{text}` is no format"), hint)
+}
+
+/// A file's name alone: programs lie in one folder.
+pub(super) fn program(text: &str) -> Verdict {
+    when(made_of(text, "_-"), || format!("`{text}` is no program's name"), "as `basalt-install`")
 }
 
 pub(super) fn account(text: &str) -> Verdict {

@@ -49,7 +49,9 @@ const BORDER: &str = "//";
 /// What the tree and the definition ask of it.
 struct Expected<'a> {
     /// Kernel modules by name.
-    drivers: &'a [String],
+    drivers: &'a [&'a String],
+    /// Files beside those of every initramfs, and where they come from.
+    needed: &'a [(&'a str, &'a str)],
     /// `modules.builtin` of the kernel: those that are in it.
     builtin: &'a str,
     /// Files of microcode.
@@ -63,7 +65,7 @@ struct Expected<'a> {
 pub(super) fn check(
     tree: &Path,
     kernel: &str,
-    drivers: &[String],
+    (drivers, needed): (&[&String], &[(&str, &str)]),
     (folder, name): (&Path, &str),
 ) -> Result<()> {
     let listed = look(tree, LIST, (folder, name))?;
@@ -72,7 +74,7 @@ pub(super) fn check(
         .with_context(|| format!("cannot read `{}`", builtin.display()))?;
     let has = |(folder, _): &&(&str, &str)| tree.join(folder).is_dir();
     let microcode = MICROCODE.iter().filter(has).map(|(_, file)| *file).collect();
-    let missing = missing(&listed, &Expected { drivers, builtin: &builtin, microcode });
+    let missing = missing(&listed, &Expected { drivers, needed, builtin: &builtin, microcode });
     if missing.is_empty() {
         return Ok(());
     }
@@ -117,7 +119,8 @@ fn missing(listed: &str, expected: &Expected<'_>) -> Vec<String> {
     let files: BTreeSet<&str> = files.lines().collect();
     let modules: BTreeSet<String> =
         files.iter().copied().chain(expected.builtin.lines()).filter_map(module).collect();
-    let needed = NEEDED.iter().filter(|(path, _)| !files.contains(path));
+    let needed = NEEDED.iter().chain(expected.needed);
+    let needed = needed.filter(|(path, _)| !files.contains(path));
     let needed = needed.map(|(path, origin)| format!("`/{path}` is missing: {origin}"));
     let drivers = expected.drivers.iter().filter(|name| !modules.contains(&name.replace('-', "_")));
     let drivers = drivers
@@ -152,7 +155,7 @@ mod tests {
         let drivers = ["virtio-blk", "crc_x", "ext4"].map(str::to_owned);
         let builtin = "kernel/fs/ext4/ext4.ko\n";
         let microcode = vec![MICROCODE[0].1];
-        let asked = Expected { drivers: &drivers, builtin, microcode };
+        let asked = Expected { drivers: &drivers.each_ref(), needed: &[], builtin, microcode };
         assert_eq!(missing(&listed.join("\n"), &asked), expected, "without {without}");
     }
 
@@ -175,12 +178,21 @@ mod tests {
     }
 
     #[test]
+    fn what_one_needs_beside_others_is_named_when_it_is_missing() {
+        let needed: &[(&str, &str)] = &[("etc/more", "a module brings it")];
+        let asked = Expected { drivers: &[], needed, builtin: "", microcode: Vec::new() };
+        let listed = whole().join("\n");
+        assert_eq!(missing(&listed, &asked), ["`/etc/more` is missing: a module brings it"]);
+        assert_eq!(missing(&format!("{listed}\netc/more"), &asked), [""; 0]);
+    }
+
+    #[test]
     fn microcode_that_the_tree_has_must_lie_in_front() {
         let file = MICROCODE[0].1;
         let expected = format!("`{file}` is missing in front: the tree has microcode");
         check(file, &[&expected]);
         // Behind, the kernel does not look for it.
-        let asked = Expected { drivers: &[], builtin: "", microcode: vec![file] };
+        let asked = Expected { drivers: &[], needed: &[], builtin: "", microcode: vec![file] };
         let files: Vec<_> = NEEDED.iter().map(|(path, _)| *path).chain([file]).collect();
         let listed = format!("{BORDER}\n{}", files.join("\n"));
         assert_eq!(missing(&listed, &asked), [expected]);
@@ -196,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_listing_that_was_cut_off_misses_everything() {
-        let asked = Expected { drivers: &[], builtin: "", microcode: Vec::new() };
+        let asked = Expected { drivers: &[], needed: &[], builtin: "", microcode: Vec::new() };
         assert_eq!(missing("", &asked).len(), NEEDED.len());
         assert_eq!(missing("early_cpio\n", &asked).len(), NEEDED.len());
     }

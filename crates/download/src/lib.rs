@@ -1,12 +1,19 @@
 //! A download that goes on where it broke off, as long as the server still has the same file.
+//!
+//! It is read like a file; whoever reads it checks what came. Nothing is kept on a disk.
+
+mod error;
+mod server;
 
 use std::io::{self, Read};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+pub use error::{DownloadError, Refused};
+use server::FileOnServer;
 use ureq::Agent;
-use ureq::http::{HeaderMap, Response, StatusCode};
-use url::Url;
+use ureq::http::{Response, StatusCode};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+pub use url::Url;
 
 /// How long a server is waited for.
 #[derive(Debug, Clone, Copy)]
@@ -25,11 +32,47 @@ impl Default for Patience {
     }
 }
 
+impl Patience {
+    /// Before the next try, after so many that brought nothing. Pure.
+    fn pause_after(&self, failures: u32) -> Duration {
+        self.pause * (1 << failures.saturating_sub(1).min(4))
+    }
+}
+
+/// Whose certificates a server's may be signed with, over https.
+#[derive(Debug, Clone, Default)]
+pub enum Trust {
+    /// Those that Mozilla trusts, as they were when this program was made.
+    #[default]
+    Web,
+    /// These, in PEM.
+    Authorities(Vec<u8>),
+}
+
+/// How a server is asked.
+#[derive(Debug, Clone)]
+pub struct How {
+    /// How long it is waited for.
+    pub patience: Patience,
+    /// How it is known.
+    pub trust: Trust,
+    /// Hears each time why it has to be asked again, and after how long.
+    pub told: fn(&str, Duration),
+}
+
+impl Default for How {
+    /// A little while, by what Mozilla trusts, and nobody is told.
+    fn default() -> Self {
+        Self { patience: Patience::default(), trust: Trust::default(), told: |_, _| () }
+    }
+}
+
 /// A file on a server, as its bytes come.
-pub(super) struct Download {
+pub struct Download {
     agent: Agent,
     url: Url,
     patience: Patience,
+    told: fn(&str, Duration),
     body: Option<Box<dyn Read + Send>>,
     /// Bytes that came.
     position: u64,
@@ -38,74 +81,63 @@ pub(super) struct Download {
     failures: u32,
 }
 
-/// What tells one state of a file on a server from another.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct FileOnServer {
-    size: Option<u64>,
-    /// A strong `ETag`, or `Last-Modified`.
-    validator: Option<String>,
-}
-
-/// Why a request brought nothing.
-#[derive(Debug, PartialEq, Eq)]
-enum Refused {
-    /// There is no such file. Stores that list nothing to strangers forbid it instead.
-    Gone(StatusCode),
-    /// Asking again is no use.
-    ForGood(String),
-    /// It may be another time.
-    ForNow(String),
-}
-
 impl Download {
     /// Asks for the file.
     ///
     /// # Errors
     /// The server does not give it, however often it is asked.
-    pub(super) fn begin(url: &Url, patience: Patience) -> Result<Self> {
-        let mut download = Self::new(url, patience);
-        let begun = download.go_on().map_err(Refused::into_error);
-        begun.with_context(|| format!("cannot read `{url}`"))?;
-        Ok(download)
+    pub fn begin(url: &Url, how: &How) -> Result<Self, DownloadError> {
+        let mut download = Self::new(url, how)?;
+        match download.go_on() {
+            Ok(()) => Ok(download),
+            Err(why) => Err(DownloadError::Refused { url: url.clone(), why }),
+        }
     }
 
     /// The same; `None` when the server says that there is none.
     ///
     /// # Errors
     /// As [`begin`](Self::begin).
-    pub(super) fn begin_if_there(url: &Url, patience: Patience) -> Result<Option<Self>> {
-        let mut download = Self::new(url, patience);
-        match download.go_on() {
-            Ok(()) => Ok(Some(download)),
-            Err(Refused::Gone(_)) => Ok(None),
-            Err(refused) => {
-                Err(refused.into_error()).with_context(|| format!("cannot read `{url}`"))
-            }
+    pub fn begin_if_there(url: &Url, how: &How) -> Result<Option<Self>, DownloadError> {
+        match Self::begin(url, how) {
+            Ok(download) => Ok(Some(download)),
+            Err(DownloadError::Refused { why: Refused::Gone(_), .. }) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
-    fn new(url: &Url, patience: Patience) -> Self {
+    /// How many bytes the server says that the file has, where it says so.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        self.file.size
+    }
+
+    fn new(url: &Url, how: &How) -> Result<Self, DownloadError> {
+        let How { patience, told, .. } = *how;
+        let tls = TlsConfig::builder().root_certs(roots(&how.trust)?).build();
         let config = Agent::config_builder()
             .timeout_resolve(Some(patience.silence))
             .timeout_connect(Some(patience.silence))
             .timeout_per_read(Some(patience.silence))
             .timeout_recv_response(Some(patience.silence))
             .http_status_as_error(false)
+            .tls_config(tls)
             .user_agent(concat!("basalt/", env!("CARGO_PKG_VERSION")))
             .build();
-        Self {
+        Ok(Self {
             agent: Agent::new_with_config(config),
             url: url.clone(),
             patience,
+            told,
             body: None,
             position: 0,
             file: FileOnServer::default(),
             failures: 0,
-        }
+        })
     }
 
     /// Asks for what has not come yet, until the server gives it or is given up.
-    fn go_on(&mut self) -> std::result::Result<(), Refused> {
+    fn go_on(&mut self) -> Result<(), Refused> {
         loop {
             match self.request() {
                 Err(Refused::ForNow(why)) => self.wait(&why)?,
@@ -114,7 +146,7 @@ impl Download {
         }
     }
 
-    fn request(&mut self) -> std::result::Result<(), Refused> {
+    fn request(&mut self) -> Result<(), Refused> {
         let mut request = self.agent.get(self.url.as_str()).header("accept-encoding", "identity");
         if self.position > 0 {
             request = request.header("range", format!("bytes={}-", self.position));
@@ -139,7 +171,7 @@ impl Download {
     }
 
     /// Looks at what the server answered; returns how many bytes of the body came before.
-    fn take<T>(&mut self, response: &Response<T>) -> std::result::Result<u64, Refused> {
+    fn take<T>(&mut self, response: &Response<T>) -> Result<u64, Refused> {
         let headers = response.headers();
         match response.status() {
             StatusCode::OK if self.position == 0 => {
@@ -164,7 +196,7 @@ impl Download {
     }
 
     /// Waits before the next try; refuses once there were enough.
-    fn wait(&mut self, why: &str) -> std::result::Result<(), Refused> {
+    fn wait(&mut self, why: &str) -> Result<(), Refused> {
         self.failures += 1;
         if self.failures >= self.patience.tries {
             let tries = self.patience.tries;
@@ -174,7 +206,9 @@ impl Download {
                 self.position
             )));
         }
-        std::thread::sleep(self.patience.pause * (1 << (self.failures - 1).min(4)));
+        let pause = self.patience.pause_after(self.failures);
+        (self.told)(why, pause);
+        std::thread::sleep(pause);
         Ok(())
     }
 
@@ -199,62 +233,40 @@ impl Read for Download {
             };
             self.body = None;
             let again = self.wait(&why).and_then(|()| self.go_on());
-            again.map_err(|refused| io::Error::other(refused.into_error()))?;
+            again.map_err(io::Error::other)?;
         }
     }
 }
 
-impl FileOnServer {
-    fn whole(headers: &HeaderMap) -> Self {
-        let size = text(headers, "content-length").and_then(|size| size.parse().ok());
-        Self { size, validator: validator(headers) }
-    }
-
-    /// A part that begins at `position`, as it was asked for.
-    fn part(headers: &HeaderMap, position: u64) -> std::result::Result<Self, Refused> {
-        let range = text(headers, "content-range").unwrap_or_default();
-        let parts = range.strip_prefix("bytes ").and_then(|range| range.split_once('/'));
-        let start = parts.and_then(|(part, _)| part.split_once('-')?.0.parse().ok());
-        if start != Some(position) {
-            let said = format!("the server sent another part than byte {position} on: `{range}`");
-            return Err(Refused::ForGood(said));
-        }
-        let size = parts.and_then(|(_, size)| size.parse().ok());
-        Ok(Self { size, validator: validator(headers) })
-    }
-
-    /// Whether a later answer is of the same file. Without a validator nobody knows.
-    fn is_still(&self, later: &Self) -> bool {
-        let same_size = later.size.is_none() || self.size.is_none() || later.size == self.size;
-        self.validator.is_some() && later.validator == self.validator && same_size
+fn roots(trust: &Trust) -> Result<RootCerts, DownloadError> {
+    let Trust::Authorities(pem) = trust else { return Ok(RootCerts::WebPki) };
+    let certificate = |item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(certificate),
+        // Of what else lies in such a file nothing vouches for a server.
+        Ok(_) | Err(_) => None,
+    };
+    let all: Vec<Certificate<'static>> = parse_pem(pem).filter_map(certificate).collect();
+    if all.is_empty() {
+        Err(DownloadError::NoAuthority)
+    } else {
+        Ok(RootCerts::new_with_certs(&all))
     }
 }
 
-fn validator(headers: &HeaderMap) -> Option<String> {
-    // A weak one stands for more than one content (RFC 9110, 8.8.3).
-    let strong = text(headers, "etag").filter(|etag| !etag.starts_with("W/"));
-    strong.or_else(|| text(headers, "last-modified")).map(str::to_owned)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    headers.get(name)?.to_str().ok()
-}
-
-impl Refused {
-    fn of(status: StatusCode) -> Self {
-        let said = format!("the server answered {status}");
-        match status {
-            StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FORBIDDEN => Self::Gone(status),
-            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Self::ForNow(said),
-            _ if status.is_server_error() => Self::ForNow(said),
-            _ => Self::ForGood(said),
-        }
+    #[test]
+    fn authorities_that_are_none_are_refused_before_anything_is_asked() {
+        let url = Url::parse("https://127.0.0.1:1/file").unwrap();
+        let how = How { trust: Trust::Authorities(b"no PEM".to_vec()), ..How::default() };
+        assert!(matches!(Download::begin(&url, &how), Err(DownloadError::NoAuthority)));
     }
 
-    fn into_error(self) -> anyhow::Error {
-        match self {
-            Self::Gone(status) => anyhow!("the server answered {status}"),
-            Self::ForGood(why) | Self::ForNow(why) => anyhow!(why),
-        }
+    #[test]
+    fn each_pause_is_twice_as_long_up_to_a_limit() {
+        let pauses = (1..8).map(|failures| Patience::default().pause_after(failures).as_secs());
+        assert_eq!(pauses.collect::<Vec<_>>(), [1, 2, 4, 8, 16, 16, 16]);
     }
 }

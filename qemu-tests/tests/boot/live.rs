@@ -1,0 +1,64 @@
+//! A live host: its root comes over the network into 1 GiB of memory, and it touches no disk.
+
+use anyhow::{Context, Result, ensure};
+use qemu_tests::host::Host;
+use qemu_tests::story::{Start, Story};
+
+pub(crate) const STORY: Story = Story {
+    name: "live",
+    machine: Start::Live(|live, image| {
+        live.damage()?;
+        // The disk of a host is in the machine, whole and not this one's.
+        Ok(live.machine()?.disk(&image.disk).shell())
+    }),
+    steps: &[
+        ("a_root_that_the_initrd_does_not_name_is_not_booted", refused),
+        ("a_live_host_is_ready_with_1_gib_once_its_root_is_served", ready),
+        ("a_live_host_has_nothing_of_a_disk_and_makes_nothing_there", touches_no_disk),
+        ("a_live_system_carries_its_commit_for_an_installer", has_its_commit),
+    ],
+};
+
+fn refused(host: &mut Host) -> Result<()> {
+    let live = host.live.as_ref().context("a live system")?;
+    host.vm.wait_for_console("has the SHA-256", basalt_vm::Patience::BOOT)?;
+    live.mend()?;
+    host.console_says(&["hint: serve kernel, initrd and rootfs of one build together"])?;
+    host.console_says(&["the boot failed", "basalt-live-root.service", "trying again"])?;
+    ensure!(!host.vm.console().contains("/var is in memory"), "it went on");
+    Ok(())
+}
+
+fn ready(host: &mut Host) -> Result<()> {
+    host.console_says(&["the rootfs is whole", "/var is in memory"])?;
+    host.ok("hostctl gate --deadline 200")?;
+    host.expect_status("state", "ready")?;
+    let version = host.image.version.clone();
+    host.expect_status("version", &version)?;
+    let failed = host.ok("systemctl --failed --plain --no-legend")?;
+    ensure!(failed.is_empty(), "{failed}");
+    let free: u64 = host.ok("awk '/^MemAvailable/ {print $2}' /proc/meminfo")?.parse()?;
+    ensure!(free > 200 << 10, "{free} KiB of memory are left");
+    Ok(())
+}
+
+fn touches_no_disk(host: &mut Host) -> Result<()> {
+    ensure!(host.ok("findmnt -no FSTYPE /var")? == "tmpfs");
+    ensure!(host.ok("findmnt -no FSTYPE /")? == "overlay");
+    let mounted = host.ok("findmnt -rno SOURCE,TARGET")?;
+    ensure!(!mounted.contains("/dev/vd"), "{mounted}");
+    ensure!(host.ok("ls -d /dev/vd*")? == "/dev/vda\n/dev/vda1\n/dev/vda2");
+    ensure!(host.ok("cat /sys/block/vda/stat | awk '{print $5}'")? == "0", "it was written to");
+    // Nothing may run in /usr but what came.
+    host.fails("touch /usr/file")?;
+    host.ok("touch /etc/file /var/file")?;
+    Ok(())
+}
+
+fn has_its_commit(host: &mut Host) -> Result<()> {
+    let commit = host.image.commit.clone();
+    let booted = host.ok("readlink /sysroot/ostree/root.a")?;
+    ensure!(booted.contains(&commit), "{booted}");
+    host.ok(&format!("ostree --repo=/sysroot/ostree/repo ls -R {commit} >/dev/null"))?;
+    Ok(())
+}
