@@ -43,7 +43,8 @@ pub fn make(
     let refspec = format!("{REMOTE}:{}", definition.ostree_ref);
     let deployed = sysroot.deploy(commit, &refspec, Slot::A)?;
     let title = title(&deployed.dir)?;
-    let first = FirstEntry { title, arguments: definition.kernel.arguments.clone() };
+    let first =
+        FirstEntry { title, arguments: definition.kernel.arguments.clone(), own: Vec::new() };
     let plan = DiskPlan {
         sizes: Sizes {
             disk: definition.disk.size.bytes(),
