@@ -4,7 +4,7 @@ mod ends;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use basalt_sysroot::partition::{Extent, SectorSize};
 use gpt::disk::LogicalBlockSize;
@@ -15,6 +15,10 @@ use gpt::{GptConfig, GptError};
 use uuid::Uuid;
 
 pub use ends::Ends;
+
+/// Bytes of an entry (UEFI specification, 5.3.3), and how many are read.
+const ENTRY: u32 = 128;
+const MOST_ENTRIES: u32 = 1024;
 
 /// A partition table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,11 +58,17 @@ impl Table {
         size: u64,
         sector: SectorSize,
     ) -> Result<Self, GptError> {
+        for header in [sector.bytes(), size.saturating_sub(sector.bytes())] {
+            check_header(disk, header)?;
+        }
         let config = GptConfig::new().writable(false).logical_block_size(block_size(sector));
         let table = config.open_from_device(disk)?;
-        let entries = table.partitions().iter().filter(|(_, found)| found.is_used());
-        let entries = entries.map(|(number, found)| (*number, Entry::of(found, sector)));
-        Ok(Self { id: *table.guid(), size, sector, entries: entries.collect() })
+        let mut entries = BTreeMap::new();
+        for (number, found) in table.partitions().iter().filter(|(_, found)| found.is_used()) {
+            let lies_outside = || wrong("a partition lies outside of the disk");
+            entries.insert(*number, Entry::of(found, size, sector).ok_or_else(lies_outside)?);
+        }
+        Ok(Self { id: *table.guid(), size, sector, entries })
     }
 
     /// Writes it, and its backup. The library writes partitions one behind the other, so that their
@@ -68,7 +78,7 @@ impl Table {
     /// The numbers have one, a partition lies outside, or the disk cannot be written.
     pub fn write(&self, disk: &mut (impl Read + Write + Seek + Debug)) -> Result<(), GptError> {
         if !self.entries.keys().copied().eq(1..=self.entries.len() as u32) {
-            return Err(GptError::Io(io::Error::other("the numbers of the partitions have a gap")));
+            return Err(wrong("the numbers of the partitions have a gap"));
         }
         write_protective_mbr(disk, self.size / self.sector.bytes())?;
         let config = GptConfig::new().writable(true).logical_block_size(block_size(self.sector));
@@ -80,16 +90,19 @@ impl Table {
 }
 
 impl Entry {
-    fn of(found: &Partition, sector: SectorSize) -> Self {
-        let sectors = (found.last_lba + 1).saturating_sub(found.first_lba);
-        let bytes = |sectors: u64| sectors.saturating_mul(sector.bytes());
-        Self {
-            extent: Extent { start: bytes(found.first_lba), length: bytes(sectors) },
+    /// None for one that does not lie on a disk of this size.
+    fn of(found: &Partition, size: u64, sector: SectorSize) -> Option<Self> {
+        let sectors = found.last_lba.checked_add(1)?.checked_sub(found.first_lba)?;
+        let start = found.first_lba.checked_mul(sector.bytes())?;
+        let length = sectors.checked_mul(sector.bytes())?;
+        let lies_inside = length > 0 && start.checked_add(length)? <= size;
+        lies_inside.then(|| Self {
+            extent: Extent { start, length },
             kind: found.part_type_guid.guid,
             id: found.part_guid,
             name: found.name.clone(),
             flags: found.flags,
-        }
+        })
     }
 
     fn partition(&self, sector: SectorSize) -> Partition {
@@ -103,6 +116,27 @@ impl Entry {
             name: self.name.clone(),
         }
     }
+}
+
+/// The library asserts that entries have the size that they have everywhere, and believes how many
+/// there are.
+fn check_header(disk: &mut (impl Read + Seek), at: u64) -> Result<(), GptError> {
+    let mut header = [0; 92];
+    disk.seek(SeekFrom::Start(at))?;
+    disk.read_exact(&mut header)?;
+    let number = |at: usize| {
+        u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+    };
+    let is_plain = number(84) == ENTRY && number(80) <= MOST_ENTRIES;
+    if header.starts_with(b"EFI PART") && !is_plain {
+        return Err(wrong("its entries are others than anybody writes"));
+    }
+    disk.seek(SeekFrom::Start(0))?;
+    Ok(())
+}
+
+fn wrong(why: &str) -> GptError {
+    GptError::Io(io::Error::other(why))
 }
 
 /// Tells tools that know no GPT that the whole disk of so many sectors is in use.
@@ -165,10 +199,26 @@ mod tests {
         let mut ends = Ends::blank(64 * MIB);
         assert!(Table::read(&mut ends, 64 * MIB, SectorSize::B512).is_err());
         table(SectorSize::B512).write(&mut ends).unwrap();
-        ends.seek(io::SeekFrom::Start(512)).unwrap();
+        ends.seek(SeekFrom::Start(512)).unwrap();
         ends.write_all(&[0; 512]).unwrap();
         let read = Table::read(&mut ends, 64 * MIB, SectorSize::B512).unwrap();
         assert_eq!(read.entries, table(SectorSize::B512).entries);
+    }
+
+    /// The header and the first entries; those behind them are zeros.
+    #[test]
+    fn fuzz_partition_table() {
+        let mut ends = Ends::blank(64 * MIB);
+        table(SectorSize::B512).write(&mut ends).unwrap();
+        let seed = ends.head()[512..1024 + 512].to_vec();
+        basalt_fuzz::run(&[&seed], |bytes| {
+            let mut ends = Ends::blank(64 * MIB);
+            ends.seek(SeekFrom::Start(512)).unwrap();
+            ends.write_all(bytes).unwrap();
+            if let Ok(table) = Table::read(&mut ends, 64 * MIB, SectorSize::B512) {
+                assert!(table.entries.values().all(|entry| entry.extent.end() <= 64 * MIB));
+            }
+        });
     }
 
     #[test]

@@ -42,13 +42,23 @@ struct Work<'a> {
     esp: Option<EspFiles>,
 }
 
+/// The disks of a plan, which are nobody else's as long as this lives.
+pub(crate) struct Held(Vec<File>);
+
+/// Takes the disks of a plan. Nothing of them is changed.
+///
+/// # Errors
+/// Somebody else uses one.
+pub(crate) fn hold(plan: &Plan) -> Result<Held> {
+    Ok(Held(plan.disks.iter().map(disk::hold).collect::<Result<_>>()?))
+}
+
 /// Carries it out; `log` is told each step before it begins. Call [`leave_the_others`] before.
 ///
 /// # Errors
 /// A step failed: the disk boots nowhere.
-pub(crate) fn carry_out(plan: &Plan, log: &mut Log) -> Result<()> {
-    let disks: Result<Vec<File>> = plan.disks.iter().map(disk::hold).collect();
-    let mut work = Work { plan, log, disks: disks?, mounts: None, deployed: None, esp: None };
+pub(crate) fn carry_out(plan: &Plan, held: Held, log: &mut Log) -> Result<()> {
+    let mut work = Work { plan, log, disks: held.0, mounts: None, deployed: None, esp: None };
     let steps = steps(plan);
     for (number, step) in (1..).zip(&steps) {
         work.log.say(&format!("step {number} of {}: {}", steps.len(), step.words(plan)));

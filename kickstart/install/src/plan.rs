@@ -4,6 +4,7 @@
 mod disk;
 mod disks;
 mod layout;
+mod no_effect;
 mod place;
 mod show;
 mod step;
@@ -147,6 +148,7 @@ pub fn plan(ground: &mut Ground<'_>, problems: &mut Problems) -> Result<Option<P
     let Ground { asked, image, about, facts, .. } = *ground;
     check_arguments(asked, problems);
     check_source(asked, about, problems);
+    no_effect::tell(asked, problems);
     let disks = {
         let chosen = disks::Disks::of(asked, facts, problems);
         let edge = &mut *ground.edge;
@@ -176,10 +178,6 @@ fn check_arguments(asked: &Kickstart, problems: &mut Problems) {
     let Some(loader) = &asked.bootloader else { return };
     if let Err(error) = kargs::parse(&loader.append.join("\n")) {
         problems.error(loader.span, format!("`--append`: {error}"), "leave it away");
-    }
-    if loader.timeout_s.is_some_and(|seconds| seconds > 0) {
-        let message = "`--timeout` has no effect: a key that is held at power-on shows the menu";
-        problems.warning(loader.span, message, "leave it away");
     }
 }
 

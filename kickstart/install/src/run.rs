@@ -9,7 +9,7 @@ use basalt_kickstart::{Diagnostic, Parsed, Severity, parse};
 use basalt_kickstart_file::{errors, warnings};
 
 use crate::edge::Machine;
-use crate::execute;
+use crate::execute::{self, Held};
 use crate::facts::Facts;
 use crate::facts::look::look;
 use crate::image;
@@ -45,18 +45,27 @@ pub(crate) enum Ended {
     Failed,
 }
 
+/// What is carried out next.
+struct Ready {
+    parsed: Parsed,
+    plan: Plan,
+    /// The disks; none where nothing is to be carried out.
+    held: Option<Held>,
+}
+
 /// Runs it.
 pub(crate) fn run(options: &Options, log: &mut Log) -> Ended {
-    let (parsed, plan) = match prepare(options, log) {
-        Ok((_, plan)) if options.dry_run => return Ended::Planned(Box::new(plan)),
-        Ok(ready) => ready,
+    let ready = match prepare(options, log) {
+        Ok(Ready { plan, held: None, .. }) => return Ended::Planned(Box::new(plan)),
+        Ok(Ready { parsed, plan, held: Some(held) }) => (parsed, plan, held),
         Err(error) => {
             log.say(&format!("error: {}", basalt_explain::explain(&error)));
             log.say("nothing was changed");
             return Ended::Failed;
         }
     };
-    match carry_out(&parsed, &plan, log) {
+    let (parsed, plan, held) = ready;
+    match carry_out(&parsed, &plan, held, log) {
         Ok(()) => finish(&plan, options, log),
         Err(error) => {
             log.say(&format!("error: {}", basalt_explain::explain(&error)));
@@ -67,7 +76,7 @@ pub(crate) fn run(options: &Options, log: &mut Log) -> Ended {
 }
 
 /// All that comes before the first write.
-fn prepare(options: &Options, log: &mut Log) -> Result<(Parsed, Plan)> {
+fn prepare(options: &Options, log: &mut Log) -> Result<Ready> {
     execute::leave_the_others()?;
     let facts = look()?;
     let found = source::find(options.kickstart.as_deref(), &facts, log)?;
@@ -85,7 +94,8 @@ fn prepare(options: &Options, log: &mut Log) -> Result<(Parsed, Plan)> {
     errors(&parsed)?;
     also_to_a_server(&parsed, log);
     let plan = planned(options, &parsed, &facts, log)?;
-    Ok((parsed, plan))
+    let held = if options.dry_run { None } else { Some(execute::hold(&plan)?) };
+    Ok(Ready { parsed, plan, held })
 }
 
 fn read(found: &Found, log: &mut Log) -> Parsed {
@@ -127,10 +137,10 @@ fn planned(options: &Options, parsed: &Parsed, facts: &Facts, log: &mut Log) -> 
     }
 }
 
-fn carry_out(parsed: &Parsed, plan: &Plan, log: &mut Log) -> Result<()> {
+fn carry_out(parsed: &Parsed, plan: &Plan, held: Held, log: &mut Log) -> Result<()> {
     log.say(&plan.to_string());
     let done = run_scripts(parsed, ScriptKind::PreInstall, log)
-        .and_then(|()| execute::carry_out(plan, log));
+        .and_then(|()| execute::carry_out(plan, held, log));
     if done.is_err() {
         // The first error is the one to tell.
         let _ = run_scripts(parsed, ScriptKind::OnError, log);

@@ -396,3 +396,25 @@ fn a_system_from_elsewhere_is_refused() {
     assert_eq!(said, "the installer carries `basalt/base`");
     machine.plan(&setup("file:///sysroot/ostree/repo", "basalt/base"));
 }
+
+#[test]
+fn what_has_no_effect_is_told_and_stops_nothing() {
+    let text = "zerombr\nclearpart --all --initlabel\npart /boot/efi --size=1024 --label=x\n\
+                part / --size=4096 --fsoptions=noatime\nbootloader --timeout=5\nreboot --eject\n\
+                network --device=ens1 --activate\nkeyboard de\nlang de_DE.UTF-8\n";
+    let mut machine = Machine::with(vec![disk("sda", 50 * GB, Bus::Sata)]);
+    let (plan, problems) = machine.plan_of(&read(text));
+    assert!(plan.is_some());
+    let said: String = problems.0.iter().map(|it| format!("{}\n", it.message)).collect();
+    for expected in [
+        "`--label` has no effect for `/boot/efi`",
+        "`--fsoptions` has no effect for `/`",
+        "`--timeout` has no effect",
+        "`--eject` has no effect",
+        "`--activate` has no effect",
+        "`keyboard` has no effect",
+        "`lang` has no effect: the image does not know `de_DE.UTF-8`",
+    ] {
+        assert!(said.contains(expected), "no {expected} in {said}");
+    }
+}

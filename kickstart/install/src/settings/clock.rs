@@ -68,11 +68,12 @@ fn keyboard(ground: &Ground<'_>, changes: &mut Vec<Change>, problems: &mut Probl
     for folder in KEYMAPS {
         known |= ground.image.has(folder)?;
     }
-    if !known && keymap != "us" {
+    if known {
+        changes.push(Change::public("/etc/vconsole.conf", format!("KEYMAP={keymap}\n")));
+    } else if keymap != "us" {
         let message = "`keyboard` has no effect: the image has no layouts for consoles";
         problems.warning(keyboard.span, message, "add `kbd` and `console-data` to its packages");
     }
-    changes.push(Change::public("/etc/vconsole.conf", format!("KEYMAP={keymap}\n")));
     Ok(())
 }
 

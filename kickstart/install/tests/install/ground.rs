@@ -162,6 +162,14 @@ impl Ground {
         to.join(Path::new(path).file_name().unwrap_or_default())
     }
 
+    /// Puts a file `data` onto `/var`.
+    pub(crate) fn put_into_var(&self, disk: &Disk, text: &str) {
+        let data = self.path("data");
+        fs::write(&data, text).expect("a file");
+        let request = format!("write {} data", data.display());
+        tool("debugfs").args(["-w", "-R", &request]).arg(disk.part(3)).run().expect("debugfs");
+    }
+
     /// A file of the deployment's `/etc`, or where a link leads.
     pub(crate) fn etc(&self, disk: &Disk) -> PathBuf {
         let deployment = format!("/ostree/deploy/basalt/deploy/{}.0/etc", self.commit);
@@ -213,6 +221,18 @@ impl Disk {
              part /boot/efi --fstype=efi --size={esp} --ondisk={name}\n\
              part / --size=320 --ondisk={name}\n\
              part /var --size=64 --grow --ondisk={name}\n"
+        )
+    }
+}
+
+impl Disk {
+    /// A kickstart that makes its system anew, and keeps its `/var`.
+    pub(crate) fn keeping_var(&self) -> String {
+        let name = &self.name;
+        format!(
+            "cmdline\nclearpart --list={name}p1,{name}p2\n\
+             part /boot/efi --fstype=efi --size=64 --ondisk={name}\n\
+             part / --size=320 --ondisk={name}\npart /var --onpart={name}p3 --noformat\n"
         )
     }
 }

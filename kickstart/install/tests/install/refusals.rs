@@ -78,6 +78,7 @@ fn what_cannot_be_carried_out_leaves_the_disk_as_it_was() {
     ] {
         let said = ground.refused(&kickstart);
         assert!(said.contains(expected), "no `{expected}` in {said}");
+        assert!(said.ends_with("nothing was changed\n"), "{said}");
         before.check(&disk);
     }
     // All of it at once.

@@ -84,18 +84,8 @@ fn a_reinstall_that_keeps_var_keeps_all_that_is_in_it() {
     let disk = ground.disk("disk.img", 520, 512);
     ground.install(&disk.kickstart());
     let before = [1, 2, 3].map(|number| id(&disk, number));
-    let data = ground.path("data");
-    fs::write(&data, "what a workload has").expect("a file");
-    let request = format!("write {} data", data.display());
-    tool("debugfs").args(["-w", "-R", &request]).arg(disk.part(3)).run().expect("debugfs");
-    let name = &disk.name;
-    let kept = format!(
-        "cmdline\nclearpart --list={name}p1,{name}p2\n\
-         part /boot/efi --fstype=efi --size=64 --ondisk={name}\n\
-         part / --size=320 --ondisk={name}\npart /var --onpart={name}p3 --noformat\n\
-         network --hostname=again.example\n"
-    );
-    ground.install(&kept);
+    ground.put_into_var(&disk, "what a workload has");
+    ground.install(&(disk.keeping_var() + "network --hostname=again.example\n"));
     disk.check();
     let after = [1, 2, 3].map(|number| id(&disk, number));
     assert_eq!(before[2], after[2], "the partition of /var is the same");
