@@ -6,7 +6,10 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 
-use basalt_sysroot::partition::ALIGNMENT;
+use basalt_sysroot::partition::{ALIGNMENT, SectorSize};
+use gpt::GptError;
+
+use super::Table;
 
 /// Bytes of either: what lies before the first partition, and behind the last one.
 const END: usize = ALIGNMENT as usize;
@@ -52,6 +55,21 @@ impl Ends {
         disk.sync_all()?;
         disk.write_all_at(&self.head, 0)?;
         disk.sync_all()
+    }
+
+    /// The partition table in them: the second copy where the first one is damaged, be it its header
+    /// or its entries.
+    ///
+    /// # Errors
+    /// There is none, or both are damaged.
+    pub fn table(&self, sector: SectorSize) -> Result<Table, GptError> {
+        let first = Table::read(&mut self.clone(), self.size, sector);
+        first.or_else(|error| {
+            let mut without_first = self.clone();
+            let header = sector.bytes() as usize;
+            without_first.head[header..2 * header].fill(0);
+            Table::read(&mut without_first, self.size, sector).map_err(|_| error)
+        })
     }
 
     /// The first bytes of the disk.
@@ -115,5 +133,58 @@ impl Seek for Ends {
 impl fmt::Debug for Ends {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ends").field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use basalt_sysroot::partition::{Extent, VAR_TYPE};
+    use uuid::Uuid;
+
+    use super::super::Entry;
+    use super::*;
+
+    const SIZE: u64 = 64 << 20;
+
+    /// A table with a partition that stays and one that does not.
+    fn table(other: u128, sector: SectorSize) -> Table {
+        let entry = |start: u64, id| Entry {
+            extent: Extent { start: start << 20, length: 10 << 20 },
+            kind: VAR_TYPE,
+            id: Uuid::from_u128(id),
+            name: "x".to_owned(),
+            flags: 0,
+        };
+        let entries = [(1, entry(1, other)), (2, entry(40, 7))].into();
+        Table { id: Uuid::from_u128(1), size: SIZE, sector, entries }
+    }
+
+    /// What is read of a disk with such a beginning and such an end.
+    fn read(head: &[u8], tail: &[u8], sector: SectorSize) -> Table {
+        let mut ends = Ends::blank(SIZE);
+        ends.head.copy_from_slice(head);
+        ends.tail.copy_from_slice(tail);
+        ends.table(sector).unwrap()
+    }
+
+    #[test]
+    fn a_table_that_is_cut_off_while_it_is_written_is_the_old_or_the_new_one() {
+        for sector in [SectorSize::B512, SectorSize::B4096] {
+            let (mut old, mut new) = (Ends::blank(SIZE), Ends::blank(SIZE));
+            table(2, sector).write(&mut old).unwrap();
+            new.head.copy_from_slice(&old.head);
+            new.tail.copy_from_slice(&old.tail);
+            table(3, sector).write(&mut new).unwrap();
+            let step = sector.bytes() as usize;
+            let cut = |from: &[u8], to: &[u8], at: usize| [&to[..at], &from[at..]].concat();
+            for at in (0..=END).step_by(step).filter(|at| *at < 20 << 10 || END - at < 20 << 10) {
+                // The end comes first; the beginning once that is safe.
+                let tail = cut(&old.tail, &new.tail, at);
+                assert_eq!(read(&old.head, &tail, sector), table(2, sector));
+                let head = cut(&old.head, &new.head, at);
+                let found = read(&head, &new.tail, sector);
+                assert!(found == table(2, sector) || found == table(3, sector), "cut at {at}");
+            }
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! with it, however it ends. They lie where scripts of Anaconda's users look for them:
 //! `/mnt/sysimage` is the root, `/mnt/sysroot` the system as it will see itself.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -132,9 +132,14 @@ impl Mounts {
         Ok(())
     }
 
-    /// Takes the root from the kernel's cache, and mounts what the disk has of it, to be read.
+    /// Takes the root from the kernel's cache, and mounts what the disk has of it, to be read. All
+    /// other file systems are safe on their disks, too.
     pub(super) fn reread_root(&mut self) -> Result<()> {
         self.hide_system()?;
+        for at in &self.others {
+            let synced = File::open(at).and_then(|folder| Ok(rustix::fs::syncfs(&folder)?));
+            synced.with_context(|| format!("cannot make `{}` safe", at.display()))?;
+        }
         let root = self.root();
         take_off(&root)?;
         attach(&self.root_device, &root, "ext4", MountFlags::RDONLY)

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use basalt_disk::{DiskFacts, Ends, LOOKED_AT, System, Table, describe, refuse};
+use basalt_disk::{DiskFacts, Ends, LOOKED_AT, System, describe, refuse};
 use basalt_kickstart::disk::{Bus, Disk};
 use basalt_sysroot::loader::{EFIVARS_FOLDER, Variable};
 use basalt_sysroot::partition::SectorSize;
@@ -125,10 +125,7 @@ fn content(name: &str, size: u64, sector: u64) -> Result<Content> {
         4096 => Some(SectorSize::B4096),
         _ => None,
     };
-    let table = sector.and_then(|sector| {
-        let mut ends = Ends::read(&disk, size).ok()?;
-        Table::read(&mut ends, size, sector).ok()
-    });
+    let table = sector.and_then(|sector| Ends::read(&disk, size).ok()?.table(sector).ok());
     if let Some(table) = table {
         let parts = table.entries.iter().map(|(number, entry)| {
             let mut first = vec![0; LOOKED_AT];

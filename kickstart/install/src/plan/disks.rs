@@ -14,6 +14,8 @@ pub(super) struct Disks<'a> {
     usable: Vec<String>,
     /// Whether those are all that were named, also files that stand for disks.
     only_named: bool,
+    /// What the machine boots from, where that was said.
+    boot: Option<(String, Span)>,
     /// What a partition goes to that names no disk.
     default: Option<String>,
     /// From which ones partitions are removed; `None`: from whichever is used.
@@ -27,6 +29,7 @@ impl<'a> Disks<'a> {
             all: &facts.disks,
             usable: Vec::new(),
             only_named: matches!(asked.ignoredisk.as_deref(), Some(IgnoreDisk::OnlyUse(_))),
+            boot: None,
             default: None,
             cleared: None,
         };
@@ -38,11 +41,14 @@ impl<'a> Disks<'a> {
         });
         let boot = asked.bootloader.as_ref();
         let boot = boot.and_then(|it| it.boot_drive.as_ref().map(|drive| (drive, it.span)));
-        disks.default = match (boot, disks.cleared.as_deref()) {
-            (Some((drive, span)), _) => disks.select(drive, span, problems).map(name),
+        let boot =
+            boot.and_then(|(drive, span)| Some((name(disks.select(drive, span, problems)?), span)));
+        disks.default = match (&boot, disks.cleared.as_deref()) {
+            (Some((boot, _)), _) => Some(boot.clone()),
             (None, Some([one])) => Some(one.clone()),
             _ => None,
         };
+        disks.boot = boot;
         disks
     }
 
@@ -107,6 +113,15 @@ impl<'a> Disks<'a> {
         let by_list = asked.clearpart.as_ref().is_some_and(|it| matches!(it.clear, Clear::List(_)));
         let named = self.cleared.as_ref().is_none_or(|cleared| cleared.iter().any(|it| it == disk));
         asked.clearpart.is_some() && (by_list || named)
+    }
+
+    /// Says where the machine is to boot from another disk than the root's.
+    pub(super) fn check_boot(&self, root: &str, problems: &mut Problems) {
+        let Some((boot, span)) = self.boot.as_ref().filter(|(boot, _)| boot != root) else {
+            return;
+        };
+        let message = format!("the machine cannot boot from `{boot}`: the root lies on `{root}`");
+        problems.error(*span, message, "leave `--boot-drive` away, or name the root's disk");
     }
 
     /// Disks that are cleared although nothing may be installed to them.

@@ -56,6 +56,7 @@ pub(super) fn layout(ground: &mut Ground<'_>, problems: &mut Problems) -> Vec<Di
         let hint = "the host looks for its root on the disk that it was booted from";
         problems.error(esp.span, message, hint);
     }
+    ground.disks.check_boot(&root.disk, problems);
     let mut names = vec![root.disk.clone()];
     for name in wanted.iter().map(|it| &it.disk).chain(ground.disks.cleared()) {
         if !names.contains(name) {

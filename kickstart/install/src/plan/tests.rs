@@ -77,6 +77,11 @@ fn image() -> Image {
         ("usr/bin/bash", ""),
         ("usr/share/zoneinfo/Europe/Berlin", ""),
         ("usr/lib/systemd/system/podman.socket", ""),
+        ("usr/lib/systemd/system/nftables.service", ""),
+        (
+            "usr/lib/basalt/hostd.toml",
+            "log = \"info\"\n[gate]\nrequired_units = [\"nftables.service\"]\n",
+        ),
         ("usr/lib/systemd/system/systemd-timesyncd.service", ""),
     ])
 }
@@ -342,13 +347,14 @@ fn users_and_groups_are_those_of_the_image_and_new_ones() {
     assert_eq!(text_of(&plan, "/var/lib/hostd-os/kargs.json"), "[\"debug\"]");
     let wrong = format!(
         "{PLAIN}user --name=sshd\nuser --name=x --groups=oops --shell=/bin/fish --gid=980\n\
-         services --enabled=nobody\nbootloader --append=\"root=/dev/sda1\"\n"
+         services --enabled=nobody --disabled=nftables\nbootloader --append=\"root=/dev/sda1\"\n"
     );
     let said = Machine::with(vec![disk("sda", 50 * GB, Bus::Sata)]).refused(&wrong);
     for expected in [
         "the image has a user `sshd` already",
         "another group has the number 980",
         "the image has no unit `nobody.service`",
+        "without `nftables.service` no boot of this host is good",
         "`--append`: line 1: `root` is set by the boot entry itself",
     ] {
         assert!(said.contains(expected), "{expected} not in {said}");
@@ -372,6 +378,18 @@ fn var_on_another_disk_is_found_by_its_id_and_no_second_one_is_made() {
         format!("PARTUUID={swap} none swap defaults 0 0\nPARTUUID={var} /var ext4 noatime 0 2\n")
     );
     assert_eq!(text_of(&plan, "/etc/systemd/system/systemd-repart.service"), "-> /dev/null");
+}
+
+#[test]
+fn the_machine_boots_from_the_disk_of_its_root() {
+    let two = || vec![disk("sda", 50 * GB, Bus::Sata), disk("sdb", 50 * GB, Bus::Sata)];
+    let boot = format!("{PLAIN}bootloader --boot-drive=sdb\n");
+    assert!(parts(&Machine::with(two()).plan(&boot)).starts_with("sdb 1 /boot/efi "));
+    let said = Machine::with(two()).refused(&boot.replace("part / ", "part / --ondisk=sda "));
+    assert_eq!(said, "the machine cannot boot from `sdb`: the root lies on `sda`");
+    let esp = PLAIN.replace("reqpart", "part /boot/efi --size=1024 --ondisk=sdb");
+    let said = Machine::with(two()).refused(&esp.replace("part / ", "part / --ondisk=sda "));
+    assert_eq!(said, "it lies on `sdb`, and the root on `sda`");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! `services`: units that run at each boot, or do not.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use basalt_kickstart::model::{Service, TimeSourceKind};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Change, Ground};
 use crate::problems::Problems;
@@ -10,6 +10,8 @@ use crate::problems::Problems;
 /// Read before the image's own, which knows nothing of what a kickstart switches on.
 const PRESET: &str = "/etc/systemd/system-preset/00-a-kickstart.preset";
 const FOLDERS: [&str; 2] = ["usr/lib/systemd/system", "etc/systemd/system"];
+/// What the host's gate goes by.
+const GATE: &str = "usr/lib/basalt/hostd.toml";
 const TIME: &str = "systemd-timesyncd.service";
 /// What the end of a unit's name may be.
 const KINDS: [&str; 6] = [".service", ".socket", ".timer", ".path", ".target", ".mount"];
@@ -29,6 +31,7 @@ pub(super) fn settings(
     problems: &mut Problems,
 ) -> Result<Units> {
     let mut units = Units::default();
+    let required = required(ground)?;
     for said in &ground.asked.services.said {
         let (Service::Enabled(name) | Service::Disabled(name)) = &said.value;
         let unit = match KINDS.iter().any(|kind| name.ends_with(kind)) {
@@ -40,6 +43,11 @@ pub(super) fn settings(
             || ground.image.has(&format!("{}/{file}", FOLDERS[1]))?;
         match (&said.value, is_known) {
             (Service::Enabled(_), true) => units.enable.push(unit),
+            (Service::Disabled(_), true) if required.contains(&unit) => {
+                let message = format!("without `{unit}` no boot of this host is good");
+                let hint = "leave it on: the image's gate waits for it, and no update would stay";
+                problems.error(said.span, message, hint);
+            }
             (Service::Disabled(_), true) => units.disable.push(unit),
             (Service::Enabled(_), false) => {
                 let message = format!("the image has no unit `{unit}`");
@@ -59,6 +67,24 @@ pub(super) fn settings(
         changes.push(Change::public(PRESET, preset(&units)));
     }
     Ok(units)
+}
+
+/// Units without which the image takes no boot for a good one.
+fn required(ground: &Ground<'_>) -> Result<Vec<String>> {
+    #[derive(Default, Deserialize)]
+    struct Config {
+        #[serde(default)]
+        gate: Gate,
+    }
+    #[derive(Default, Deserialize)]
+    struct Gate {
+        #[serde(default)]
+        required_units: Vec<String>,
+    }
+    let text = ground.image.text(GATE)?;
+    let config: Config =
+        toml::from_str(&text).with_context(|| format!("`/{GATE}` of the image is damaged"))?;
+    Ok(config.gate.required_units)
 }
 
 /// The file of `x@y.service` is `x@.service`.

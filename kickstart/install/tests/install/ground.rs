@@ -200,9 +200,7 @@ impl Disk {
 
     /// What the usual tools find wrong.
     pub(crate) fn check(&self) {
-        let path = format!("/dev/{}", self.name);
-        let table = tool("sgdisk").arg("-v").arg(&path).run().expect("sgdisk").stdout_text();
-        assert!(table.contains("No problems found"), "{table}");
+        self.check_table();
         let esp = tool("fsck.fat").args(["-n", "-v"]).arg(self.part(1)).output().expect("fsck.fat");
         let said = String::from_utf8_lossy(&esp.stdout).into_owned();
         assert!(esp.status.success() && said.contains("32 bit entries"), "{said}");
@@ -210,6 +208,12 @@ impl Disk {
             let fsck = tool("e2fsck").args(["-f", "-n"]).arg(self.part(number));
             fsck.run().expect("a sound file system");
         }
+    }
+
+    pub(crate) fn check_table(&self) {
+        let sgdisk = tool("sgdisk").arg("-v").arg(format!("/dev/{}", self.name));
+        let table = sgdisk.run().expect("sgdisk").stdout_text();
+        assert!(table.contains("No problems found"), "{table}");
     }
 
     /// A kickstart for it that keeps everything small.

@@ -117,3 +117,43 @@ fn a_dry_run_shows_all_of_it_and_writes_nothing() {
     before.check(&disk);
     assert!(!Path::new("/tmp/never-by-a-dry-run").exists());
 }
+
+#[test]
+fn var_on_a_second_disk_is_mounted_by_its_id_and_keeps_what_lies_below_it_apart() {
+    if !has_disks() {
+        return;
+    }
+    let ground = Ground::new();
+    let (first, second) = (ground.disk("1.img", 450, 512), ground.disk("2.img", 300, 4096));
+    let (one, two) = (&first.name, &second.name);
+    let kickstart = format!(
+        "cmdline\nzerombr\nclearpart --all --initlabel --drives={one},{two}\n\
+         part /boot/efi --fstype=efi --size=64 --ondisk={one}\n\
+         part / --size=320 --ondisk={one}\n\
+         part swap --size=32 --ondisk={one}\n\
+         part /var/lib/containers --size=100 --ondisk={two} --fsoptions=noatime\n\
+         part /var --size=64 --grow --ondisk={two}\n\
+         sshkey --username=root \"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 ops\"\n"
+    );
+    ground.install(&kickstart);
+    first.check_table();
+    second.check_table();
+    for part in [first.part(2), second.part(1), second.part(2)] {
+        tool("e2fsck").args(["-f", "-n"]).arg(part).run().expect("a sound file system");
+    }
+    let etc = ground.etc(&first);
+    let lower = |disk: &Disk, number| id(disk, number).to_lowercase();
+    let expected = format!(
+        "PARTUUID={} none swap defaults 0 0\nPARTUUID={} /var/lib/containers ext4 noatime 0 2\n\
+         PARTUUID={} /var ext4 defaults 0 2\n",
+        lower(&first, 3),
+        lower(&second, 1),
+        lower(&second, 2)
+    );
+    assert_eq!(read(&etc.join("fstab")), expected);
+    let masked = fs::read_link(etc.join("systemd/system/systemd-repart.service")).expect("a link");
+    assert_eq!(masked, Path::new("/dev/null"));
+    let keys = ground.taken(&second, 2, "/roothome").join(".ssh/authorized_keys");
+    assert!(read(&keys).ends_with(" ops\n"));
+    assert!(first.boots() && !second.boots());
+}
