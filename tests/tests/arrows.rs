@@ -92,6 +92,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "basalt-document",
             "basalt-durable",
             "basalt-explain",
+            "basalt-host-toml",
             "basalt-kickstart",
             "basalt-kickstart-file",
             "basalt-sysroot",

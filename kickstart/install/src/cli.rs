@@ -45,6 +45,9 @@ struct InstallArgs {
     /// The kickstart: a file, or an http(s) URL
     #[arg(long, value_name = "FILE|URL")]
     kickstart: Option<String>,
+    /// Ask at this terminal instead: for the disk, the host's name and a key that may log in
+    #[arg(long, conflicts_with = "kickstart")]
+    ask: bool,
     /// Print what would be done, and do nothing; scripts do not run, those of `%pre` neither
     #[arg(long)]
     dry_run: bool,
@@ -88,6 +91,7 @@ fn install(args: &InstallArgs) -> Result<ExitCode> {
         branch: args.branch.clone(),
         keys: args.keys.clone(),
         dry_run: args.dry_run,
+        ask: args.ask,
         stay: args.stay,
     };
     match run(&options, &mut log) {

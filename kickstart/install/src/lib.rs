@@ -3,6 +3,7 @@
 //! The facts of the machine and the kickstart become a plan, or all that speaks against it; the
 //! plan is printed or carried out as it is. In reading order:
 
+mod ask;
 pub mod cli;
 mod run;
 mod source;

@@ -1,5 +1,6 @@
 //! One run of the installer, from the kickstart to the end.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
@@ -8,6 +9,7 @@ use basalt_kickstart::model::{EndAction, Script, ScriptKind};
 use basalt_kickstart::{Diagnostic, Parsed, Severity, parse};
 use basalt_kickstart_file::{errors, warnings};
 
+use crate::ask::{self, Terminal};
 use crate::edge::Machine;
 use crate::execute::{self, Held};
 use crate::facts::Facts;
@@ -31,6 +33,8 @@ pub(crate) struct Options {
     /// The folder of trusted keys.
     pub(crate) keys: PathBuf,
     pub(crate) dry_run: bool,
+    /// Somebody at this terminal says what shall be done.
+    pub(crate) ask: bool,
     /// The machine stays on.
     pub(crate) stay: bool,
 }
@@ -79,7 +83,10 @@ pub(crate) fn run(options: &Options, log: &mut Log) -> Ended {
 fn prepare(options: &Options, log: &mut Log) -> Result<Ready> {
     execute::leave_the_others()?;
     let facts = look()?;
-    let found = source::find(options.kickstart.as_deref(), &facts, log)?;
+    let found = match options.ask {
+        true => asked(&facts)?,
+        false => source::find(options.kickstart.as_deref(), &facts, log)?,
+    };
     log.say(&format!("kickstart: {}", found.from));
     let mut parsed = read(&found, log);
     let has_pre = scripts(&parsed, ScriptKind::Pre).next().is_some();
@@ -95,7 +102,28 @@ fn prepare(options: &Options, log: &mut Log) -> Result<Ready> {
     also_to_a_server(&parsed, log);
     let plan = planned(options, &parsed, &facts, log)?;
     let held = if options.dry_run { None } else { Some(execute::hold(&plan)?) };
+    if options.ask && held.is_some() {
+        confirm(&plan)?;
+    }
     Ok(Ready { parsed, plan, held })
+}
+
+/// A kickstart of what is typed here.
+fn asked(facts: &Facts) -> Result<Found> {
+    let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
+    let text = ask::ask(facts, &mut Terminal { input: &mut input, output: &mut output })?;
+    let (name, from) = ("what was typed".to_owned(), "what was typed here".to_owned());
+    Ok(Found { name, text, from })
+}
+
+fn confirm(plan: &Plan) -> Result<()> {
+    let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
+    writeln!(output, "{plan}").context("nobody sees what is asked")?;
+    let disk = plan.disks.first().map_or("", |disk| &disk.name);
+    match ask::may_go(disk, &mut Terminal { input: &mut input, output: &mut output })? {
+        true => Ok(()),
+        false => bail!("it was not confirmed"),
+    }
 }
 
 fn read(found: &Found, log: &mut Log) -> Parsed {

@@ -80,3 +80,27 @@ fn a_kickstart_comes_from_a_web_server() {
     assert!(text.contains(&format!("kickstart: {url}, by `--kickstart`")), "{text}");
     assert!(text.contains("from now on the disk boots"), "{text}");
 }
+
+#[test]
+fn who_sits_at_a_terminal_is_asked_and_nothing_goes_without_its_name() {
+    if !has_disks() {
+        return;
+    }
+    let ground = Ground::new();
+    let disk = ground.disk("disk.img", 8192, 512);
+    let before = super::refusals::Copy::of(&disk);
+    let asked = |last: &str| {
+        let program = ground.program_of(&ground.path("repo")).args(["--ask", "--stay"]);
+        let typed = format!("{}\nasked.example\n\n{last}\n", disk.name);
+        program.stdin(typed).output().expect("it runs")
+    };
+    let output = asked("yes");
+    let text = said(&output);
+    assert!(!output.status.success() && text.contains("it was not confirmed"), "{text}");
+    before.check(&disk);
+    let output = asked(&disk.name);
+    let text = said(&output);
+    assert!(output.status.success(), "{text}");
+    disk.check();
+    assert_eq!(super::ground::read(&ground.etc(&disk).join("hostname")), "asked.example\n");
+}
