@@ -4,27 +4,22 @@
 //! Every id on the disk is new: two disks of one build never collide in one machine.
 
 pub mod digest;
-mod dots;
 mod error;
-mod esp;
-mod esp_files;
 mod root;
-mod sparse;
 pub(crate) mod table;
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use basalt_disk::Volume;
+pub use basalt_disk::{Content, EspFile, EspFiles, EspFilesError, FirstEntry};
 use basalt_sysroot::partition::{Layout, SectorSize, Sizes};
 use serde::Serialize;
 use uuid::Uuid;
 
 pub use digest::digest_of_file;
 pub use error::DiskError;
-pub(crate) use esp::add_file;
-pub use esp_files::{Content, EspFile, EspFiles, EspFilesError, FirstEntry};
-pub(crate) use table::{block_size, write_protective_mbr};
 
 /// Everything that goes onto a disk.
 #[derive(Debug, Clone)]
@@ -107,7 +102,9 @@ fn write(
     let file = create(to).map_err(failed)?;
     file.set_len(layout.disk).map_err(failed)?;
     note("ESP");
-    esp::write(&file, layout, &plan.esp_files, ids.esp_volume).map_err(|error| error.at(to))?;
+    let volume = Volume { extent: layout.esp, sector: layout.sector, id: ids.esp_volume };
+    let files: Vec<_> = plan.esp_files.iter().collect();
+    basalt_disk::make(&file, &volume, &files).map_err(|error| DiskError::esp(to, error))?;
     note("root file system");
     root::write(to, layout.root, &plan.sysroot, ids.root_file_system)?;
     note("partition table");

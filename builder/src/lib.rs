@@ -7,7 +7,6 @@ pub mod cli;
 pub mod definition;
 pub mod diff;
 pub mod disk;
-pub mod kickstart;
 pub mod lock;
 pub mod plan;
 pub mod publish;

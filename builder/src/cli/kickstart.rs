@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
+use basalt_kickstart_file::{self as kickstart, Report};
 use clap::{Args, Subcommand};
 
 use super::print_line;
-use crate::kickstart::{self, Report};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KickstartCommand {

@@ -4,9 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use basalt_cmd::CmdError;
+use basalt_disk::{EspError, EspFilesError};
 use basalt_sysroot::partition::LayoutError;
-
-use super::EspFilesError;
 
 /// Why there is no disk.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +94,16 @@ impl DiskError {
     pub(super) fn write(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         if is_full(&source) { Self::NoSpace { path } } else { Self::Write { path, source } }
+    }
+
+    pub(super) fn esp(path: &Path, error: EspError) -> Self {
+        match error {
+            EspError::Disk(source) => Self::write(path, source),
+            EspError::Source { path, source } => Self::Read { path, source },
+            EspError::Full { esp, needed } => Self::EspFull { esp, needed },
+            // Nothing is read back here.
+            differs @ EspError::Differs(_) => Self::write(path, io::Error::other(differs)),
+        }
     }
 
     pub(super) fn table(path: &Path, source: gpt::GptError) -> Self {

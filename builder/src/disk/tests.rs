@@ -53,6 +53,7 @@ impl Bench {
         let first = FirstEntry {
             title: "Basalt 1 (base)".to_owned(),
             arguments: vec!["panic=10".to_owned()],
+            own: Vec::new(),
         };
         DiskPlan {
             sizes: Sizes { disk: 200 * MIB, esp: 64 * MIB, root: 64 * MIB },
@@ -328,7 +329,7 @@ fn a_full_file_system_says_where_space_is_missing() {
 
 #[test]
 fn a_tree_without_a_boot_file_names_the_package_that_brings_it() {
-    let first = FirstEntry { title: "x".to_owned(), arguments: Vec::new() };
+    let first = FirstEntry { title: "x".to_owned(), arguments: Vec::new(), own: Vec::new() };
     for (file, package) in [
         ("usr/lib/shim/shimx64.efi.signed", "shim-signed"),
         ("usr/lib/shim/mmx64.efi.signed", "shim-helpers-amd64-signed"),
@@ -347,7 +348,7 @@ fn a_tree_without_a_boot_file_names_the_package_that_brings_it() {
 fn two_kernels_in_a_tree_are_named() {
     let bench = Bench::new();
     bench.put(&format!("sysroot/{DEPLOYMENT}/usr/lib/modules/6.13/vmlinuz"), b"k");
-    let first = FirstEntry { title: "x".to_owned(), arguments: Vec::new() };
+    let first = FirstEntry { title: "x".to_owned(), arguments: Vec::new(), own: Vec::new() };
     let error = EspFiles::gather(&bench.tree(), &first).unwrap_err().to_string();
     assert!(error.starts_with("the tree has 2 kernels: 6.12, 6.13\n"), "{error}");
 }

@@ -28,7 +28,7 @@ pub fn make(
 ) -> Result<Disk> {
     let laid = Laid::lay(definition, commit, cache, step)?;
     let arguments = definition.kernel.arguments.clone();
-    let first = FirstEntry { title: laid.title()?, arguments };
+    let first = FirstEntry { title: laid.title()?, arguments, own: Vec::new() };
     let plan = DiskPlan {
         sizes: Sizes {
             disk: definition.disk.size.bytes(),

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result, bail};
 
-use super::target::{DiskFacts, Target, content};
+use super::target::{DiskFacts, Target};
 use crate::progress::Progress;
 
 /// What of a disk is shown before it is overwritten, a line each.
@@ -22,9 +22,9 @@ pub(super) fn describe(facts: &DiskFacts, size: u64, target: &Target) -> String 
         gigabytes(size)
     )];
     let first = |start: u64| {
-        let mut bytes = vec![0; content::LOOKED_AT];
+        let mut bytes = vec![0; basalt_disk::LOOKED_AT];
         let read = target.file.read_at(&mut bytes, start).unwrap_or(0);
-        content::describe(&bytes[..read])
+        basalt_disk::describe(&bytes[..read])
     };
     if facts.parts.is_empty() {
         let there = first(0).unwrap_or_else(|| "nothing that is known".to_owned());

@@ -2,11 +2,10 @@
 
 use std::io::Cursor;
 
+use basalt_disk::block_size;
 use basalt_sysroot::partition::{ESP_TYPE, ROOT_X86_64_TYPE, SectorSize};
 use gpt::header::{Header, read_header_from_arbitrary_device};
 use gpt::partition::file_read_partitions;
-
-use crate::disk::block_size;
 
 /// Entries of a partition table at most: what all tools make has 128.
 const MOST_ENTRIES: u32 = 512;

@@ -11,13 +11,12 @@ use std::fmt::Debug;
 use std::io::{Read, Seek, Write};
 
 use anyhow::{Context, Result};
+use basalt_disk::{add_file, block_size, write_protective_mbr};
 use basalt_sysroot::partition::{ESP_TYPE, SectorSize};
 use fscommon::StreamSlice;
 use gpt::GptConfig;
 use gpt::partition::Partition;
 use uuid::Uuid;
-
-use crate::disk::{add_file, block_size, write_protective_mbr};
 
 /// Where a host looks for what it is told.
 const HOST_TOML: &str = "basalt/host.toml";

@@ -1,7 +1,5 @@
 //! Where an image goes: a disk or a file, which is opened once, for nobody else, and kept so.
 
-pub mod content;
-mod look;
 mod refuse;
 
 use std::fs::{File, OpenOptions};
@@ -14,7 +12,7 @@ use basalt_sysroot::partition::SectorSize;
 use rustix::fs::{FlockOperation, OFlags, flock, ioctl_blksszget, major, minor};
 use rustix::io::Errno;
 
-pub use look::{Bus, DiskFacts, Part, System, Use};
+pub use basalt_disk::{Bus, DiskFacts, Part, System, Use};
 pub use refuse::{Refusal, refuse};
 
 /// What an image is written to.

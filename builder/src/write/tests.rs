@@ -40,7 +40,7 @@ fn make_image() -> Vec<u8> {
     let options = fatfs::FormatVolumeOptions::new().fat_type(fatfs::FatType::Fat32);
     fatfs::format_volume(&mut esp, options.bytes_per_cluster(512)).unwrap();
     esp.seek(SeekFrom::Start(0)).unwrap();
-    crate::disk::add_file(&mut esp, "EFI/BOOT/BOOTX64.EFI", &"loader ".repeat(40_000)).unwrap();
+    basalt_disk::add_file(&mut esp, "EFI/BOOT/BOOTX64.EFI", &"loader ".repeat(40_000)).unwrap();
     let path_variable = std::env::var("PATH").unwrap_or_default();
     let mke2fs = Cmd::new("mke2fs").env("PATH", format!("{path_variable}:/usr/sbin"));
     let features = "metadata_csum,metadata_csum_seed";

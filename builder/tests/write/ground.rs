@@ -70,7 +70,8 @@ impl Ground {
             fs::write(path, noise(length as u64, length)).expect("a file");
         }
         let tree = self.path("sysroot").join(DEPLOYMENT);
-        let first = FirstEntry { title: "Basalt".to_owned(), arguments: Vec::new() };
+        let first =
+            FirstEntry { title: "Basalt".to_owned(), arguments: Vec::new(), own: Vec::new() };
         // The least that can be FAT32.
         let esp = if self.sector == SectorSize::B512 { 34 } else { 260 };
         let plan = DiskPlan {

@@ -9,6 +9,9 @@ pub const SOCKET: &str = "/run/hostd-os.sock";
 /// Where `hostd-os` keeps what became of the release that was tried last, an [`Event`], as long
 /// as somebody may want to know it.
 pub const VERDICT_FILE: &str = "/var/lib/hostd-os/verdict.json";
+/// Where `hostd-os` keeps the host's own kernel arguments, a list of texts; whoever installs a host
+/// with some begins it.
+pub const KARGS_FILE: &str = "/var/lib/hostd-os/kargs.json";
 /// Where `hostd-os` keeps the wish that this boot shall end in a window, a [`RebootWish`].
 pub const REBOOT_WISH_FILE: &str = "/var/lib/hostd-os/reboot.json";
 /// Where `hostd-os` keeps, as long as it is at work, how far it is.

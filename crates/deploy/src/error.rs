@@ -46,6 +46,14 @@ pub enum DeployError {
     /// A repository does not have a commit.
     #[error("there is no commit {0}")]
     NoCommit(String),
+    /// A commit is none of a host's system.
+    #[error("{commit} {why}")]
+    NoHost {
+        /// The commit.
+        commit: String,
+        /// What it lacks, as "has no `/x`".
+        why: String,
+    },
     /// A path that libostree can only take as UTF-8 is not.
     #[error("`{0}` is not valid UTF-8")]
     Path(String),

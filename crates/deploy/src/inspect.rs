@@ -36,6 +36,17 @@ impl Repo {
         Ok(refs.into_iter().map(|(name, commit)| (name.to_string(), commit.to_string())).collect())
     }
 
+    /// Every ref, those of remotes as `remote:ref`, with the commit that it leads to.
+    ///
+    /// # Errors
+    /// The repository cannot be read.
+    pub fn all_refs(&self) -> Result<BTreeMap<String, String>, DeployError> {
+        let doing = || format!("list the refs of `{}`", self.path().display());
+        let flags = RepoListRefsExtFlags::empty();
+        let refs = self.inner.list_refs_ext(None, flags, NEVER).doing(doing)?;
+        Ok(refs.into_iter().map(|(name, commit)| (name.to_string(), commit.to_string())).collect())
+    }
+
     /// The content of a file of `commit`; `None` when there is no such file.
     ///
     /// # Errors

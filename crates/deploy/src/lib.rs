@@ -4,6 +4,7 @@
 //! one piece of code. Nothing here knows of boot entries or the ESP; that is `basalt-sysroot`.
 
 mod archive;
+mod boots;
 mod commit;
 mod damage;
 mod delta;

@@ -56,7 +56,7 @@ impl Updater {
     pub(crate) fn kargs(&self, now: Timestamp) -> Result<(Vec<String>, Vec<String>)> {
         let (disk, found) = self.opened(now)?;
         let running = found.link(self.slot).context("the running slot's link leads nowhere")?;
-        let image = release::arguments(&disk.sysroot.repo()?, &running.commit)?;
+        let image = disk.sysroot.repo()?.kernel_arguments(&running.commit)?;
         Ok((image, self.memory.kargs()?))
     }
 
@@ -81,7 +81,7 @@ impl Updater {
         }
         let running = found.link(self.slot).context("the running slot's link leads nowhere")?;
         let repo = disk.sysroot.repo()?;
-        let image = release::arguments(&repo, &running.commit)?;
+        let image = repo.kernel_arguments(&running.commit)?;
         let options = kargs::for_slot(self.slot, &image, &after).join(" ");
         let steps = change_arguments(&found, &options, tries)?;
         let release = release::of(&repo, running)?;

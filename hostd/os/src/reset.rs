@@ -22,7 +22,6 @@ use basalt_sysroot::update::{Found, may_reset, offer_reset};
 use jiff::Timestamp;
 
 use crate::disk::Disk;
-use crate::release;
 use crate::update::{Updater, carry_out};
 use mark::{Mark, Stage};
 
@@ -91,7 +90,7 @@ impl Updater {
         let own = own.and_then(|entry| entry.content.as_ref());
         // Without the one or the other nothing could be installed either.
         let (Some(own), Some(runs)) = (own, found.link(self.slot)) else { return Ok(()) };
-        let image = release::arguments(&disk.sysroot.repo()?, &runs.commit)?;
+        let image = disk.sysroot.repo()?.kernel_arguments(&runs.commit)?;
         let entry = ResetEntry::beside(own, &kargs::for_slot(self.slot, &image, &[]));
         let steps = offer_reset(self.slot, &disk.esp.resets()?, &entry);
         carry_out(disk, &steps, None, told)

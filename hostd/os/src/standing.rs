@@ -21,6 +21,7 @@ const MAX_EVENTS: usize = 100;
 /// There as long as a trial is open: a unit of the image looks for it.
 const TRIAL: &str = "trial.json";
 
+/// What [`os::KARGS_FILE`] is called here.
 const KARGS: &str = "kargs.json";
 const HISTORY: &str = "history.json";
 const WAY_BACK: &str = "rollback.json";

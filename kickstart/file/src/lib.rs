@@ -1,4 +1,5 @@
-//! Reads kickstarts from files for `basalt kickstart check`, and says what is wrong with them.
+//! Reads kickstarts from files, and says what is wrong with them: for `basalt kickstart check` and
+//! for the installer, which say the same of the same file.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -44,7 +45,7 @@ struct Entry<'a> {
 pub fn load(path: &Path) -> Result<Parsed> {
     let name = path.display().to_string();
     let text = read(path).with_context(|| format!("cannot read the kickstart `{name}`"))?;
-    Ok(parse(&name, &text, &mut |include| included(include)))
+    Ok(parse(&name, &text, &mut included))
 }
 
 impl<'a> Report<'a> {
@@ -124,8 +125,11 @@ fn mistakes(parsed: &Parsed, severity: Severity) -> Vec<Mistake> {
     all.map(|it| it.mistake(&parsed.sources)).collect()
 }
 
-/// As Anaconda finds it: from here, else from beside the file that includes it.
-fn included(include: &Include<'_>) -> Result<Included, NotRead> {
+/// A file that a kickstart includes: from here as Anaconda finds it, else from beside the file that includes it.
+///
+/// # Errors
+/// It is not there, lies in a network, or is no text.
+pub fn included(include: &Include<'_>) -> Result<Included, NotRead> {
     if include.what.contains("://") {
         return Err(NotRead::Later("nothing is fetched from a network here".to_owned()));
     }
@@ -150,8 +154,11 @@ fn find(include: &Include<'_>) -> PathBuf {
     }
 }
 
-/// Reads no more than a kickstart may have, whatever it is that is read.
-fn read(path: &Path) -> Result<String> {
+/// Reads a file, and no more of it than a kickstart may have, whatever it is.
+///
+/// # Errors
+/// It cannot be read, is too long, or is no text.
+pub fn read(path: &Path) -> Result<String> {
     let file = File::open(path)?;
     let kind = file.metadata()?.file_type();
     if kind.is_dir() {
@@ -159,6 +166,14 @@ fn read(path: &Path) -> Result<String> {
     }
     let mut bytes = Vec::new();
     file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    text(bytes)
+}
+
+/// The text in these bytes.
+///
+/// # Errors
+/// They are too many, or no text.
+pub fn text(bytes: Vec<u8>) -> Result<String> {
     if bytes.len() > MAX_BYTES {
         bail!("it is too long: at most {MAX_BYTES} bytes are read");
     }

@@ -1,6 +1,7 @@
 //! What lies on the ESP: the loader behind shim, a kernel, an initramfs and the first boot entry.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use basalt_sysroot::boot_file::{BootFile, Kind};
@@ -10,7 +11,7 @@ use basalt_sysroot::entry::{
 use basalt_sysroot::kargs;
 use basalt_sysroot::slot::Slot;
 
-use crate::fingerprint::sha256_of_file;
+use sha2::{Digest, Sha256};
 
 /// The boot serial of the only entry of a fresh disk that boots by itself.
 const FIRST_SERIAL: u64 = 1;
@@ -20,10 +21,15 @@ const LOADER_CONF: &str = "loader/loader.conf";
 /// no `default`: one that matches an entry would defeat the fallback to another.
 const LOADER_SETTINGS: &str = "timeout 0\neditor no\nauto-entries no\n";
 
+/// What firmware starts of a disk for which it has no entry of its own.
+const FALLBACK: &str = "EFI/BOOT/BOOTX64.EFI";
+/// Bytes that are read at a time.
+const CHUNK: usize = 256 << 10;
+
 /// What comes from the tree as it is: place in the tree, places on the ESP, Debian package.
 const LOADERS: [(&str, &[&str], &str); 3] = [
     // Firmware starts this one without an NVRAM entry; Microsoft's keys vouch for it.
-    ("usr/lib/shim/shimx64.efi.signed", &["EFI/BOOT/BOOTX64.EFI"], "shim-signed"),
+    ("usr/lib/shim/shimx64.efi.signed", &[FALLBACK], "shim-signed"),
     ("usr/lib/shim/mmx64.efi.signed", &["EFI/BOOT/mmx64.efi"], "shim-helpers-amd64-signed"),
     (
         "usr/lib/systemd/boot/efi/systemd-bootx64.efi.signed",
@@ -62,6 +68,8 @@ pub struct FirstEntry {
     pub title: String,
     /// The image's kernel arguments.
     pub arguments: Vec<String>,
+    /// The host's own; the menu's entry for a reset has none of them.
+    pub own: Vec<String>,
 }
 
 /// Why the files of an ESP cannot be gathered.
@@ -125,6 +133,12 @@ impl EspFiles {
         self.0.iter()
     }
 
+    /// Whether without this file nothing on the disk boots by itself.
+    #[must_use]
+    pub fn is_fallback(file: &EspFile) -> bool {
+        file.path == FALLBACK
+    }
+
     fn push(&mut self, path: &str, content: Content) {
         self.0.push(EspFile { path: path.to_owned(), content });
     }
@@ -147,7 +161,7 @@ impl EspFiles {
             serial: name.serial,
             linux: linux.to_string(),
             initrd: initrd.to_string(),
-            options: kargs::for_slot(name.slot, &first.arguments, &[]).join(" "),
+            options: kargs::for_slot(name.slot, &first.arguments, &first.own).join(" "),
         };
         let reset = ResetEntry::beside(&entry, &kargs::for_slot(name.slot, &first.arguments, &[]));
         for (name, text) in [
@@ -192,8 +206,12 @@ fn kernel_version(tree: &Path) -> Result<String, EspFilesError> {
 
 fn sha256(path: &Path) -> Result<[u8; 32], EspFilesError> {
     let failed = |source| EspFilesError::Read { path: path.to_owned(), source };
-    let digits = sha256_of_file(path).map_err(failed)?;
-    let mut hash = [0; 32];
-    hex::decode_to_slice(digits, &mut hash).map_err(|error| failed(io::Error::other(error)))?;
-    Ok(hash)
+    let mut file = File::open(path).map_err(failed)?;
+    let (mut hash, mut buffer) = (Sha256::new(), vec![0; CHUNK]);
+    loop {
+        match file.read(&mut buffer).map_err(failed)? {
+            0 => return Ok(hash.finalize().into()),
+            read => hash.update(&buffer[..read]),
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 /// A device's number: major, minor.
-pub(super) type Number = (u32, u32);
+pub type Number = (u32, u32);
 
 /// The folders that the kernel tells in; tests lay some out.
 #[derive(Debug, Clone)]
@@ -299,21 +299,21 @@ fn unescape(path: &str) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
 
     /// A machine with a disk in it and a stick.
-    pub(in crate::write::target) struct Machine(tempfile::TempDir);
+    pub(crate) struct Machine(tempfile::TempDir);
 
-    pub(in crate::write::target) const STICK: Number = (8, 16);
-    pub(in crate::write::target) const INTERNAL: Number = (259, 0);
+    pub(crate) const STICK: Number = (8, 16);
+    pub(crate) const INTERNAL: Number = (259, 0);
     const USB: &str = "sys/devices/pci0/usb1/1-2/1-2:1.0/host3/target3:0:0/3:0:0:0/block/sdb";
     const NVME: &str = "sys/devices/pci0/nvme/nvme0/nvme0n1";
 
     impl Machine {
-        pub(in crate::write::target) fn new() -> Self {
+        pub(crate) fn new() -> Self {
             let machine = Self(tempfile::tempdir().unwrap());
             machine.put("proc/swaps", "Filename Type Size Used Priority\n");
             machine.put("proc/self/mountinfo", "22 27 0:21 / /proc rw - proc proc rw\n");
@@ -330,7 +330,7 @@ pub(super) mod tests {
             machine
         }
 
-        pub(in crate::write::target) fn put(&self, path: &str, text: &str) {
+        pub(crate) fn put(&self, path: &str, text: &str) {
             let path = self.0.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
@@ -360,20 +360,20 @@ pub(super) mod tests {
             symlink(to, links.join(format!("{major}:{minor}"))).unwrap();
         }
 
-        pub(in crate::write::target) fn disk(&self, number: Number) -> DiskFacts {
+        pub(crate) fn disk(&self, number: Number) -> DiskFacts {
             System::under(self.0.path()).disk(number).unwrap()
         }
 
-        pub(in crate::write::target) fn mount(&self, number: &str, at: &str, source: &str) {
+        pub(crate) fn mount(&self, number: &str, at: &str, source: &str) {
             let line = format!("30 27 {number} / {at} rw shared:1 - ext4 {source} rw\n");
             self.put("proc/self/mountinfo", &line);
         }
 
-        pub(in crate::write::target) fn hold(&self, part: &str) {
+        pub(crate) fn hold(&self, part: &str) {
             self.put(&format!("{USB}/{part}/holders/dm-0/dev"), "254:0");
         }
 
-        pub(in crate::write::target) fn protect(&self) {
+        pub(crate) fn protect(&self) {
             self.put(&format!("{USB}/ro"), "1");
         }
     }

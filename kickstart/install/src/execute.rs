@@ -1,0 +1,210 @@
+//! Carries a plan out, step by step. It decides nothing; what cannot be done ends it, and what was
+//! done until then boots nowhere.
+
+mod apply;
+mod disk;
+mod format;
+mod mounts;
+mod script;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use basalt_deploy::{HostSysroot, Repo};
+use basalt_disk::{EspFile, EspFiles, FirstEntry, Volume};
+use basalt_sysroot::slot::Slot;
+use uuid::Uuid;
+
+use crate::log::Log;
+use crate::plan::{DiskPlan, PartPlan, Plan, Role, Step, steps};
+use mounts::Mounts;
+
+pub(crate) use disk::tool;
+pub(crate) use mounts::leave_the_others;
+pub(crate) use script::run as run_script;
+
+/// The name under which a host keeps where its commits come from.
+const REMOTE: &str = "basalt";
+/// The log, on the installed host.
+const LOG: &str = "log/basalt-install.log";
+
+/// An installation that is under way.
+struct Work<'a> {
+    plan: &'a Plan,
+    log: &'a mut Log,
+    /// Open and locked until the end, in the order of the plan.
+    disks: Vec<File>,
+    mounts: Option<Mounts>,
+    /// The folder of the deployment.
+    deployed: Option<PathBuf>,
+    /// What goes to the EFI partition.
+    esp: Option<EspFiles>,
+}
+
+/// The disks of a plan, which are nobody else's as long as this lives.
+pub(crate) struct Held(Vec<File>);
+
+/// Takes the disks of a plan. Nothing of them is changed.
+///
+/// # Errors
+/// Somebody else uses one.
+pub(crate) fn hold(plan: &Plan) -> Result<Held> {
+    Ok(Held(plan.disks.iter().map(disk::hold).collect::<Result<_>>()?))
+}
+
+/// Carries it out; `log` is told each step before it begins. Call [`leave_the_others`] before.
+///
+/// # Errors
+/// A step failed: the disk boots nowhere.
+pub(crate) fn carry_out(plan: &Plan, held: Held, log: &mut Log) -> Result<()> {
+    let mut work = Work { plan, log, disks: held.0, mounts: None, deployed: None, esp: None };
+    let steps = steps(plan);
+    for (number, step) in (1..).zip(&steps) {
+        work.log.say(&format!("step {number} of {}: {}", steps.len(), step.words(plan)));
+        work.step(step)?;
+    }
+    work.log.end_file().context("cannot keep the log")?;
+    let mounts = work.mounts.take();
+    mounts.map_or(Ok(()), Mounts::end)
+}
+
+impl Work<'_> {
+    fn step(&mut self, step: &Step) -> Result<()> {
+        match step {
+            Step::Erase { disk } => disk::erase(&self.disks[*disk], &self.plan.disks[*disk]),
+            Step::Clear { disk } => disk::clear(&self.disks[*disk], &self.plan.disks[*disk]),
+            Step::Partition { disk } => {
+                disk::partition(&self.disks[*disk], &self.plan.disks[*disk])
+            }
+            Step::Format { disk, number } => {
+                let disk = &self.plan.disks[*disk];
+                let part = disk.parts.iter().find(|part| part.number == *number);
+                format::make(disk, part.context("the partition is not in the plan")?)
+            }
+            Step::Mount => self.mount(),
+            Step::Pull => self.pull(),
+            Step::Deploy => self.deploy(),
+            Step::Settings => self.settings(),
+            Step::Script { script } => {
+                let mounts = self.mounts.as_ref().context("nothing is mounted")?;
+                script::post(&self.plan.scripts[*script], mounts, self.log)
+            }
+            Step::CheckRoot => self.check_root(),
+            Step::Esp => self.make_esp(),
+            Step::CheckEsp => self.check_esp(),
+            Step::Loader => self.loader(),
+        }
+    }
+
+    fn mount(&mut self) -> Result<()> {
+        let mounts = Mounts::begin(&self.plan.disks)?;
+        let log = mounts.var().join(LOG);
+        self.mounts = Some(mounts);
+        apply::folder(log.parent().unwrap_or(&log), 0o755)?;
+        let begun = self.log.begin_file(&log);
+        begun.with_context(|| format!("cannot write the log `{}`", log.display()))
+    }
+
+    fn pull(&self) -> Result<()> {
+        let image = &self.plan.image;
+        let repo = HostSysroot::init(&self.mounts()?.root())?.repo()?;
+        repo.pull_local(&Repo::open(&image.repo)?, &image.commit)?;
+        Ok(repo.set_remote_ref(REMOTE, &image.branch, &image.commit)?)
+    }
+
+    fn deploy(&mut self) -> Result<()> {
+        let image = &self.plan.image;
+        let sysroot = HostSysroot::init(&self.mounts()?.root())?;
+        let refspec = format!("{REMOTE}:{}", image.branch);
+        let deployed = sysroot.deploy(&image.commit, &refspec, Slot::A)?;
+        drop(sysroot);
+        let mounts = self.mounts.as_mut().context("nothing is mounted")?;
+        mounts.show_system(&deployed.dir)?;
+        self.deployed = Some(deployed.dir);
+        Ok(())
+    }
+
+    fn settings(&self) -> Result<()> {
+        let mounts = self.mounts()?;
+        for change in &self.plan.settings.changes {
+            apply::change(change, mounts)
+                .with_context(|| format!("cannot write `{}` of the host", change.path()))?;
+        }
+        apply::units(&self.plan.settings.units, mounts)
+    }
+
+    /// What the disk has, and not what memory has of it.
+    fn check_root(&mut self) -> Result<()> {
+        let mounts = self.mounts.as_mut().context("nothing is mounted")?;
+        mounts.reread_root()?;
+        let root = mounts.root().to_owned();
+        let commit = &self.plan.image.commit;
+        let sysroot = HostSysroot::look(&root)?;
+        if sysroot.link(Slot::A)?.is_none_or(|deployment| deployment.commit != *commit) {
+            bail!("the link of slot a does not lead to {commit} after it was read back");
+        }
+        if let Some(damage) = sysroot.repo()?.damage(commit)? {
+            bail!(
+                "what was written does not read back: {damage}\nhint: the disk or its controller \
+                 fails, see `journalctl -k`"
+            );
+        }
+        Ok(())
+    }
+
+    fn make_esp(&mut self) -> Result<()> {
+        let image = &self.plan.image;
+        let first = FirstEntry {
+            title: image.title.clone(),
+            arguments: image.arguments.clone(),
+            own: self.plan.arguments.clone(),
+        };
+        let deployed = self.deployed.as_ref().context("nothing is deployed")?;
+        let files = EspFiles::gather(deployed, &first)?;
+        let (disk, plan, esp) = self.esp_place()?;
+        let (id, ..) = Uuid::new_v4().as_fields();
+        let volume = Volume { extent: esp.extent, sector: plan.sector_size()?, id };
+        let but_the_loader = files.iter().filter(|file| !EspFiles::is_fallback(file));
+        basalt_disk::make(disk, &volume, &but_the_loader.collect::<Vec<_>>())?;
+        disk.sync_all().context("cannot make the EFI partition safe")?;
+        self.esp = Some(files);
+        Ok(())
+    }
+
+    fn check_esp(&self) -> Result<()> {
+        let (disk, _, esp) = self.esp_place()?;
+        for file in self.esp_files()?.filter(|file| !EspFiles::is_fallback(file)) {
+            basalt_disk::check_file(disk, esp.extent, file)?;
+        }
+        Ok(())
+    }
+
+    fn loader(&self) -> Result<()> {
+        let (disk, _, esp) = self.esp_place()?;
+        for file in self.esp_files()?.filter(|file| EspFiles::is_fallback(file)) {
+            basalt_disk::put(disk, esp.extent, file)?;
+            disk.sync_all().context("cannot make the loader safe")?;
+            basalt_disk::check_file(disk, esp.extent, file)?;
+        }
+        Ok(())
+    }
+
+    fn esp_files(&self) -> Result<impl Iterator<Item = &EspFile>> {
+        Ok(self.esp.as_ref().context("the EFI partition has no files")?.iter())
+    }
+
+    fn esp_place(&self) -> Result<(&File, &DiskPlan, &PartPlan)> {
+        let (disk, plan) = self.disks.iter().zip(&self.plan.disks).next().context("no disk")?;
+        Ok((disk, plan, plan.part(&Role::Esp).context("the plan has no EFI partition")?))
+    }
+
+    fn mounts(&self) -> Result<&Mounts> {
+        self.mounts.as_ref().context("nothing is mounted")
+    }
+}
+
+/// What the kernel calls a device.
+fn device(name: &str) -> PathBuf {
+    Path::new("/dev").join(name)
+}

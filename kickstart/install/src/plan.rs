@@ -1,0 +1,240 @@
+//! What a kickstart means on this machine: data that is printed by `--dry-run` and carried out as it
+//! is. Pure, but for what it asks of the image and of its [`Edge`].
+
+mod disk;
+mod disks;
+mod layout;
+mod no_effect;
+mod place;
+mod show;
+mod step;
+
+use anyhow::Result;
+use basalt_kickstart::model::{At, End, Kickstart, Script, ScriptKind};
+use basalt_sysroot::kargs;
+use basalt_sysroot::partition::Extent;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::edge::Edge;
+use crate::facts::{Facts, PartFact, part_device};
+use crate::image::{About, Image};
+use crate::problems::Problems;
+use crate::settings::{self, Settings};
+
+pub use step::{Step, steps};
+
+/// What is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// What is installed.
+    pub image: About,
+    /// The disks, first the one that the machine boots from.
+    pub disks: Vec<DiskPlan>,
+    /// What the host is told.
+    pub settings: Settings,
+    /// Kernel arguments of the host's own.
+    pub arguments: Vec<String>,
+    /// Scripts that run in the end, in their order.
+    pub scripts: Vec<Script>,
+    /// What the machine does in the end.
+    pub end: Option<End>,
+}
+
+/// What becomes of a disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DiskPlan {
+    /// The kernel's name for it.
+    pub name: String,
+    /// What it is, for a person.
+    pub what: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Bytes of its sectors.
+    pub sector: u64,
+    /// The id of its table.
+    pub id: Uuid,
+    /// Whether the table stays, with all that is not removed.
+    pub keeps_table: bool,
+    /// Partitions that go.
+    pub removed: Vec<PartFact>,
+    /// Those that it has in the end, by their numbers.
+    pub parts: Vec<PartPlan>,
+}
+
+/// A partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PartPlan {
+    /// Its number.
+    pub number: u32,
+    /// Where it lies.
+    #[serde(serialize_with = "extent")]
+    pub extent: Extent,
+    /// Its type.
+    pub kind: Uuid,
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// Its attributes.
+    pub flags: u64,
+    /// What it is for.
+    pub role: Role,
+    /// What is made of it.
+    pub make: Make,
+}
+
+/// What a partition is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The EFI partition.
+    Esp,
+    /// The root.
+    Root,
+    /// `/var`.
+    Var,
+    /// Mounted there, below `/var`.
+    Data(String),
+    /// Swap.
+    Swap,
+    /// None of the host's: it stays as it is.
+    Other,
+}
+
+/// What is made of a partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Make {
+    /// Nothing: what is on it stays.
+    Keep,
+    /// A FAT32, once all else is there.
+    Fat,
+    /// An ext4.
+    Ext4 {
+        /// Its id.
+        id: Uuid,
+        /// Its label; may be empty.
+        label: String,
+        /// Further arguments of `mke2fs`.
+        options: Vec<String>,
+    },
+    /// Swap.
+    Swap {
+        /// Its id.
+        id: Uuid,
+    },
+}
+
+/// What a plan is made from.
+pub struct Ground<'a> {
+    /// The kickstart; one without errors.
+    pub asked: &'a Kickstart,
+    /// What is installed.
+    pub image: &'a dyn Image,
+    /// What is known of that.
+    pub about: &'a About,
+    /// The machine.
+    pub facts: &'a Facts,
+    /// What else is asked of it.
+    pub edge: &'a mut dyn Edge,
+}
+
+/// The plan, with warnings in `problems`; or errors there, all at once, and none.
+///
+/// # Errors
+/// The image cannot be read.
+pub fn plan(ground: &mut Ground<'_>, problems: &mut Problems) -> Result<Option<Plan>> {
+    let Ground { asked, image, about, facts, .. } = *ground;
+    check_arguments(asked, problems);
+    check_source(asked, about, problems);
+    no_effect::tell(asked, problems);
+    let disks = {
+        let chosen = disks::Disks::of(asked, facts, problems);
+        let edge = &mut *ground.edge;
+        let mut new_id = || edge.new_id();
+        let mut ground = layout::Ground { asked, about, disks: chosen, new_id: &mut new_id };
+        layout::layout(&mut ground, problems)
+    };
+    let mut ground = settings::Ground { asked, image, facts, edge: &mut *ground.edge };
+    let settings = settings::settings(&mut ground, &disks, problems)?;
+    let has_root = disks.iter().any(|disk| disk.part(&Role::Root).is_some());
+    if problems.has_errors() || !has_root {
+        return Ok(None);
+    }
+    let post = |script: &&At<Script>| script.kind == ScriptKind::Post;
+    Ok(Some(Plan {
+        image: about.clone(),
+        disks,
+        settings,
+        arguments: asked.bootloader.as_ref().map(|it| it.append.clone()).unwrap_or_default(),
+        scripts: asked.scripts.iter().filter(post).map(|it| it.value.clone()).collect(),
+        end: asked.end.as_ref().map(|end| end.value),
+    }))
+}
+
+/// By the rules by which an image's own arguments are read.
+fn check_arguments(asked: &Kickstart, problems: &mut Problems) {
+    let Some(loader) = &asked.bootloader else { return };
+    if let Err(error) = kargs::parse(&loader.append.join("\n")) {
+        problems.error(loader.span, format!("`--append`: {error}"), "leave it away");
+    }
+}
+
+fn check_source(asked: &Kickstart, about: &About, problems: &mut Problems) {
+    let Some(setup) = &asked.ostreesetup else { return };
+    if setup.branch != about.branch {
+        let message = format!("the installer carries `{}`", about.branch);
+        problems.error(setup.span, message, "name that in `--ref`, or leave `ostreesetup` away");
+    }
+    let carried = std::path::Path::new(setup.url.strip_prefix("file://").unwrap_or_default());
+    if carried != about.repo {
+        let message = format!(
+            "the system comes from what the installer carries, `{}`, and not from `{}`",
+            about.repo.display(),
+            setup.url
+        );
+        let hint = "leave `ostreesetup` away; the host asks an archive for its updates";
+        problems.error(setup.span, message, hint);
+    }
+}
+
+impl DiskPlan {
+    /// Its partition of this role.
+    #[must_use]
+    pub fn part(&self, role: &Role) -> Option<&PartPlan> {
+        self.parts.iter().find(|part| part.role == *role)
+    }
+
+    /// The kernel's name of one of its partitions.
+    #[must_use]
+    pub fn device(&self, part: &PartPlan) -> String {
+        part_device(&self.name, part.number)
+    }
+}
+
+impl Role {
+    /// As the kickstart calls it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Esp => "/boot/efi",
+            Self::Root => "/",
+            Self::Var => "/var",
+            Self::Data(path) => path,
+            Self::Swap => "swap",
+            Self::Other => "",
+        }
+    }
+}
+
+fn extent<S: serde::Serializer>(extent: &Extent, serializer: S) -> Result<S::Ok, S::Error> {
+    use serde::ser::SerializeStruct;
+    let mut fields = serializer.serialize_struct("extent", 2)?;
+    fields.serialize_field("start", &extent.start)?;
+    fields.serialize_field("length", &extent.length)?;
+    fields.end()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! `%addon basalt`: how the host finds its endpoint, and what it is let in for.
+
+use anyhow::{Context, Result, bail};
+use basalt_api::enrol::{JoinString, Left};
+use basalt_kickstart::model::{Authority, Basalt, Join};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+
+use super::{Change, Ground};
+use crate::problems::Problems;
+
+/// Where `hostd` looks for what it enrols by.
+const JOIN: &str = "/etc/basalt/join";
+/// A part of `hostd`'s configuration.
+const CONFIG: &str = "/etc/basalt/hostd.toml.d/50-kickstart.toml";
+
+pub(super) fn settings(
+    ground: &Ground<'_>,
+    changes: &mut Vec<Change>,
+    problems: &mut Problems,
+) -> Result<()> {
+    let Some(basalt) = &ground.asked.basalt else { return Ok(()) };
+    match join(ground, basalt) {
+        Ok(Some(text)) => changes.push(Change::private(JOIN, format!("{text}\n"))),
+        Ok(None) => (),
+        Err(error) => problems.error(basalt.span, format!("{error:#}"), ""),
+    }
+    if let Some(text) = config(basalt) {
+        changes.push(Change::public(CONFIG, text));
+    }
+    Ok(())
+}
+
+/// The join string of this host; none where nothing lets it in.
+fn join(ground: &Ground<'_>, basalt: &Basalt) -> Result<Option<String>> {
+    let read = |path: &str| {
+        ground.edge.file(path).with_context(|| format!("cannot read the token `{path}`"))
+    };
+    let text = match &basalt.join {
+        None => return Ok(None),
+        Some(Join::Inline(secret)) => secret.reveal().to_owned(),
+        Some(Join::JoinFile(path) | Join::TokenFile(path)) => read(path)?,
+    };
+    // Quotes nothing of it.
+    let left: Left = text.trim().parse().context("what lets the host in is no token")?;
+    let ca = basalt.ca.as_ref().map(|ca| fingerprint(ground, ca)).transpose()?;
+    let secret = match left {
+        Left::Whole(join) => return Ok(Some(whole(join, ca, &basalt.endpoints)?.reveal())),
+        Left::Secret(secret) => secret,
+    };
+    let Some(ca_sha256) = ca.filter(|_| !basalt.endpoints.is_empty()) else {
+        bail!("a token alone says neither where the endpoint is nor how it is known");
+    };
+    Ok(Some(JoinString { urls: basalt.endpoints.clone(), ca_sha256, secret }.reveal()))
+}
+
+/// A join string with further ways to the same endpoint.
+fn whole(join: JoinString, ca: Option<String>, endpoints: &[String]) -> Result<JoinString> {
+    if ca.is_some_and(|ca| !ca.eq_ignore_ascii_case(&join.ca_sha256)) {
+        bail!("the join string names another CA than the kickstart");
+    }
+    let others = join.urls.iter().filter(|url| !endpoints.contains(url));
+    let urls = endpoints.iter().chain(others).cloned().collect();
+    Ok(JoinString { urls, ..join })
+}
+
+/// The SHA-256 of a certificate.
+fn fingerprint(ground: &Ground<'_>, ca: &Authority) -> Result<String> {
+    let pem = match ca {
+        Authority::Sha256(hex) => return Ok(hex.clone()),
+        Authority::Pem(pem) => pem.clone(),
+        Authority::File(path) => {
+            ground.edge.file(path).with_context(|| format!("cannot read the CA `{path}`"))?
+        }
+    };
+    let body = pem.split("-----BEGIN CERTIFICATE-----").nth(1);
+    let body = body.and_then(|rest| rest.split("-----END CERTIFICATE-----").next());
+    let body: String =
+        body.context("the CA is no certificate in PEM")?.split_whitespace().collect();
+    let der = STANDARD.decode(body).context("the CA's certificate is damaged")?;
+    Ok(hex::encode(Sha256::digest(der)))
+}
+
+/// What `hostd` is told beside it; none where that is nothing.
+fn config(basalt: &Basalt) -> Option<String> {
+    let quoted = |text: &String| serde_json::Value::from(text.as_str()).to_string();
+    let mut text = String::new();
+    // With a token they stand in the join string.
+    if basalt.join.is_none() && !basalt.endpoints.is_empty() {
+        let urls: Vec<String> = basalt.endpoints.iter().map(quoted).collect();
+        text.push_str(&format!("endpoints = [{}]\n", urls.join(", ")));
+    }
+    if !basalt.labels.is_empty() {
+        text.push_str("[labels]\n");
+        for (key, value) in &basalt.labels {
+            text.push_str(&format!("{} = {}\n", quoted(key), quoted(value)));
+        }
+    }
+    (!text.is_empty()).then(|| format!("# From the kickstart.\n{text}"))
+}
