@@ -27,6 +27,8 @@ pub(crate) struct Places {
     pub(crate) variables: PathBuf,
     /// Where systemd puts what a kernel said last.
     pub(crate) pstore: PathBuf,
+    /// Where the kernel tells of watchdogs.
+    pub(crate) watchdogs: PathBuf,
     /// Where it is said how far somebody is who changes it.
     pub(crate) progress: PathBuf,
 }

@@ -11,7 +11,7 @@ use basalt_sysroot::slot::Slot;
 
 use crate::disk::Places;
 use crate::standing::Memory;
-use crate::trial::PSTORE;
+use crate::trial::{PSTORE, WATCHDOGS};
 use crate::update::Updater;
 
 const OS_RELEASE: &str = "/etc/os-release";
@@ -33,6 +33,7 @@ pub(crate) fn this() -> Result<Updater> {
             esp: PathBuf::from("/efi"),
             variables: PathBuf::from(EFIVARS_FOLDER),
             pstore: PathBuf::from(PSTORE),
+            watchdogs: PathBuf::from(WATCHDOGS),
             progress: PathBuf::from(PROGRESS_FOLDER),
         },
         keys: PathBuf::from("/usr/share/basalt/keys"),

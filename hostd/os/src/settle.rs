@@ -27,7 +27,9 @@ impl Updater {
             Course::Good => Some(Verdict::Good { at: now }),
             Course::Failed => {
                 let panic = trial::panic_since(&self.places.pstore, trial.at);
-                Some(Evidence { failure: failure.clone(), panic }.verdict(now))
+                let is_reset_by_watchdog = trial::is_reset_by_watchdog(&self.places.watchdogs);
+                let failure = failure.clone();
+                Some(Evidence { failure, panic, is_reset_by_watchdog }.verdict(now))
             }
         };
         if let Some(verdict) = verdict {

@@ -18,6 +18,12 @@ use crate::standing::{Event, What};
 
 /// Where systemd puts what a kernel said last.
 pub(crate) const PSTORE: &str = "/var/lib/systemd/pstore";
+/// Where the kernel tells of watchdogs.
+pub(crate) const WATCHDOGS: &str = "/sys/class/watchdog";
+/// `WDIOF_CARDRESET` of `linux/watchdog.h`: the last reset was the watchdog's.
+const CARD_RESET: u32 = 0x20;
+/// What is told of a release whose boot a watchdog ended.
+const HUNG: &str = "it hung: a watchdog reset the host";
 const PANIC: &str = "Kernel panic - not syncing:";
 /// Bytes of one such file that are looked through, and how many files.
 const MAX_PSTORE: (u64, usize) = (1 << 20, 200);
@@ -87,15 +93,18 @@ pub(crate) struct Evidence {
     pub(crate) failure: Option<Failure>,
     /// The kernel's last words.
     pub(crate) panic: Option<String>,
+    /// Whether a watchdog says that it reset the host.
+    pub(crate) is_reset_by_watchdog: bool,
 }
 
 impl Evidence {
     /// A trial that failed is bad for what it left; without anything it may have been the power.
     pub(crate) fn verdict(self, at: Timestamp) -> Verdict {
         let text = self.failure.map(|failure| failure.text).filter(|text| !text.is_empty());
-        match (text, self.panic) {
-            (Some(reason), _) | (None, Some(reason)) => Verdict::Bad { at, reason },
-            (None, None) => Verdict::Inconclusive { at },
+        let hung = self.is_reset_by_watchdog.then(|| HUNG.to_owned());
+        match text.or(self.panic).or(hung) {
+            Some(reason) => Verdict::Bad { at, reason },
+            None => Verdict::Inconclusive { at },
         }
     }
 }
@@ -119,6 +128,16 @@ pub(crate) fn panic_since(folder: &Path, since: Timestamp) -> Option<String> {
         found.extend(words.map(|words| (changed, words)));
     }
     found.into_iter().max().map(|(_, words)| words)
+}
+
+/// Whether a watchdog says that the host's last reset was its own. Not every one keeps that.
+pub(crate) fn is_reset_by_watchdog(folder: &Path) -> bool {
+    let says = |entry: fs::DirEntry| {
+        let status = fs::read_to_string(entry.path().join("bootstatus")).ok()?;
+        status.trim().parse::<u32>().ok()
+    };
+    let mut statuses = fs::read_dir(folder).into_iter().flatten().flatten().filter_map(says);
+    statuses.any(|status| status & CARD_RESET != 0)
 }
 
 /// The last lines that a boot wrote to its journal; none where nothing of it is there.
@@ -186,13 +205,30 @@ mod tests {
         let at = Timestamp::UNIX_EPOCH;
         let failure = |text: &str| Some(Failure { boot_id: None, text: text.into() });
         let bad = |reason: &str| Verdict::Bad { at, reason: reason.into() };
-        let verdict = |failure, panic: Option<&str>| {
-            Evidence { failure, panic: panic.map(str::to_owned) }.verdict(at)
+        let verdict = |failure, panic: Option<&str>, is_reset_by_watchdog| {
+            let panic = panic.map(str::to_owned);
+            Evidence { failure, panic, is_reset_by_watchdog }.verdict(at)
         };
-        assert_eq!(verdict(failure("the gate"), Some("panic")), bad("the gate"));
-        assert_eq!(verdict(failure(""), Some("panic")), bad("panic"));
-        assert_eq!(verdict(None, None), Verdict::Inconclusive { at });
-        assert_eq!(verdict(failure(""), None), Verdict::Inconclusive { at });
+        assert_eq!(verdict(failure("the gate"), Some("panic"), true), bad("the gate"));
+        assert_eq!(verdict(failure(""), Some("panic"), true), bad("panic"));
+        assert_eq!(verdict(failure(""), None, true), bad(HUNG));
+        assert_eq!(verdict(None, None, false), Verdict::Inconclusive { at });
+        assert_eq!(verdict(failure(""), None, false), Verdict::Inconclusive { at });
+    }
+
+    #[test]
+    fn a_watchdog_that_reset_the_host_is_heard() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!is_reset_by_watchdog(&dir.path().join("none")));
+        // One whose driver does not know, one that was opened and one that the power went from.
+        for (name, status) in [("watchdog0", "0\n"), ("watchdog1", "256\n"), ("watchdog2", "2\n")] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+            fs::write(dir.path().join(name).join("bootstatus"), status).unwrap();
+        }
+        fs::create_dir(dir.path().join("watchdog3")).unwrap();
+        assert!(!is_reset_by_watchdog(dir.path()));
+        fs::write(dir.path().join("watchdog1/bootstatus"), "288\n").unwrap();
+        assert!(is_reset_by_watchdog(dir.path()));
     }
 
     #[test]

@@ -66,6 +66,7 @@ impl HostGround {
                 esp: self.at("esp"),
                 variables: self.at("variables"),
                 pstore: self.at("pstore"),
+                watchdogs: self.at("watchdogs"),
                 progress: self.at("progress"),
             },
             keys: self.trusted(),
