@@ -121,12 +121,17 @@ fn hostd_crashes(host: &mut Host) -> Result<()> {
     is_left(host, "4", &[], "bad")
 }
 
-/// PID 1 stands still: it reaps nobody, starts nothing and tells no watchdog that it lives. No unit
-/// has a deadline any more.
+/// Nothing runs any more but one loop. The kernel would leave others a twentieth of the time, which
+/// is enough for a deadline.
 fn hangs(host: &mut Host) -> Result<()> {
     let unit = format!("{UNITS}/basalt-gate.service.d/90-hang.conf");
-    let hang = "[Service]\nExecStartPre=+/bin/sh -c 'echo it hangs >/dev/console; kill -SEGV 1; \
-                sleep 1000'\n";
+    let hang = "[Service]\nCPUSchedulingPolicy=fifo\nCPUSchedulingPriority=99\n\
+                ExecStartPre=+/bin/sh -c 'mountpoint -q /sys/kernel/debug || \
+                mount -t debugfs debugfs /sys/kernel/debug; \
+                for server in /sys/kernel/debug/sched/fair_server/cpu*; do \
+                echo 0 >$$server/runtime; done; \
+                echo -1 >/proc/sys/kernel/sched_rt_runtime_us; \
+                echo it hangs >/dev/console; while :; do :; done'\n";
     release(host, "5", &[(&unit, hang)])?;
     is_left(host, "5", &["it hangs"], "inconclusive")
 }
