@@ -20,6 +20,11 @@ use crate::run::{Ended, Options, run};
 /// the disk boots nowhere; it boots once all is there and was read back from it, by the loader,
 /// which comes last. What is cut off is begun again by the next run.
 ///
+/// `clearpart` without `--drives=` clears the disks that are installed to, and no other. Where the
+/// kickstart makes no `/var`, the installer makes it in the rest of the disk, as a host would at its
+/// first boot. A disk of which anything is mounted or held is never written, nor is the medium that
+/// the installer was started from.
+///
 /// Without `--kickstart`, it is looked for: where the kernel argument `inst.ks=` says (http, https,
 /// `hd:LABEL=NAME:/PATH`, `file:/PATH`); as `/ks.cfg` on a volume that is called `OEMDRV`; as
 /// `/ks.cfg` or `/basalt/host.ks` on the partition that the loader was started from; as the systemd

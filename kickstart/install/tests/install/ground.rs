@@ -23,6 +23,14 @@ pub(crate) fn has_disks() -> bool {
     is_root
 }
 
+/// Until this is dropped no other test has a volume `OEMDRV`, or looks for one.
+pub(crate) fn alone_with_volumes() -> File {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("volumes.lock");
+    let lock = File::create(path).expect("a file");
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).expect("a lock");
+    lock
+}
+
 /// A folder with a repository in it.
 pub(crate) struct Ground {
     pub(crate) dir: TempDir,
