@@ -24,6 +24,8 @@ pub(crate) const STORY: Story = Story {
 const UNITS: &str = "usr/lib/systemd/system";
 /// What the kernel says last before a reboot that was asked for.
 const REBOOTS: &str = "reboot: Restarting system";
+/// What PID 1 says to a console first (DECSTR); a quiet kernel says nothing.
+const PID_1: &str = "\x1b[!p";
 /// What the console says of a host that runs the first release again.
 const FIRST_AGAIN: &str = "slot a blessed, hostd is ";
 
@@ -142,8 +144,8 @@ fn power_cycles(host: &mut Host) -> Result<()> {
     host.reboots_soon()?;
     host.console_says(&[REBOOTS])?;
     for _ in 0..3 {
-        // Its kernel runs, and nothing has been decided.
-        host.vm.wait_for_console("Linux version", Patience::BOOT)?;
+        // Its initramfs runs, and nothing has been decided.
+        host.vm.wait_for_console(PID_1, Patience::BOOT)?;
         host.vm.qmp().reset()?;
     }
     host.console_says(&[FIRST_AGAIN])?;
