@@ -14,7 +14,7 @@ use basalt_cmd::Cmd;
 use basalt_sysroot::entry::EntryName;
 use tempfile::TempDir;
 
-use crate::disk::{Disk, Source, written};
+use crate::disk::{BASE, Disk, Source, written};
 use crate::fat::{Fat, Piece};
 use crate::log::Log;
 use crate::menu::{Name, Offered, menu};
@@ -38,6 +38,8 @@ type Placed = (Offered, Vec<Piece>);
 
 /// A partition in a file of its own.
 struct Copied {
+    /// The recorded disk.
+    base: PathBuf,
     path: PathBuf,
     file: File,
     range: Range<u64>,
@@ -79,8 +81,9 @@ impl Fsck {
         let path = &self.root.path;
         let output = Cmd::new("e2fsck").args(["-fp", "-z"]).arg(&undo).arg(path).output()?;
         let said = output.stdout_text();
-        if undo.exists() {
-            Cmd::new("e2undo").arg(&undo).arg(path).run()?;
+        // e2fsck 1.47 now and then leaves half an undo file, where it has replayed a journal.
+        if undo.exists() && Cmd::new("e2undo").arg(&undo).arg(path).run().is_err() {
+            self.root.copy()?;
         }
         let is_expected = |line: &str| {
             line.contains("recovering journal")
@@ -146,25 +149,33 @@ fn offered(esp: &Fat<'_>) -> Result<Vec<Placed>, String> {
 
 impl Copied {
     fn new(base: &Path, path: PathBuf, range: Range<u64>, log: &Log) -> Result<Self, Problem> {
-        let option = |name: &str, value: u64| format!("{name}={value}");
-        Cmd::new("dd")
-            .arg(format!("if={}", base.display()))
-            .arg(format!("of={}", path.display()))
-            .args(["bs=1M", "iflag=skip_bytes,count_bytes", "conv=sparse", "status=none"])
-            .arg(option("skip", range.start))
-            .arg(option("count", range.end - range.start))
-            .run()?;
-        let file = File::options().read(true).write(true).open(&path);
-        let file = file.map_err(doing("open", &path))?;
-        file.set_len(range.end - range.start).map_err(doing("write", &path))?;
+        let file = File::options().read(true).write(true).create_new(true).open(&path);
+        let file = file.map_err(doing("make", &path))?;
         let mut sectors = BTreeSet::new();
         for number in 0..log.entries.len() {
             let all = written(log, number).map_err(doing("read", base))?;
             sectors.extend(all.map(|(sector, _)| sector));
         }
         let is_within = |sector: &u64| range.contains(&(sector * SECTOR as u64));
-        let has = sectors.into_iter().filter(is_within).map(|sector| (sector, 0)).collect();
-        Ok(Self { path, file, range, has })
+        let has = sectors.into_iter().filter(is_within).map(|sector| (sector, BASE)).collect();
+        let mut it = Self { base: base.to_owned(), path, file, range, has };
+        it.copy()?;
+        Ok(it)
+    }
+
+    /// Makes the file what the recorded disk is.
+    fn copy(&mut self) -> Result<(), Problem> {
+        let length = self.range.end - self.range.start;
+        Cmd::new("dd")
+            .arg(format!("if={}", self.base.display()))
+            .arg(format!("of={}", self.path.display()))
+            .args(["bs=1M", "iflag=skip_bytes,count_bytes", "conv=sparse", "status=none"])
+            .arg(format!("skip={}", self.range.start))
+            .arg(format!("count={length}"))
+            .run()?;
+        self.file.set_len(length).map_err(doing("write", &self.path))?;
+        self.has.iter_mut().for_each(|(_, has)| *has = BASE);
+        Ok(())
     }
 
     /// Makes the file what the partition is; whether it was another.
