@@ -327,6 +327,17 @@ fn in_the_initramfs_it_looks_into_the_esp_itself() {
 }
 
 #[test]
+fn a_live_system_that_does_not_come_up_starts_over_from_its_firmware() {
+    let host = Host::booted(None);
+    host.put("etc/initrd-release", "");
+    host.put("usr/lib/basalt/live.json", "{}");
+    host.fail("emergency");
+    assert!(host.did("sleep 30") && host.did("systemctl reboot --force --force"));
+    assert!(host.console().contains("starting over from the network"), "{}", host.console());
+    assert!(!host.did("systemctl --no-block isolate initrd.target"));
+}
+
+#[test]
 fn a_journal_that_hangs_does_not_keep_a_trial() {
     let host = Host::booted(Some("2-b+2-1")).with_entries("efi/loader/entries", "1-a 2-b+2-1");
     // Only what bounds the wait is replaced: its time, so that the test has not to wait itself.

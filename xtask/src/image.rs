@@ -14,6 +14,7 @@ const DEADLINE: Duration = Duration::from_secs(3600);
 /// What an image needs, its builder and the programs of its host, and who tells hosts what to run.
 const PACKAGES: [&str; 5] =
     ["basalt-builder", "hostd", "hostd-virt", "hostd-os", "basalt-endpoint"];
+
 /// What is made of an image, in the words of `basalt build --format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Formats {

@@ -37,10 +37,13 @@ pub(crate) fn arguments(machine: &Machine, around: &Surroundings<'_>) -> Vec<Str
     add(around.accel);
     add(&["-smp", &machine.cpus.to_string(), "-m", &machine.memory_mib.to_string()]);
     add(&["-nodefaults", "-display", "none"]);
+    // Its watchdog resets it, as a machine's does; QEMU before 8 leaves that out.
+    add(&["-global", "ICH9-LPC.noreboot=off"]);
     add(&["-drive", &format!("{},if=pflash,format=raw,readonly=on", file(around.code))]);
     add(&["-drive", &format!("{},if=pflash,format=raw", file(around.variables))]);
     for (number, disk) in machine.disks.iter().enumerate() {
-        let first = if number == machine.boots_from { ",bootindex=0" } else { "" };
+        let is_first = number == machine.boots_from && machine.direct.is_none();
+        let first = if is_first { ",bootindex=0" } else { "" };
         let record = machine.record.as_deref().filter(|_| number == machine.boots_from);
         match record {
             Some(log) => add(&["-blockdev", &recorded(number, disk, log)]),
@@ -168,6 +171,7 @@ mod tests {
 -m 2048
 -nodefaults
 -display none
+-global ICH9-LPC.noreboot=off
 -drive file=/ovmf/code,if=pflash,format=raw,readonly=on
 -drive file=variables,if=pflash,format=raw
 -drive file=/a,,b/disk.raw,if=none,id=disk0,format=raw,snapshot=on
@@ -206,6 +210,7 @@ mod tests {
 -m 1024
 -nodefaults
 -display none
+-global ICH9-LPC.noreboot=off
 -drive file=/ovmf/code,if=pflash,format=raw,readonly=on
 -drive file=variables,if=pflash,format=raw
 -drive file=/zero.raw,if=none,id=disk0,format=raw
@@ -231,6 +236,9 @@ mod tests {
         let line = arguments(&machine, &bare(Console::Folder)).join(" ");
         assert!(line.contains(" -kernel /k -initrd /i -append quiet x=1 "), "{line}");
         assert!(!line.contains("virtio-blk"), "{line}");
+        // QEMU itself gives the kernel the first place.
+        let line = arguments(&machine.disk(Path::new("/d")), &bare(Console::Folder)).join(" ");
+        assert!(line.contains("virtio-blk-pci,drive=disk0 "), "{line}");
     }
 
     #[test]

@@ -24,7 +24,7 @@ fn refused(host: &mut Host) -> Result<()> {
     host.vm.wait_for_console("has the SHA-256", basalt_vm::Patience::BOOT)?;
     live.mend()?;
     host.console_says(&["hint: serve kernel, initrd and rootfs of one build together"])?;
-    host.console_says(&["the boot failed", "basalt-live-root.service", "trying again"])?;
+    host.console_says(&["the boot failed", "basalt-live-root.service", "starting over"])?;
     ensure!(!host.vm.console().contains("/var is in memory"), "it went on");
     Ok(())
 }
