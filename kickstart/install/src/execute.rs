@@ -62,14 +62,21 @@ pub(crate) fn carry_out(plan: &Plan, held: Held, log: &mut Log) -> Result<()> {
     let steps = steps(plan);
     for (number, step) in (1..).zip(&steps) {
         work.log.say(&format!("step {number} of {}: {}", steps.len(), step.words(plan)));
+        if *step == Step::Loader {
+            work.let_go()?;
+        }
         work.step(step)?;
     }
-    work.log.end_file().context("cannot keep the log")?;
-    let mounts = work.mounts.take();
-    mounts.map_or(Ok(()), Mounts::end)
+    Ok(())
 }
 
 impl Work<'_> {
+    /// Ends what is open on the new host, before the disk can boot: nothing fails after that.
+    fn let_go(&mut self) -> Result<()> {
+        self.log.end_file().context("cannot keep the log")?;
+        self.mounts.take().map_or(Ok(()), Mounts::end)
+    }
+
     fn step(&mut self, step: &Step) -> Result<()> {
         match step {
             Step::Erase { disk } => disk::erase(&self.disks[*disk], &self.plan.disks[*disk]),
