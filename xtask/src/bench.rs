@@ -117,7 +117,7 @@ impl Ground<'_> {
         if let Some(image) = self.image.get() {
             return Ok(image);
         }
-        image::compile(self.session)?;
+        image::compile_with_tests(self.session)?;
         let image = image::build(self.session, image::Formats::Own)?;
         Ok(self.image.get_or_init(|| image))
     }

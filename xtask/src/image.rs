@@ -59,6 +59,16 @@ struct Disk {
     allocated: u64,
 }
 
+/// Compiles them with all tests, where tests run as well: these programs have other features, and
+/// an image of the others would be another one.
+pub(crate) fn compile_with_tests(session: &Session) -> Result<()> {
+    session.progress.heading("programs and tests");
+    let cmd = Cmd::new(session::cargo())
+        .args(["build", "--release", "--workspace", "--all-targets"])
+        .current_dir(&session.root);
+    program::run(session, cmd, Output::Shown, DEADLINE).map(|_| ())
+}
+
 /// Compiles the programs.
 pub(crate) fn compile(session: &Session) -> Result<()> {
     session.progress.heading("programs");

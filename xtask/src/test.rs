@@ -111,7 +111,7 @@ fn compile(session: &Session) -> Result<()> {
     let clippy = ["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"];
     cargo(session, &clippy, COMPILE_DEADLINE)?;
     session.progress.heading("compile");
-    cargo(session, &["build", "--release", "--workspace", "--all-targets"], COMPILE_DEADLINE)
+    image::compile_with_tests(session)
 }
 
 fn cargo(session: &Session, args: &[&str], deadline: Duration) -> Result<()> {

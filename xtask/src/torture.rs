@@ -185,7 +185,7 @@ fn recording(session: &Session, args: &TortureArgs, now: SystemTime) -> Result<R
 }
 
 fn record(session: &Session) -> Result<()> {
-    image::compile(session)?;
+    image::compile_with_tests(session)?;
     let image = image::build(session, image::Formats::Own)?;
     session.progress.heading("an update is recorded");
     let cmd = Cmd::new(session::cargo())

@@ -81,7 +81,7 @@ const PARTS: &[Part] = &[
 ];
 
 pub(super) fn run(ground: &Ground<'_>, record: &mut Record) -> Result<()> {
-    image::compile(ground.session)?;
+    image::compile_with_tests(ground.session)?;
     let image = image::build(ground.session, image::Formats::Own)?;
     for part in PARTS.iter().filter(|part| !record.has(part.name)).collect::<Vec<_>>() {
         ground.session.go_on()?;
