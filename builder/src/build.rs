@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use basalt_deploy::Repo;
 use basalt_release::seal_image;
 
 use crate::cache::{self, Cache, Claim, remove_tree};
@@ -17,7 +18,7 @@ use crate::progress::Progress;
 use crate::stage::commit::{Export, Stamp};
 use crate::stage::compose::Inputs;
 use crate::stage::release::{Release, Trust};
-use crate::stage::{commit, disk, initramfs, live, qcow2, tree};
+use crate::stage::{commit, disk, initramfs, iso, live, qcow2, tree};
 
 /// How long a mirror may stay silent.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -196,6 +197,7 @@ impl Build<'_> {
         let kept = plan::kept(target);
         let disks = self.disks(commit, &kept, (&target.folder, &staging))?;
         let live = self.live(lock, target, commit, (&kept, &staging))?;
+        let iso = self.iso(lock, target, commit, (&kept, live.as_ref(), &staging))?;
         let release = match self.request.trust() {
             Trust::Signed => "signed",
             Trust::Unsigned => "unsigned",
@@ -214,6 +216,7 @@ impl Build<'_> {
             disk: disks.raw,
             qcow2: disks.qcow2,
             live,
+            iso,
         };
         lock.write(&staging.join("packages.lock"))?;
         manifest.write(&staging)?;
@@ -290,6 +293,28 @@ impl Build<'_> {
         Ok(Some(live))
     }
 
+    /// The medium, where one is asked for or was there.
+    fn iso(
+        &self,
+        lock: &Lock,
+        target: &Target,
+        commit: &str,
+        (kept, live, staging): (&Kept, Option<&Live>, &Path),
+    ) -> Result<Option<Part>> {
+        if let Some(iso) = &kept.iso {
+            keep(&iso.file, &target.folder, staging)?;
+            return Ok(Some(iso.clone()));
+        }
+        let wanted = live.filter(|_| self.definition.formats.contains(&Format::Iso));
+        let Some(live) = wanted else { return Ok(None) };
+        let step = self.progress.step("iso");
+        let title = Repo::open(&self.cache.repo())?.title(commit)?;
+        let inputs = iso::Inputs { title: &title, commit, time: lock.resolved };
+        let iso = iso::make(&inputs, live, self.cache, staging, &step)?;
+        step.finish(&format!("{} MB", iso.size / 1_000_000));
+        Ok(Some(iso))
+    }
+
     /// An empty folder beside the target's, which it will become by a rename.
     fn staging(&self, target: &Target) -> Result<PathBuf> {
         let parent = self.options.places.out.join(&self.definition.name);
@@ -351,21 +376,8 @@ mod tests {
             allocated: 1,
             digest: Some("d1".repeat(32)),
         };
-        let manifest = Manifest {
-            form: FORM,
-            name: "base".to_owned(),
-            version: "1".to_owned(),
-            build_id: "b".to_owned(),
-            commit: "c1".repeat(32),
-            ref_name: "basalt/base".to_owned(),
-            release: "signed".to_owned(),
-            signed_by: key.signing.fingerprint.clone(),
-            packages: 1,
-            disk_key: "d".to_owned(),
-            disk: Some(disk),
-            qcow2: None,
-            live: None,
-        };
+        let commit = "c1".repeat(32);
+        let manifest = Manifest { commit, disk: Some(disk), ..Manifest::sample() };
         sign(&manifest, &key, folder.path()).unwrap();
         let sealed = fs::read(folder.path().join(Manifest::SIGNED)).unwrap();
         let trusted = [key.manifests.as_ref().unwrap().public()];

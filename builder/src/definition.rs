@@ -60,11 +60,21 @@ pub enum Format {
     Qcow2,
     /// A kernel, an initrd and a root that is fetched: a system that boots without a disk.
     Live,
+    /// The same on a medium: a disc, or a stick that it is written to.
+    Iso,
+}
+
+impl Format {
+    /// Whether it takes a live system.
+    #[must_use]
+    pub fn is_live(self) -> bool {
+        matches!(self, Self::Live | Self::Iso)
+    }
 }
 
 /// A word that is no format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the format `{0}` is not known; known are `raw`, `qcow2` and `live`")]
+#[error("the format `{0}` is not known; known are `raw`, `qcow2`, `live` and `iso`")]
 pub struct UnknownFormat(pub String);
 
 impl FromStr for Format {
@@ -75,6 +85,7 @@ impl FromStr for Format {
             "raw" => Ok(Self::Raw),
             "qcow2" => Ok(Self::Qcow2),
             "live" => Ok(Self::Live),
+            "iso" => Ok(Self::Iso),
             other => Err(UnknownFormat(other.to_owned())),
         }
     }

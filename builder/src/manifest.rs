@@ -45,6 +45,9 @@ pub struct Manifest {
     /// The live system, when `formats` asks for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub live: Option<Live>,
+    /// The live system on a medium, when `formats` asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iso: Option<Part>,
 }
 
 /// A file that a build made, and what is in it.
@@ -157,7 +160,8 @@ impl Manifest {
     pub fn is_whole(&self, folder: &Path) -> bool {
         let disk = self.disk.as_ref().is_none_or(|disk| has(folder, &disk.file, disk.size));
         let live = self.live.iter().flat_map(Live::parts);
-        disk && self.qcow2.iter().chain(live).all(|part| part.is_there(folder))
+        let parts = self.qcow2.iter().chain(live).chain(&self.iso);
+        disk && parts.into_iter().all(|part| part.is_there(folder))
     }
 
     /// What is signed of the disk; `None` when there is no disk.
@@ -181,6 +185,52 @@ impl Manifest {
 }
 
 #[cfg(test)]
+impl Manifest {
+    /// The manifest of a build without any form of disk.
+    pub(crate) fn sample() -> Self {
+        Self {
+            form: FORM,
+            name: "base".into(),
+            version: "5".into(),
+            build_id: "x".into(),
+            commit: "c".into(),
+            ref_name: "r".into(),
+            release: "unsigned".into(),
+            signed_by: "f".into(),
+            packages: 1,
+            disk_key: "d".into(),
+            disk: None,
+            qcow2: None,
+            live: None,
+            iso: None,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Live {
+    /// A live system whose files are in the folder `live` of `output`, each with its own name in it.
+    pub(crate) fn sample(output: &Path) -> Self {
+        Self::sample_of(output, "")
+    }
+
+    /// The same with something behind each name.
+    pub(crate) fn sample_of(output: &Path, behind: &str) -> Self {
+        let part = |name: &str| {
+            fs::write(output.join("live").join(name), format!("{name}{behind}")).unwrap();
+            Part::of(output, &format!("live/{name}")).unwrap()
+        };
+        Self {
+            key: "l".into(),
+            kernel: part("vmlinuz"),
+            initrd: part("initrd.img"),
+            rootfs: part("rootfs.squashfs"),
+            arguments: vec!["quiet".into()],
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -188,17 +238,7 @@ mod tests {
     fn a_part_is_there_with_its_length_and_its_hash_stands_in_the_sums() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("live")).unwrap();
-        let part = |name: &str| {
-            fs::write(dir.path().join("live").join(name), name).unwrap();
-            Part::of(dir.path(), &format!("live/{name}")).unwrap()
-        };
-        let live = Live {
-            key: String::new(),
-            kernel: part("vmlinuz"),
-            initrd: part("initrd.img"),
-            rootfs: part("rootfs.squashfs"),
-            arguments: Vec::new(),
-        };
+        let live = Live::sample(dir.path());
         let sums = live.sums();
         assert_eq!(sums.lines().count(), 3);
         assert!(sums.ends_with(&format!("{}  rootfs.squashfs\n", live.rootfs.sha256)), "{sums}");
@@ -214,7 +254,8 @@ mod tests {
             "disk":{"file":"disk.img","size":1,"allocated":1,"digest":"f"},
             "live":{"key":"g","arguments":["quiet"],"kernel":{"file":"live/a","size":1,"sha256":"h"},
             "initrd":{"file":"live/b","size":1,"sha256":"i"},
-            "rootfs":{"file":"live/c","size":1,"sha256":"j"}}}"#;
+            "rootfs":{"file":"live/c","size":1,"sha256":"j"}},
+            "iso":{"file":"live.iso","size":1,"sha256":"k"}}"#;
         assert!(Manifest::parse(seed).is_some());
         basalt_fuzz::run(&[seed], |bytes| {
             if let Some(manifest) = Manifest::parse(bytes) {

@@ -103,7 +103,7 @@ pub fn target(
         .value(&(request.trust() == Trust::Signed))
         .hex();
     let formats = definition.formats.clone();
-    let live_key = if formats.contains(&Format::Live) {
+    let live_key = if formats.iter().any(|format| format.is_live()) {
         let programs = &places.programs;
         let key = live::key(definition, programs, &[&disk_key]);
         Some(key.map_err(|error| unreadable(error, programs))?)
@@ -149,10 +149,12 @@ pub fn inputs<'a>(
 pub fn finished(target: &Target) -> Option<Manifest> {
     let manifest = Manifest::read(&target.folder)?;
     let same = manifest.disk_key == target.disk_key && manifest.is_whole(&target.folder);
+    let is_live = manifest.live.as_ref().map(|live| &live.key) == target.live_key.as_ref();
     let has = |format: &Format| match format {
         Format::Raw => manifest.disk.is_some(),
         Format::Qcow2 => manifest.qcow2.is_some(),
-        Format::Live => manifest.live.as_ref().map(|live| &live.key) == target.live_key.as_ref(),
+        Format::Live => is_live,
+        Format::Iso => is_live && manifest.iso.is_some(),
     };
     (same && target.formats.iter().all(has)).then_some(manifest)
 }
@@ -166,6 +168,8 @@ pub struct Kept {
     pub qcow2: Option<Part>,
     /// The live system.
     pub live: Option<Live>,
+    /// The same on a medium.
+    pub iso: Option<Part>,
 }
 
 /// What was made from the same and is there; also what is not asked for this time, for nothing of a
@@ -178,7 +182,8 @@ pub fn kept(target: &Target) -> Kept {
     }
     let wanted = target.live_key.as_ref();
     let live = old.live.filter(|live| wanted.is_none_or(|key| *key == live.key));
-    Kept { disk: old.disk, qcow2: old.qcow2, live }
+    let iso = old.iso.filter(|_| live.is_some());
+    Kept { disk: old.disk, qcow2: old.qcow2, live, iso }
 }
 
 /// Refuses a target whose folder holds another build: a version is published under its name, and
@@ -284,19 +289,20 @@ fn has_disks(target: &Target) -> bool {
     let has = |format: &Format| match format {
         Format::Raw => disk.is_some(),
         Format::Qcow2 => qcow2.is_some(),
-        Format::Live => true,
+        Format::Live | Format::Iso => true,
     };
     let there = Manifest::read(&target.folder).is_some_and(|old| old.disk_key == target.disk_key);
     there && target.formats.iter().all(has)
 }
 
+fn has_live(target: &Target) -> bool {
+    let Kept { live, iso, .. } = kept(target);
+    live.is_some() && (iso.is_some() || !target.formats.contains(&Format::Iso))
+}
+
 fn live_stage(target: &Target) -> Option<StagePlan> {
     let key = target.live_key.as_ref()?;
-    Some(StagePlan {
-        stage: "live",
-        cached: kept(target).live.is_some(),
-        detail: key[..12].to_owned(),
-    })
+    Some(StagePlan { stage: "live", cached: has_live(target), detail: key[..12].to_owned() })
 }
 
 /// What the stage of disks makes.
@@ -339,28 +345,14 @@ impl fmt::Display for StagePlan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::FORM;
 
     /// A folder with the output of the build `x` as version 5.
     fn out() -> tempfile::TempDir {
         let out = tempfile::tempdir().unwrap();
         let folder = out.path().join("5");
         std::fs::create_dir(&folder).unwrap();
-        let manifest = Manifest {
-            form: FORM,
-            name: "base".into(),
-            version: "5".into(),
-            build_id: "x".into(),
-            commit: "c".into(),
-            ref_name: "r".into(),
-            release: "unsigned".into(),
-            signed_by: "f".into(),
-            packages: 1,
-            disk_key: "d".into(),
-            disk: Some(Disk { file: "disk.raw".into(), size: 1, allocated: 1, digest: None }),
-            qcow2: None,
-            live: None,
-        };
+        let disk = Disk { file: "disk.raw".into(), size: 1, allocated: 1, digest: None };
+        let manifest = Manifest { disk: Some(disk), ..Manifest::sample() };
         manifest.write(&folder).unwrap();
         out
     }
@@ -405,7 +397,7 @@ mod tests {
         let out = out();
         let of = |formats: &[Format]| Target {
             disk_key: "d".into(),
-            live_key: formats.contains(&Format::Live).then(|| "l".to_owned()),
+            live_key: formats.iter().any(|format| format.is_live()).then(|| "l".to_owned()),
             formats: formats.to_vec(),
             ..target(out.path(), "5", "x")
         };
@@ -416,18 +408,23 @@ mod tests {
         assert!(finished(&disk_and_live).is_none() && finished(&of(&[Format::Qcow2])).is_none());
         let there = kept(&disk_and_live);
         assert!(there.disk.is_some() && there.live.is_none());
-        let part = Part::of(folder, "disk.raw").unwrap();
-        let [kernel, initrd, rootfs] = [part.clone(), part.clone(), part];
-        let live = Live { key: "l".into(), kernel, initrd, rootfs, arguments: Vec::new() };
+        std::fs::create_dir(folder.join("live")).unwrap();
+        let live = Live::sample(folder);
         let mut manifest = Manifest::read(folder).unwrap();
         manifest.live = Some(live);
         manifest.write(folder).unwrap();
         assert_eq!(finished(&disk_and_live), Some(manifest.clone()));
+        let iso = of(&[Format::Iso]);
+        assert!(finished(&iso).is_none() && kept(&iso).live.is_some() && !has_live(&iso));
+        manifest.iso = Some(Part::of(folder, "disk.raw").unwrap());
+        manifest.write(folder).unwrap();
+        assert!(finished(&iso).is_some() && has_live(&iso));
         // Of another one nothing is kept; what is not asked for stays.
         assert!(kept(&of(&[Format::Raw])).live.is_some());
         manifest.live = manifest.live.map(|live| Live { key: "other".into(), ..live });
         manifest.write(folder).unwrap();
         assert!(finished(&disk_and_live).is_none() && kept(&disk_and_live).live.is_none());
+        assert!(finished(&iso).is_none() && kept(&iso).iso.is_none());
         let other = Target { disk_key: "other".into(), ..disk_and_live };
         assert!(kept(&other).disk.is_none());
     }

@@ -174,7 +174,6 @@ fn place(staging: &Path, folder: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::FORM;
 
     /// A build with a live system, and a folder for it.
     struct Ground(tempfile::TempDir);
@@ -197,33 +196,9 @@ mod tests {
 
         /// Makes it anew, with this version.
         fn make(&self, version: &str) {
-            let part = |name: &str| {
-                let file = format!("live/{name}");
-                fs::write(self.build().join(&file), format!("{name} {version}")).unwrap();
-                Part::of(&self.build(), &file).unwrap()
-            };
-            let live = Live {
-                key: "k".into(),
-                kernel: part("vmlinuz"),
-                initrd: part("initrd.img"),
-                rootfs: part("rootfs.squashfs"),
-                arguments: vec!["quiet".into()],
-            };
-            let manifest = Manifest {
-                form: FORM,
-                name: "base".into(),
-                version: version.into(),
-                build_id: "b".into(),
-                commit: "c".into(),
-                ref_name: "r".into(),
-                release: "unsigned".into(),
-                signed_by: "f".into(),
-                packages: 1,
-                disk_key: "d".into(),
-                disk: None,
-                qcow2: None,
-                live: Some(live),
-            };
+            let live = Live::sample_of(&self.build(), &format!(" {version}"));
+            let manifest =
+                Manifest { version: version.into(), live: Some(live), ..Manifest::sample() };
             manifest.write(&self.build()).unwrap();
         }
 

@@ -10,6 +10,7 @@ pub mod device_nodes;
 pub mod disk;
 pub mod form;
 pub mod initramfs;
+pub mod iso;
 pub mod lint;
 pub mod live;
 pub mod qcow2;

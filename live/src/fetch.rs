@@ -1,4 +1,7 @@
-//! Fetches the rootfs into a file, checked while it comes.
+//! Brings the rootfs into a file, checked while it comes.
+
+mod volume;
+mod web;
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
@@ -6,17 +9,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use basalt_download::{Download, How, Patience, Trust, Url};
-use basalt_live::Rootfs;
+use basalt_live::{Rootfs, Source};
 use ring::digest::{self, SHA256};
 
 use crate::console::say;
 
-/// Whom a server over https is believed by: what the image trusts.
-const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
-/// A server that was switched on together with this machine takes minutes to come up.
-const PATIENCE: Patience =
-    Patience { silence: Duration::from_secs(30), pause: Duration::from_secs(1), tries: 30 };
 /// The slowest fetch that is still waited for, in bytes a second.
 const SLOWEST: u64 = 50_000;
 /// What any fetch may take, however little there is to fetch.
@@ -25,28 +22,22 @@ const ANYWAY: Duration = Duration::from_secs(15 * 60);
 const SAY: Duration = Duration::from_secs(5);
 const PIECE: usize = 128 << 10;
 
-/// Fetches `rootfs` from `url` into the file `to`, which is there only if it is that one.
+/// Brings `rootfs` from where it lies into the file `to`, which is there only if it is that one.
 ///
 /// # Errors
 /// Nobody gives it, what came is another, or there is no memory.
-pub fn fetch(url: &Url, rootfs: &Rootfs, to: &Path) -> Result<()> {
-    let told = |why: &str, pause: Duration| {
-        say(&format!("{why}; asking again in {} s", pause.as_secs()));
-    };
-    let trust = match url.scheme() {
-        "https" => Trust::Authorities(
-            fs::read(AUTHORITIES).with_context(|| format!("cannot read `{AUTHORITIES}`"))?,
-        ),
-        _ => Trust::Web,
-    };
-    let how = How { patience: PATIENCE, trust, told };
-    let mut download = Download::begin(url, &how)?;
-    if let Some(there) = download.size().filter(|there| *there != rootfs.size) {
-        return Err(another(&format!("has {there} bytes and not {}", rootfs.size)));
+pub fn fetch(from: &Source, rootfs: &Rootfs, to: &Path) -> Result<()> {
+    match from {
+        Source::Web(url) => web::fetch(url, rootfs, to),
+        Source::Volume(file) => volume::fetch(file, rootfs, to),
     }
+}
+
+/// Takes what comes into the file `to`, which is there only if it is `rootfs`.
+fn take_into(from: &mut impl Read, rootfs: &Rootfs, to: &Path) -> Result<()> {
     let part = to.with_extension("part");
     let file = File::create(&part).with_context(|| format!("cannot make `{}`", part.display()))?;
-    take(&mut download, rootfs, file).with_context(|| format!("cannot take `{url}`"))?;
+    take(from, rootfs, file)?;
     fs::rename(&part, to).with_context(|| format!("cannot name `{}`", to.display()))
 }
 
@@ -83,8 +74,8 @@ fn take(from: &mut impl Read, rootfs: &Rootfs, mut to: impl Write) -> Result<()>
 
 fn another(how: &str) -> anyhow::Error {
     anyhow::anyhow!(
-        "what the server has is not the rootfs of this initrd: it {how}\nhint: serve kernel, initrd \
-         and rootfs of one build together"
+        "what is there is not the rootfs of this initrd: it {how}\nhint: kernel, initrd and rootfs \
+         of one build belong together"
     )
 }
 
@@ -155,7 +146,7 @@ mod tests {
         check(b"a rootfs", b"a r00tfs", "has the SHA-256");
         check(b"a rootfs", b"a root", "ends after 6 bytes, not 8");
         check(b"a rootfs", b"a rootfs, and more", "goes on after 8 bytes");
-        check(b"a rootfs", b"", "hint: serve kernel, initrd and rootfs of one build together");
+        check(b"a rootfs", b"", "hint: kernel, initrd and rootfs of one build belong together");
     }
 
     #[test]

@@ -1,15 +1,12 @@
 //! Where a live system's `/var` is, and its `fstab`.
 
-use std::fs;
-use std::path::Path;
-
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use basalt_live::Mode;
+
+use crate::udev;
 
 /// The name of a partition that a live host keeps its `/var` on.
 pub const VAR_LABEL: &str = "basalt-var";
-/// What udev knows of devices; those of disks and partitions begin with `b`.
-const UDEV: &str = "/run/udev/data";
 
 /// Where `/var` is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,38 +51,13 @@ pub fn text(var: &Var) -> String {
     )
 }
 
-/// The partitions of that name, as udev knows them, by the numbers of their devices.
+/// The partitions of that name.
 ///
 /// # Errors
 /// What udev knows cannot be read.
 pub fn partitions() -> Result<Vec<String>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(UDEV).with_context(|| format!("cannot read `{UDEV}`"))? {
-        let entry = entry.with_context(|| format!("cannot read `{UDEV}`"))?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let Some(number) = name.strip_prefix('b') else { continue };
-        // One that goes meanwhile is none.
-        let Ok(record) = fs::read_to_string(entry.path()) else { continue };
-        if has_label(&record) {
-            found.push(device(number));
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// Whether udev's record is of a partition of that name.
-fn has_label(record: &str) -> bool {
-    let name = record.lines().find_map(|line| line.strip_prefix("E:ID_PART_ENTRY_NAME="));
-    name == Some(VAR_LABEL)
-}
-
-/// The name in `/dev` of the device with this number, as `8:1`.
-fn device(number: &str) -> String {
-    let path = Path::new("/sys/dev/block").join(number).join("uevent");
-    let uevent = fs::read_to_string(path).unwrap_or_default();
-    let name = uevent.lines().find_map(|line| line.strip_prefix("DEVNAME="));
-    format!("/dev/{}", name.unwrap_or(number))
+    let found = udev::devices("ID_PART_ENTRY_NAME", VAR_LABEL)?;
+    Ok(found.iter().map(|path| path.display().to_string()).collect())
 }
 
 #[cfg(test)]
@@ -115,17 +87,5 @@ mod tests {
             "{partition}"
         );
         assert_eq!(partition.matches("/dev/").count(), 1);
-    }
-
-    #[test]
-    fn a_partition_is_told_by_its_whole_name() {
-        assert!(has_label("S:disk/by-x\nE:ID_PART_ENTRY_NAME=basalt-var\nE:ID_FS_TYPE=ext4\n"));
-        assert!(!has_label("E:ID_PART_ENTRY_NAME=basalt-var2\n") && !has_label(""));
-        assert!(!has_label("E:ID_FS_LABEL=basalt-var\n"));
-    }
-
-    #[test]
-    fn fuzz_record_of_udev() {
-        basalt_fuzz::run_on_text!(&["E:ID_PART_ENTRY_NAME=basalt-var\n"], |text| has_label(text));
     }
 }

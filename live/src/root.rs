@@ -8,7 +8,7 @@ use basalt_live::{Room, Rootfs};
 
 use crate::console::say;
 use crate::memory::{self, Use};
-use crate::{facts, fetch, network};
+use crate::{facts, fetch};
 
 /// Where everything of it lies; it moves into the real root with all of `/run`.
 const FOLDER: &str = "/run/live";
@@ -30,9 +30,7 @@ pub fn bring() -> Result<()> {
     say(&format!("live system {name} {version}, for `{}`", asked.mode.word()));
     let image = Path::new(FOLDER).join("image");
     memory::mount_empty(&image, room.image, Use::Data)?;
-    network::wait()?;
-    say(&format!("fetching {} MB from {}", size / 1_000_000, asked.url));
-    fetch::fetch(&asked.url, &rootfs, &image.join(FILE))?;
+    fetch::fetch(&asked.rootfs, &rootfs, &image.join(FILE))?;
     memory::protect(&image)?;
     say("the rootfs is whole, and the one that this initrd names");
     make_overlay(&Path::new(FOLDER).join("over"), room.overlay)

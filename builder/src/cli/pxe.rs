@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
+use basalt_live::arguments::fetchable;
 use clap::{Args, Subcommand};
 
 use super::{mb, print_line};
@@ -39,6 +40,11 @@ struct PutArgs {
     /// Under which URL that folder is served, as `http://boot.example/basalt`
     #[arg(long, value_name = "URL")]
     url: String,
+    /// What machines install themselves by, as `http://boot.example/host.ks`; they are live hosts
+    /// without it. `basalt kickstart check` says whether it is good. A machine that prefers the
+    /// network to its disk is installed each time that it starts
+    #[arg(long, value_name = "URL")]
+    kickstart: Option<String>,
     /// A further kernel argument, as `basalt.live.overlay=256M`; may be given several times
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
     append: Vec<String>,
@@ -58,27 +64,46 @@ struct ServeArgs {
     /// The port of the web server [default: one that is free]
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
-    /// A further kernel argument; may be given several times
+    /// What machines install themselves by, as `http://boot.example/host.ks`; they are live hosts
+    /// without it. `basalt kickstart check` says whether it is good. A machine that prefers the
+    /// network to its disk is installed each time that it starts
+    #[arg(long, value_name = "URL")]
+    kickstart: Option<String>,
+    /// A further kernel argument, as `basalt.live.overlay=256M`; may be given several times
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
     append: Vec<String>,
+}
+
+/// All further kernel arguments.
+fn arguments(kickstart: Option<&str>, more: Vec<String>) -> Result<Vec<String>> {
+    let mut arguments = Vec::new();
+    if let Some(kickstart) = kickstart {
+        let url = fetchable(kickstart).with_context(|| {
+            format!("`{kickstart}` is no http or https URL\nhint: `--append` names other places")
+        })?;
+        arguments.extend(["basalt.live=install".to_owned(), format!("inst.ks={url}")]);
+    }
+    arguments.extend(more);
+    Ok(arguments)
 }
 
 pub(super) fn pxe(args: PxeArgs) -> Result<()> {
     match args {
         PxeArgs { command: Some(PxeCommand::Serve(args)), .. } => serve(args),
         PxeArgs { put: Some(args), .. } => put(args),
-        // clap asks for one of them.
-        PxeArgs { .. } => Ok(()),
+        PxeArgs { .. } => bail!("nothing is asked for\nhint: `basalt pxe --help`"),
     }
 }
 
 fn serve(args: ServeArgs) -> Result<()> {
-    let ServeArgs { build, interface, port, append } = args;
+    let ServeArgs { build, interface, port, kickstart, append } = args;
+    let append = arguments(kickstart.as_deref(), append)?;
     serve::serve(&serve::Options { build, interface, port: port.unwrap_or(0), append })
 }
 
 fn put(args: PutArgs) -> Result<()> {
-    let PutArgs { build, dir, url, append, json } = args;
+    let PutArgs { build, dir, url, kickstart, append, json } = args;
+    let append = arguments(kickstart.as_deref(), append)?;
     let placed = pxe::put(&Options { build, dir, url, append }, Progress::for_stderr())?;
     if json {
         return print_line(&serde_json::to_string_pretty(&placed)?);

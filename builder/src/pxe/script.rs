@@ -47,33 +47,12 @@ pub fn script(manifest: &Manifest, live: &Live, url: &str, append: &[String]) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::{FORM, Part};
 
     fn build(arguments: &[&str]) -> (Manifest, Live) {
-        let part = |name: &str| Part { file: format!("live/{name}"), size: 1, sha256: "0".into() };
-        let live = Live {
-            key: "k".into(),
-            kernel: part("vmlinuz"),
-            initrd: part("initrd.img"),
-            rootfs: part("rootfs.squashfs"),
-            arguments: arguments.iter().map(|word| (*word).to_owned()).collect(),
-        };
-        let manifest = Manifest {
-            form: FORM,
-            name: "base".into(),
-            version: "5".into(),
-            build_id: "b".into(),
-            commit: "c".into(),
-            ref_name: "r".into(),
-            release: "unsigned".into(),
-            signed_by: "f".into(),
-            packages: 1,
-            disk_key: "d".into(),
-            disk: None,
-            qcow2: None,
-            live: None,
-        };
-        (manifest, live)
+        let output = tempfile::tempdir().unwrap();
+        std::fs::create_dir(output.path().join("live")).unwrap();
+        let arguments = arguments.iter().map(|word| (*word).to_owned()).collect();
+        (Manifest::sample(), Live { arguments, ..Live::sample(output.path()) })
     }
 
     fn of(arguments: &[&str], append: &[&str]) -> Result<String> {

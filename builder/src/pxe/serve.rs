@@ -101,14 +101,9 @@ mod tests {
 
     #[test]
     fn what_the_script_names_is_served() {
-        let part = |name: &str| Part { file: format!("live/{name}"), size: 1, sha256: "0".into() };
-        let live = Live {
-            key: String::new(),
-            kernel: part("vmlinuz"),
-            initrd: part("initrd.img"),
-            rootfs: part("rootfs.squashfs"),
-            arguments: Vec::new(),
-        };
+        let output = tempfile::tempdir().unwrap();
+        std::fs::create_dir(output.path().join("live")).unwrap();
+        let live = Live::sample(output.path());
         let files = files(Path::new("/build"), &live, "#!ipxe\n".to_owned());
         let names: Vec<_> = files.keys().map(String::as_str).collect();
         assert_eq!(names, ["/boot.ipxe", "/initrd.img", "/rootfs.squashfs", "/vmlinuz"]);

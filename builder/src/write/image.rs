@@ -7,6 +7,8 @@ use basalt_sysroot::partition::{ESP_TYPE, ROOT_X86_64_TYPE, SectorSize};
 use gpt::header::{Header, read_header_from_arbitrary_device};
 use gpt::partition::file_read_partitions;
 
+use crate::stage::iso::LABEL;
+
 /// Entries of a partition table at most: what all tools make has 128.
 const MOST_ENTRIES: u32 = 512;
 /// Bytes of an entry; the table's reader takes no others.
@@ -94,13 +96,24 @@ impl ImageShape {
         if lies_outside {
             return Err(NoImage::Nonsense("a partition lies outside"));
         }
-        for (kind, name) in [(ESP_TYPE, "EFI system"), (ROOT_X86_64_TYPE, "root")] {
+        // The root of a live system is no partition.
+        let needed = if is_live(head) { 1 } else { 2 };
+        let kinds = [(ESP_TYPE, "EFI system"), (ROOT_X86_64_TYPE, "root")];
+        for (kind, name) in kinds.into_iter().take(needed) {
             if !entries.values().any(|entry| entry.part_type_guid.guid == kind) {
                 return Err(NoImage::Foreign(name));
             }
         }
         Ok(())
     }
+}
+
+/// Whether a disk is a disc of a live system, too: by the name of the ISO 9660 (ECMA-119, 8.4.7).
+fn is_live(head: &[u8]) -> bool {
+    const IDENTIFIER: usize = 0x8000 + 40;
+    const LENGTH: usize = 32;
+    let label = head.get(IDENTIFIER..IDENTIFIER + LENGTH).unwrap_or_default();
+    label.trim_ascii_end() == LABEL.as_bytes()
 }
 
 fn header(head: &[u8], sector: SectorSize) -> Option<Header> {
@@ -136,6 +149,27 @@ mod tests {
             let expected = ImageShape { sector, size: 500 * MIB, usable: 500 * MIB - table };
             assert_eq!(shape, expected);
         }
+    }
+
+    #[test]
+    fn a_live_medium_has_no_root_and_is_one_of_ours() {
+        let mut head = head(SectorSize::B512);
+        let as_a_disc =
+            |head: &mut [u8]| head[0x8028..][..LABEL.len()].copy_from_slice(LABEL.as_bytes());
+        // Its root's entry gets another type, and both checksums are made good.
+        head[1024 + 128..1024 + 144].fill(7);
+        let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+        let entries = crc.checksum(&head[1024..1024 + (128 * 128)]);
+        head[512 + 88..512 + 92].copy_from_slice(&entries.to_le_bytes());
+        head[512 + 16..512 + 20].fill(0);
+        let sum = crc.checksum(&head[512..512 + 92]);
+        head[512 + 16..512 + 20].copy_from_slice(&sum.to_le_bytes());
+        let refused = ImageShape::read(&head).unwrap_err();
+        assert_eq!(refused, NoImage::Foreign("root"));
+        as_a_disc(&mut head);
+        assert!(ImageShape::read(&head).is_err(), "its name has a byte of nothing behind it");
+        head[0x8028 + LABEL.len()..0x8028 + 32].fill(b' ');
+        assert_eq!(ImageShape::read(&head).unwrap().size, 500 * MIB);
     }
 
     #[test]

@@ -107,6 +107,7 @@ impl Ground {
             disk: Some(disk),
             qcow2: None,
             live: None,
+            iso: None,
         };
         manifest.write(self.dir.path()).expect("a manifest");
         manifest

@@ -1,9 +1,12 @@
 //! Kernel arguments of a live system.
 
+use std::fmt;
+
 use basalt_sysroot::slot::Slot;
 use url::Url;
 
 use crate::share::{BadShare, Share};
+use crate::volume::{NotOnVolume, OnVolume};
 
 /// What it is booted for.
 const MODE: &str = "basalt.live";
@@ -32,9 +35,27 @@ pub struct Asked {
     /// What for.
     pub mode: Mode,
     /// Where its rootfs lies.
-    pub url: Url,
+    pub rootfs: Source,
     /// How much may be written over its root; none where nobody says.
     pub overlay: Option<Share>,
+}
+
+/// Where a rootfs lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// With a web server.
+    Web(Url),
+    /// On a medium of the machine.
+    Volume(OnVolume),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Web(url) => url.fmt(f),
+            Self::Volume(file) => file.fmt(f),
+        }
+    }
 }
 
 /// Why a kernel command line boots no live system.
@@ -52,8 +73,11 @@ pub enum NotAsked {
     )]
     NoUrl,
     /// What it says is no place that anything can be fetched from.
-    #[error("`{URL}={0}` is no http or https URL")]
+    #[error("`{URL}={0}` is no http or https URL\nhint: on a medium it is `hd:LABEL=NAME:/PATH`")]
     BadUrl(String),
+    /// What it says is no file on a medium.
+    #[error("`{URL}={0}` {1}\nhint: on a medium it is `hd:LABEL=NAME:/PATH`")]
+    BadVolume(String, NotOnVolume),
     /// The overlay's size makes no sense.
     #[error("`{OVERLAY}=`: {0}")]
     Overlay(#[from] BadShare),
@@ -89,10 +113,17 @@ impl Asked {
             "install" => Mode::Install,
             other => return Err(NotAsked::UnknownMode(other.to_owned())),
         };
-        let url = value(URL).ok_or(NotAsked::NoUrl)?;
-        let url = fetchable(&url).ok_or(NotAsked::BadUrl(url))?;
+        let rootfs = source(value(URL).ok_or(NotAsked::NoUrl)?)?;
         let overlay = value(OVERLAY).map(|text| text.parse()).transpose()?;
-        Ok(Self { mode, url, overlay })
+        Ok(Self { mode, rootfs, overlay })
+    }
+}
+
+fn source(text: String) -> Result<Source, NotAsked> {
+    match OnVolume::parse(&text, "") {
+        Some(Ok(file)) => Ok(Source::Volume(file)),
+        Some(Err(why)) => Err(NotAsked::BadVolume(text, why)),
+        None => fetchable(&text).map(Source::Web).ok_or(NotAsked::BadUrl(text)),
     }
 }
 
@@ -136,11 +167,25 @@ mod tests {
     #[test]
     fn a_command_line_says_what_for_and_where_from() {
         let asked = Asked::parse(LINE).unwrap();
-        assert_eq!((asked.mode, asked.url.as_str()), (Mode::Host, "http://10.0.2.2:8080/a/rootfs"));
+        assert_eq!(
+            (asked.mode, &*asked.rootfs.to_string()),
+            (Mode::Host, "http://10.0.2.2:8080/a/rootfs")
+        );
         assert_eq!(asked.overlay, None);
         let later = format!("{LINE} basalt.live=install \"basalt.live.overlay=64M\"\n");
         let later = Asked::parse(&later).unwrap();
         assert_eq!((later.mode, later.overlay), (Mode::Install, Some(Share::Bytes(64 << 20))));
+    }
+
+    #[test]
+    fn a_rootfs_may_lie_on_a_medium() {
+        let line = "basalt.live=install basalt.live.url=hd:LABEL=BASALT_LIVE:/live/rootfs.squashfs";
+        let asked = Asked::parse(line).unwrap();
+        let file = OnVolume {
+            volume: "LABEL=BASALT_LIVE".to_owned(),
+            path: "/live/rootfs.squashfs".to_owned(),
+        };
+        assert_eq!(asked.rootfs, Source::Volume(file));
     }
 
     #[test]
@@ -160,6 +205,11 @@ mod tests {
             let line = format!("basalt.live=host basalt.live.url={url}");
             check(&line, &format!("`basalt.live.url={url}` is no http or https URL"));
         }
+        for place in ["hd:LABEL=BASALT", "hd::/rootfs"] {
+            let line = format!("basalt.live=host basalt.live.url={place}");
+            let names = if place.contains('=') { "names no file" } else { "names no volume" };
+            check(&line, &format!("`basalt.live.url={place}` {names}"));
+        }
         check(
             &format!("{LINE} basalt.live.overlay=much"),
             "`basalt.live.overlay=`: `much` is no amount of memory, as `192M`, `1G` or `25%` are",
@@ -177,7 +227,7 @@ mod tests {
              basalt.live.url=https://a.example/live/rootfs.squashfs quiet basalt.live.overlay=10%"
         );
         let asked = Asked::parse(&line).unwrap();
-        assert_eq!((asked.mode, asked.url.as_str()), (Mode::Install, url));
+        assert_eq!((asked.mode, &*asked.rootfs.to_string()), (Mode::Install, url));
         assert_eq!(Slot::from_cmdline(&line), Some(Slot::A));
     }
 

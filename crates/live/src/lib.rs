@@ -7,8 +7,10 @@ pub mod arguments;
 pub mod room;
 pub mod rootfs;
 pub mod share;
+pub mod volume;
 
-pub use arguments::{Asked, Mode, NotAsked, arguments};
+pub use arguments::{Asked, Mode, NotAsked, Source, arguments};
 pub use room::{NoRoom, Room};
 pub use rootfs::{BadRootfs, Rootfs};
 pub use share::{BadShare, Share};
+pub use volume::{NotOnVolume, OnVolume};

@@ -39,6 +39,8 @@ const PACKAGES: &[Package] = &[
     package("qemu-system-x86", "boots images"),
     package("qemu-utils", "makes and checks virtual machines' disks"),
     package("squashfs-tools", "packs the root of a live system"),
+    package("ipxe-qemu", "what boots a virtual machine from the network"),
+    package("xorriso", "puts a live system on a medium"),
     package("libvirt-dev", "what `hostd-virt` links against"),
     package("openssh-client", "makes the key with which a person looks into a kept demo"),
     package("ovmf", "the UEFI firmware that it boots them with"),

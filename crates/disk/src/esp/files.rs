@@ -111,13 +111,7 @@ impl EspFiles {
     /// The tree lacks a file, has no or several kernels, or the entry's title or arguments do not
     /// fit into a boot entry.
     pub fn gather(tree: &Path, first: &FirstEntry) -> Result<Self, EspFilesError> {
-        let mut files = Self(Vec::new());
-        for (from, places, package) in LOADERS {
-            let source = existing(tree, from, package)?;
-            for place in places {
-                files.push(place, Content::File(source.clone()));
-            }
-        }
+        let mut files = Self::loaders(tree)?;
         let modules = format!("usr/lib/modules/{}", kernel_version(tree)?);
         let kernel = existing(tree, &format!("{modules}/vmlinuz"), "linux-image-amd64")?;
         let initrd = existing(tree, &format!("{modules}/initramfs.img"), "dracut")?;
@@ -125,6 +119,26 @@ impl EspFiles {
         let initrd = files.push_boot_file(Kind::Initrd, initrd)?;
         files.push(LOADER_CONF, Content::Text(LOADER_SETTINGS.to_owned()));
         files.push_first_entry(first, linux, initrd)?;
+        Ok(files)
+    }
+
+    /// Where the loaders lie in a tree.
+    pub fn loader_sources() -> impl Iterator<Item = &'static str> {
+        LOADERS.iter().map(|(from, ..)| *from)
+    }
+
+    /// The loaders of `tree` alone: what they read, and what they start, is still to come.
+    ///
+    /// # Errors
+    /// The tree lacks one.
+    pub fn loaders(tree: &Path) -> Result<Self, EspFilesError> {
+        let mut files = Self(Vec::new());
+        for (from, places, package) in LOADERS {
+            let source = existing(tree, from, package)?;
+            for place in places {
+                files.push(place, Content::File(source.clone()));
+            }
+        }
         Ok(files)
     }
 
@@ -139,7 +153,8 @@ impl EspFiles {
         file.path == FALLBACK
     }
 
-    fn push(&mut self, path: &str, content: Content) {
+    /// Adds one.
+    pub fn push(&mut self, path: &str, content: Content) {
         self.0.push(EspFile { path: path.to_owned(), content });
     }
 

@@ -38,6 +38,10 @@ install() {
 			grep '^systemd-network:' "${dracutsysrootdir-}/etc/$file" >>"$initdir/etc/$file"
 	done
 
+	# A disc has a name only once it was looked at as one.
+	inst_binary /usr/lib/udev/cdrom_id
+	inst_simple /usr/lib/udev/rules.d/60-cdrom_id.rules
+
 	# Names of hardware, which no boot needs and which take more memory than any driver.
 	rm -f "$initdir/usr/lib/udev/hwdb.bin" "$initdir/etc/udev/hwdb.bin"
 
