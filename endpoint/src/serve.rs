@@ -9,6 +9,7 @@ pub mod fleetlock;
 pub mod groups;
 pub mod host_secrets;
 pub mod hosts;
+pub mod installations;
 pub mod logs;
 mod page;
 pub mod renew;

@@ -10,6 +10,7 @@ pub mod checks;
 pub mod enrol;
 pub mod fault;
 pub mod id;
+pub mod install;
 pub mod ledger;
 pub mod local;
 pub mod operator;

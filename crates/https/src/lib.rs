@@ -9,4 +9,5 @@ mod trust;
 
 pub use client::{Answer, Client, Limits, place};
 pub use error::HttpsError;
+pub use hyper::Method;
 pub use trust::{BadMaterial, Fingerprint, Identity, Trust};

@@ -128,6 +128,19 @@ impl Token {
         self.replace.as_ref().unwrap_or(asked)
     }
 
+    /// Whether some host may still redeem it.
+    ///
+    /// # Errors
+    /// None may.
+    pub fn is_good(&self, now: Seconds) -> Result<(), Refused> {
+        match self {
+            _ if self.is_revoked => Err(Refused::Revoked),
+            _ if self.expires_at <= now => Err(Refused::Expired),
+            _ if self.uses_left == 0 => Err(Refused::UsedUp),
+            _ => Ok(()),
+        }
+    }
+
     /// Decides about a redemption by a host that would like to be named `asked`.
     ///
     /// # Errors
@@ -142,12 +155,7 @@ impl Token {
             Some((_, Standing::Revoked)) => return Err(Refused::HostRemoved),
             None => (),
         }
-        if self.expires_at <= now {
-            return Err(Refused::Expired);
-        }
-        if self.uses_left == 0 {
-            return Err(Refused::UsedUp);
-        }
+        self.is_good(now)?;
         let name = self.name_for(asked);
         if name.as_str() == RESERVED_HOST_NAME {
             return Err(Refused::NameReserved);

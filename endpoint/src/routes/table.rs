@@ -6,6 +6,7 @@ use basalt_api::checkin::{
     ReportedSet, SET_PATH,
 };
 use basalt_api::enrol::{ENROL_PATH, EnrolAnswer, EnrolRequest, RENEW_PATH, RenewRequest};
+use basalt_api::install::{INSTALL_PATH, InstallReport};
 use basalt_api::operator::{
     AUDIT_PATH, Apply, ApplyAnswer, AuditLog, CORDON_PATH, Claims, EVENTS_PATH, Events,
     EventsQuery, HEALTH_PATH, HOST_PATH, HOSTS_PATH, HostDetail, HostSummary, Hosts, LOGS_PATH,
@@ -24,8 +25,8 @@ use basalt_api::secret::{SECRET_PATH as HOST_SECRET_PATH, SecretInfo, SecretValu
 use super::Route;
 use super::Who::{Anyone, Host, Operator};
 use crate::serve::{
-    about, channels, check_in, enrol, events, fleetlock, groups, host_secrets, hosts, logs, renew,
-    reported_set, rollouts, secrets, tokens, workloads,
+    about, channels, check_in, enrol, events, fleetlock, groups, host_secrets, hosts,
+    installations, logs, renew, reported_set, rollouts, secrets, tokens, workloads,
 };
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -49,6 +50,9 @@ fn for_hosts() -> Vec<Route> {
             .summary("Redeem a token and become a host")
             .takes::<EnrolRequest>()
             .gives::<EnrolAnswer>(),
+        Route::new(Method::POST, INSTALL_PATH, Anyone, installations::report)
+            .summary("Say how far the installation of a host-to-be is")
+            .takes::<InstallReport>(),
         Route::new(Method::POST, RENEW_PATH, Anyone, renew::renew)
             .summary("Get a new certificate, proven by the old one's key")
             .takes::<RenewRequest>()

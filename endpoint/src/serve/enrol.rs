@@ -109,12 +109,12 @@ pub(super) fn answer(app: &Arc<App>, host: &Host, certificate: HostCertificate) 
     }
 }
 
-fn unknown() -> Fault {
+pub(super) fn unknown() -> Fault {
     let fault = FaultKind::TokenRefused.with("this token is not known here");
     fault.hint("`basaltctl token create` makes one")
 }
 
-fn fault(refused: &Refused) -> Fault {
+pub(super) fn fault(refused: &Refused) -> Fault {
     match refused {
         Refused::NameTaken(name) => {
             let hint =

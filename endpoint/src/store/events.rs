@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use basalt_api::id::Name;
+use basalt_api::install::{InstallReport, InstallState};
 use basalt_api::operator::{Event, Events};
 use basalt_endpoint_core::Seconds;
 
@@ -9,6 +10,8 @@ use super::Db;
 
 /// Events that are kept.
 const KEPT: i64 = 10_000;
+/// Of these, those of installations at most.
+const KEPT_OF_INSTALLATIONS: i64 = 1000;
 /// Events in one answer.
 const PAGE: i64 = 500;
 /// Events that are shown to whoever does not say after which.
@@ -54,7 +57,47 @@ pub async fn put(db: &mut Db, happened: Happened<'_>, now: Seconds) -> Result<()
     );
     let row = row.bind(now).bind(kind).bind(host.map(Name::as_str));
     let id: i64 = row.bind(workload.map(Name::as_str)).bind(message).fetch_one(&mut **db).await?;
-    sqlx::query("DELETE FROM events WHERE id <= ?").bind(id - KEPT).execute(&mut **db).await?;
+    // By their number: those of installations that were thinned out leave gaps.
+    if id > KEPT {
+        sqlx::query(
+            "DELETE FROM events WHERE id <=
+             (SELECT id FROM events ORDER BY id DESC LIMIT 1 OFFSET ?)",
+        )
+        .bind(KEPT)
+        .execute(&mut **db)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Writes down how far an installation is, in place of how far the same machine's was: whoever
+/// listens hears each step, and the list has the last one. However many there are, they push out
+/// nothing else.
+///
+/// # Errors
+/// The database is broken.
+pub async fn put_installation(db: &mut Db, report: &InstallReport, now: Seconds) -> Result<()> {
+    let machine = format!("{}: ", report.machine);
+    sqlx::query("DELETE FROM events WHERE kind = ? AND substr(message, 1, ?) = ?")
+        .bind(InstallState::Installing.event())
+        .bind(i64::try_from(machine.chars().count())?)
+        .bind(&machine)
+        .execute(&mut **db)
+        .await?;
+    let message = machine + &report.what;
+    let kind = report.state.event();
+    put(db, Happened { kind, host: None, workload: None, message: &message }, now).await?;
+    let [a, b, c] = InstallState::ALL.map(InstallState::event);
+    sqlx::query(
+        "DELETE FROM events WHERE kind IN (?1, ?2, ?3) AND id <=
+         (SELECT id FROM events WHERE kind IN (?1, ?2, ?3) ORDER BY id DESC LIMIT 1 OFFSET ?4)",
+    )
+    .bind(a)
+    .bind(b)
+    .bind(c)
+    .bind(KEPT_OF_INSTALLATIONS)
+    .execute(&mut **db)
+    .await?;
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 use basalt_api::checkin::CHECKIN_PATH;
 use basalt_api::fault::FaultKind;
+use basalt_api::install::{INSTALL_PATH, InstallReport, InstallState};
 use basalt_api::operator::TokenCreate;
+use hyper::Method;
 use rcgen::KeyPair;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -19,6 +21,37 @@ async fn a_lost_enrolment_reply_costs_nothing() {
     assert!(is(&other, FaultKind::TokenRefused), "{other}");
     assert_eq!(endpoint.get("/v1/hosts").await["hosts"].as_array().unwrap().len(), 1);
     TestHost::of(key, again).check_in(&endpoint).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_holds_a_token_tells_operators_of_an_installation_and_nobody_else_does() {
+    let endpoint = Endpoint::start();
+    let join = endpoint.token(TokenCreate::default()).await;
+    let tell = async |secret: &str, what: &str| {
+        let report = InstallReport::new(secret, "rack4", InstallState::Installing, "step 1 of 9");
+        let report = InstallReport { what: what.to_owned(), ..report };
+        let body = serde_json::to_vec(&report).unwrap();
+        let reply = endpoint.client().call(Method::POST, INSTALL_PATH, Some(body), DEADLINE).await;
+        reply.unwrap().status.as_u16()
+    };
+    assert_eq!(tell(&join.secret, "step 0 of 9").await, 204);
+    assert_eq!(tell(&join.secret, "step 1 of 9").await, 204);
+    let list = endpoint.get("/v1/events").await;
+    let last = list["events"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!(
+        (&last["kind"], &last["message"]),
+        (&"installing".into(), &"rack4: step 1 of 9".into())
+    );
+    assert_eq!(tell("guessed", "step 2 of 9").await, 403);
+    assert_eq!(tell(&join.secret, "two\nlines").await, 422);
+    // Once the host is there, its token tells nothing more.
+    redeem(&endpoint, &join, "rack4", &KeyPair::generate().unwrap()).await.unwrap();
+    assert_eq!(tell(&join.secret, "step 3 of 9").await, 403);
+    let list = endpoint.get("/v1/events").await;
+    let list = list.to_string();
+    // Of a machine the last step stays.
+    assert!(list.contains("step 1") && !list.contains("step 0"), "{list}");
+    assert!(!list.contains("step 2") && !list.contains("step 3"), "{list}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,6 +19,9 @@ type Row = (&'static str, &'static str, Option<Value>, [u16; 5]);
 fn rows(renew: Value, checkin: Value) -> Vec<Row> {
     let enrol = json!({ "secret": "guessed", "name": "x", "csr": "x" });
     let secret = json!({ "value": "eA==" });
+    let installing = json!({
+        "secret": "guessed", "machine": "x", "state": "installing", "what": "step 1",
+    });
     let apply = json!({ "workloads": [web()] });
     let set = json!({
         "lineage": uuid::Uuid::nil(), "generation": 1, "set_hash": "", "set": { "workloads": [] },
@@ -26,6 +29,7 @@ fn rows(renew: Value, checkin: Value) -> Vec<Row> {
     let operators = |status| [401, 403, 403, 403, status];
     vec![
         ("POST", "/v1/enrol", Some(enrol), [403; 5]),
+        ("POST", "/v1/installations", Some(installing), [403; 5]),
         // Whoever it is, the body proves it: here it is the host's.
         ("POST", "/v1/hosts/self/certificate", Some(renew), [200; 5]),
         ("POST", "/v1/hosts/self/checkin", Some(checkin), [401, 200, 200, 403, 401]),
@@ -224,6 +228,7 @@ fn the_table_opens_to_anyone_only_what_must_be() {
         table().iter().filter(|route| route.who == Who::Anyone).map(|route| route.path).collect();
     let expected = [
         "/v1/enrol",
+        "/v1/installations",
         "/v1/hosts/self/certificate",
         "/fleetlock/{key}/v1/pre-reboot",
         "/fleetlock/{key}/v1/steady-state",

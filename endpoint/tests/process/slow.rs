@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use basalt_api::checkin::CHECKIN_PATH;
 use basalt_api::enrol::{ENROL_PATH, MAX_BODY_BYTES, RENEW_PATH};
+use basalt_api::install::INSTALL_PATH;
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::client::conn::http2;
@@ -287,7 +288,7 @@ async fn a_removed_hosts_connection_ends_with_the_first_refusal() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_anyone_may_send_is_a_small_one() {
     let endpoint = Endpoint::start();
-    for path in [ENROL_PATH, RENEW_PATH] {
+    for path in [ENROL_PATH, RENEW_PATH, INSTALL_PATH] {
         for (bytes, expected) in [(MAX_BODY_BYTES, 400), (MAX_BODY_BYTES + 1, 413)] {
             let body = Some(vec![b' '; bytes]);
             let reply = endpoint.client().call(Method::POST, path, body, DEADLINE).await.unwrap();

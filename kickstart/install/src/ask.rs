@@ -16,12 +16,32 @@ pub(crate) struct Terminal<'a> {
     pub(crate) output: &'a mut dyn Write,
 }
 
-/// The kickstart that the answers make.
+/// What somebody wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// To install, as this kickstart says.
+    Install(String),
+    /// To be told again which disks there are.
+    LookAgain,
+    /// To look around first.
+    Shell,
+}
+
+/// What is chosen in the list of disks.
+enum Choice {
+    Disk(String),
+    Other(Answer),
+}
+
+/// What somebody wants, and the kickstart that the answers make.
 ///
 /// # Errors
-/// There is no disk to install to, or nobody answers.
-pub(crate) fn ask(facts: &Facts, terminal: &mut Terminal<'_>) -> Result<String> {
-    let disk = disk(facts, terminal)?;
+/// Nobody answers.
+pub(crate) fn ask(facts: &Facts, terminal: &mut Terminal<'_>) -> Result<Answer> {
+    let disk = match disk(facts, terminal)? {
+        Choice::Disk(disk) => disk,
+        Choice::Other(answer) => return Ok(answer),
+    };
     let hostname = "name of the host (empty: none yet)";
     let hostname = terminal.until_good(hostname, |text| match is_hostname(text) {
         true => Ok(()),
@@ -42,7 +62,7 @@ pub(crate) fn ask(facts: &Facts, terminal: &mut Terminal<'_>) -> Result<String> 
     if !key.is_empty() {
         text.push_str(&format!("sshkey --username=root \"{key}\"\n"));
     }
-    Ok(text)
+    Ok(Answer::Install(text))
 }
 
 /// Whether all on these disks may go: who says so types the name of the first.
@@ -54,7 +74,7 @@ pub(crate) fn may_go(disk: &str, terminal: &mut Terminal<'_>) -> Result<bool> {
     Ok(typed == disk)
 }
 
-fn disk(facts: &Facts, terminal: &mut Terminal<'_>) -> Result<String> {
+fn disk(facts: &Facts, terminal: &mut Terminal<'_>) -> Result<Choice> {
     let disks: Vec<&DiskFact> = facts.disks.iter().filter(|fact| !fact.is_loop()).collect();
     terminal.say("disks of this machine:")?;
     for (number, fact) in (1..).zip(&disks) {
@@ -62,14 +82,19 @@ fn disk(facts: &Facts, terminal: &mut Terminal<'_>) -> Result<String> {
         terminal.say(&format!("  {number}) {}{why}", fact.disk))?;
     }
     if facts.disks.iter().all(|fact| refused(fact).is_some()) {
-        bail!("there is no disk to install to");
+        terminal.say("there is no disk to install to")?;
     }
     loop {
-        let typed = terminal.line("install to which one")?;
+        let typed = terminal.line("install to which one (empty: look again, `shell`: a shell)")?;
+        match typed.as_str() {
+            "" => return Ok(Choice::Other(Answer::LookAgain)),
+            "shell" => return Ok(Choice::Other(Answer::Shell)),
+            _ => (),
+        }
         let by_number = typed.parse::<usize>().ok().and_then(|it| disks.get(it.checked_sub(1)?));
         let chosen = by_number.copied().or(facts.disks.iter().find(|it| it.disk.name == typed));
         match chosen.map(|fact| (fact, refused(fact))) {
-            Some((fact, None)) => return Ok(fact.disk.name.clone()),
+            Some((fact, None)) => return Ok(Choice::Disk(fact.disk.name.clone())),
             Some((_, Some(why))) => terminal.say(&why)?,
             None => terminal.say("there is no such disk")?,
         }
@@ -144,7 +169,7 @@ mod tests {
     }
 
     /// What comes of these answers, and what was seen.
-    fn answers(disks: Vec<DiskFact>, typed: &str) -> (Result<String>, String) {
+    fn answers(disks: Vec<DiskFact>, typed: &str) -> (Result<Answer>, String) {
         let facts = Facts { disks, ..Facts::default() };
         let mut seen = Vec::new();
         let mut terminal = Terminal { input: &mut typed.as_bytes(), output: &mut seen };
@@ -158,7 +183,7 @@ mod tests {
         let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 ops";
         let typed = format!("7\n1\n2\nrack_4\nrack4-17\nno key\n{key}\n");
         let (made, seen) = answers(disks, &typed);
-        let made = made.unwrap();
+        let Ok(Answer::Install(made)) = made else { panic!("{made:?}") };
         assert!(
             seen.contains("1) sda, 500.0 GB: `sda1` is in use\n  2) sdb, 500.0 GB\n"),
             "{seen}"
@@ -172,12 +197,21 @@ mod tests {
 
     #[test]
     fn without_a_disk_and_without_an_answer_nothing_is_made() {
-        let (made, _) = answers(vec![fact("sda", Some("in use"))], "1\n");
-        assert_eq!(made.unwrap_err().to_string(), "there is no disk to install to");
+        let (made, seen) = answers(vec![fact("sda", Some("in use"))], "1\n");
+        assert_eq!(made.unwrap_err().to_string(), "nobody answers");
+        assert!(seen.contains("there is no disk to install to"), "{seen}");
         let (made, _) = answers(vec![fact("sda", None)], "sda\n");
         assert_eq!(made.unwrap_err().to_string(), "nobody answers");
         let (made, _) = answers(vec![fact("sda", None)], "sda\n\n\n");
-        assert!(!made.unwrap().contains("sshkey"));
+        let Ok(Answer::Install(made)) = made else { panic!("{made:?}") };
+        assert!(!made.contains("sshkey"));
+    }
+
+    #[test]
+    fn before_anything_is_chosen_somebody_may_look_again_or_around() {
+        let of = |typed: &str| answers(vec![fact("sda", None)], typed).0.unwrap();
+        assert_eq!(of("\n"), Answer::LookAgain);
+        assert_eq!(of("7\nshell\n"), Answer::Shell);
     }
 
     #[test]

@@ -68,7 +68,8 @@ struct InstallArgs {
     /// The folder with the keys that may have signed the system
     #[arg(long, value_name = "FOLDER", default_value = image::KEYS)]
     keys: PathBuf,
-    /// Say how far it is on every console of the kernel, too
+    /// Say how far it is on every console of the kernel, too; where there is no kickstart, or it
+    /// cannot be carried out, ask at each of them, as a live system does
     #[arg(long)]
     consoles: bool,
     /// Leave the machine on in the end, whatever the kickstart says
@@ -98,6 +99,7 @@ fn install(args: &InstallArgs) -> Result<ExitCode> {
         dry_run: args.dry_run,
         ask: args.ask,
         stay: args.stay,
+        consoles: args.consoles,
     };
     match run(&options, &mut log) {
         Ended::Planned(plan) if args.json => {
@@ -105,7 +107,7 @@ fn install(args: &InstallArgs) -> Result<ExitCode> {
             print(&serde_json::to_string_pretty(&plan)?)?;
         }
         Ended::Planned(plan) => print(plan.to_string().trim_end())?,
-        Ended::Installed => (),
+        Ended::Installed | Ended::Asking => (),
         Ended::Failed => return Ok(ExitCode::from(1)),
     }
     Ok(ExitCode::SUCCESS)

@@ -2,6 +2,7 @@
 //! done until then boots nowhere.
 
 mod apply;
+mod array;
 mod disk;
 mod format;
 mod mounts;
@@ -11,6 +12,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use basalt_api::install::InstallState;
 use basalt_deploy::{HostSysroot, Repo};
 use basalt_disk::{EspFile, EspFiles, FirstEntry, Volume};
 use basalt_sysroot::slot::Slot;
@@ -59,22 +61,45 @@ pub(crate) fn hold(plan: &Plan) -> Result<Held> {
 /// A step failed: the disk boots nowhere.
 pub(crate) fn carry_out(plan: &Plan, held: Held, log: &mut Log) -> Result<()> {
     let mut work = Work { plan, log, disks: held.0, mounts: None, deployed: None, esp: None };
-    let steps = steps(plan);
-    for (number, step) in (1..).zip(&steps) {
-        work.log.say(&format!("step {number} of {}: {}", steps.len(), step.words(plan)));
-        if *step == Step::Loader {
-            work.let_go()?;
-        }
-        work.step(step)?;
-    }
-    Ok(())
+    let done = work.all();
+    work.leave(done.is_ok());
+    done
 }
 
 impl Work<'_> {
-    /// Ends what is open on the new host, before the disk can boot: nothing fails after that.
+    fn all(&mut self) -> Result<()> {
+        let steps = steps(self.plan);
+        for (number, step) in (1..).zip(&steps) {
+            let said = format!("step {number} of {}: {}", steps.len(), step.words(self.plan));
+            self.log.tell(InstallState::Installing, &said);
+            if *step == Step::Loader {
+                self.let_go()?;
+            }
+            self.step(step)?;
+        }
+        Ok(())
+    }
+
+    /// Ends what is written of the new host, before the disk can boot: nothing fails after that. The
+    /// root stays, to be read: the loader is in it.
     fn let_go(&mut self) -> Result<()> {
         self.log.end_file().context("cannot keep the log")?;
-        self.mounts.take().map_or(Ok(()), Mounts::end)
+        self.mounts.as_mut().map_or(Ok(()), Mounts::end_what_is_written)?;
+        self.plan.arrays.iter().try_for_each(array::stop)
+    }
+
+    /// Leaves the disks to whoever comes next. Nothing of the host is lost where that fails: after
+    /// the loader only the root is mounted, to be read.
+    fn leave(&mut self, is_done: bool) {
+        let mut left = vec![self.mounts.take().map_or(Ok(()), Mounts::end)];
+        if !is_done {
+            // Those that were made: of the others `mdadm` says that they are not there.
+            let made = self.plan.arrays.iter().filter(|array| device(&array.device()).exists());
+            left.extend(made.map(array::stop));
+        }
+        for error in left.into_iter().filter_map(Result::err) {
+            self.log.say(&format!("warning: {error:#}"));
+        }
     }
 
     fn step(&mut self, step: &Step) -> Result<()> {
@@ -89,6 +114,7 @@ impl Work<'_> {
                 let part = disk.parts.iter().find(|part| part.number == *number);
                 format::make(disk, part.context("the partition is not in the plan")?)
             }
+            Step::Array { array } => array::make(&self.plan.arrays[*array]),
             Step::Mount => self.mount(),
             Step::Pull => self.pull(),
             Step::Deploy => self.deploy(),
@@ -105,7 +131,7 @@ impl Work<'_> {
     }
 
     fn mount(&mut self) -> Result<()> {
-        let mounts = Mounts::begin(&self.plan.disks)?;
+        let mounts = Mounts::begin(self.plan)?;
         let log = mounts.var().join(LOG);
         self.mounts = Some(mounts);
         apply::folder(log.parent().unwrap_or(&log), 0o755)?;
@@ -116,6 +142,8 @@ impl Work<'_> {
     fn pull(&self) -> Result<()> {
         let image = &self.plan.image;
         let repo = HostSysroot::init(&self.mounts()?.root())?.repo()?;
+        // All of it is made safe at once and read back, before anything boots.
+        repo.without_fsync();
         repo.pull_local(&Repo::open(&image.repo)?, &image.commit)?;
         Ok(repo.set_remote_ref(REMOTE, &image.branch, &image.commit)?)
     }

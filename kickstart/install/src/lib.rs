@@ -16,5 +16,7 @@ pub mod facts;
 pub mod image;
 pub mod problems;
 
+mod consoles;
 mod execute;
 mod log;
+mod reporter;

@@ -1,13 +1,17 @@
 //! What the installer says: on stderr, on every console that shall show it, and from the moment on
 //! that there is a place for it in a file on the installed host.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs, UdpSocket};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use basalt_api::install::InstallState;
 use rustix::fs::OFlags;
+
+use crate::consoles;
+use crate::reporter::Reporter;
 
 /// Bytes that are kept as long as there is no file; the last ones.
 const KEPT: usize = 1 << 20;
@@ -19,14 +23,14 @@ pub(crate) struct Log {
     said: String,
     file: Option<File>,
     server: Option<UdpSocket>,
+    endpoint: Option<Reporter>,
 }
 
 impl Log {
     /// One that also speaks on every console that the kernel has.
     #[must_use]
     pub(crate) fn on_consoles() -> Self {
-        let active = fs::read_to_string("/sys/class/tty/console/active").unwrap_or_default();
-        let consoles = active.split_whitespace().map(|name| Path::new("/dev").join(name));
+        let consoles = consoles::active().into_iter().map(|name| Path::new("/dev").join(name));
         Self { consoles: consoles.collect(), ..Self::default() }
     }
 
@@ -44,6 +48,26 @@ impl Log {
                 let _ = server.send(format!("<134>1 - - basalt-install - - - {line}").as_bytes());
             }
             self.keep(&line);
+        }
+    }
+
+    /// Says it, and tells the endpoint, where one is told.
+    pub(crate) fn tell(&mut self, state: InstallState, text: &str) {
+        self.say(text);
+        if let Some(endpoint) = &self.endpoint {
+            endpoint.tell(state, text);
+        }
+    }
+
+    /// From now on an endpoint is told what is [told](Self::tell).
+    pub(crate) fn also_to_endpoint(&mut self, reporter: Reporter) {
+        self.endpoint = Some(reporter);
+    }
+
+    /// Waits until the endpoint knows how it ended, and says where it does not.
+    pub(crate) fn end_with_endpoint(&mut self) {
+        if let Some(Err(error)) = self.endpoint.take().map(Reporter::finish) {
+            self.say(&format!("warning: the endpoint does not know how it ended: {error:#}"));
         }
     }
 
@@ -115,6 +139,8 @@ fn show(console: &Path, line: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a kickstart means on this machine: data that is printed by `--dry-run` and carried out as it
 //! is. Pure, but for what it asks of the image and of its [`Edge`].
 
+mod array;
 mod disk;
 mod disks;
 mod layout;
@@ -22,15 +23,21 @@ use crate::image::{About, Image};
 use crate::problems::Problems;
 use crate::settings::{self, Settings};
 
+pub use array::ArrayPlan;
 pub use step::{Step, steps};
 
 /// What is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
+    /// What the machine is called where somebody is told of it: the name that the host gets, or the
+    /// address of a network card.
+    pub machine: String,
     /// What is installed.
     pub image: About,
     /// The disks, first the one that the machine boots from.
     pub disks: Vec<DiskPlan>,
+    /// Arrays of their partitions.
+    pub arrays: Vec<ArrayPlan>,
     /// What the host is told.
     pub settings: Settings,
     /// Kernel arguments of the host's own.
@@ -98,6 +105,8 @@ pub enum Role {
     Data(String),
     /// Swap.
     Swap,
+    /// A member of an array, by the name that the kickstart gives it.
+    Member(String),
     /// None of the host's: it stays as it is.
     Other,
 }
@@ -110,6 +119,8 @@ pub enum Make {
     Keep,
     /// A FAT32, once all else is there.
     Fat,
+    /// Nothing yet: an array takes it.
+    Member,
     /// An ext4.
     Ext4 {
         /// Its id.
@@ -149,7 +160,7 @@ pub fn plan(ground: &mut Ground<'_>, problems: &mut Problems) -> Result<Option<P
     check_arguments(asked, problems);
     check_source(asked, about, problems);
     no_effect::tell(asked, problems);
-    let disks = {
+    let (disks, arrays) = {
         let chosen = disks::Disks::of(asked, facts, problems);
         let edge = &mut *ground.edge;
         let mut new_id = || edge.new_id();
@@ -157,20 +168,28 @@ pub fn plan(ground: &mut Ground<'_>, problems: &mut Problems) -> Result<Option<P
         layout::layout(&mut ground, problems)
     };
     let mut ground = settings::Ground { asked, image, facts, edge: &mut *ground.edge };
-    let settings = settings::settings(&mut ground, &disks, problems)?;
+    let settings = settings::settings(&mut ground, (&disks, &arrays), problems)?;
     let has_root = disks.iter().any(|disk| disk.part(&Role::Root).is_some());
     if problems.has_errors() || !has_root {
         return Ok(None);
     }
     let post = |script: &&At<Script>| script.kind == ScriptKind::Post;
     Ok(Some(Plan {
+        machine: machine(&settings, facts),
         image: about.clone(),
         disks,
+        arrays,
         settings,
         arguments: asked.bootloader.as_ref().map(|it| it.append.clone()).unwrap_or_default(),
         scripts: asked.scripts.iter().filter(post).map(|it| it.value.clone()).collect(),
         end: asked.end.as_ref().map(|end| end.value),
     }))
+}
+
+fn machine(settings: &Settings, facts: &Facts) -> String {
+    let card = || facts.cards.iter().find(|card| card.has_cable).or(facts.cards.first());
+    let address = || card().map(|card| card.mac.clone());
+    settings.hostname().or_else(address).unwrap_or_else(|| "a machine".to_owned())
 }
 
 /// By the rules by which an image's own arguments are read.
@@ -223,6 +242,7 @@ impl Role {
             Self::Var => "/var",
             Self::Data(path) => path,
             Self::Swap => "swap",
+            Self::Member(name) => name,
             Self::Other => "",
         }
     }

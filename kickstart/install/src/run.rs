@@ -4,12 +4,14 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use basalt_api::install::InstallState;
 use basalt_document::DocumentError;
 use basalt_kickstart::model::{EndAction, Script, ScriptKind};
 use basalt_kickstart::{Diagnostic, Parsed, Severity, parse};
 use basalt_kickstart_file::{errors, warnings};
 
-use crate::ask::{self, Terminal};
+use crate::ask::{self, Answer, Terminal};
+use crate::consoles;
 use crate::edge::Machine;
 use crate::execute::{self, Held};
 use crate::facts::Facts;
@@ -18,12 +20,14 @@ use crate::image;
 use crate::log::Log;
 use crate::plan::{Ground, Plan, plan};
 use crate::problems::Problems;
-use crate::source::{self, Found};
+use crate::reporter::Reporter;
+use crate::source::{self, Found, NoKickstart};
 
 /// Where syslog is listened for.
 const SYSLOG_PORT: u16 = 514;
 
 /// What is asked for.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Options {
     pub(crate) kickstart: Option<String>,
     /// The repository.
@@ -37,6 +41,8 @@ pub(crate) struct Options {
     pub(crate) ask: bool,
     /// The machine stays on.
     pub(crate) stay: bool,
+    /// Where it does not go on, somebody at a console says how.
+    pub(crate) consoles: bool,
 }
 
 /// How it ended; the log was told all of it.
@@ -47,6 +53,8 @@ pub(crate) enum Ended {
     Installed,
     /// It is not.
     Failed,
+    /// Nobody said yet what shall be done: it is asked at each console.
+    Asking,
 }
 
 /// What is carried out next.
@@ -57,13 +65,26 @@ struct Ready {
     held: Option<Held>,
 }
 
-/// Runs it.
+/// Runs it, and where it does not go on, asks at each console if it may.
 pub(crate) fn run(options: &Options, log: &mut Log) -> Ended {
+    let ended = run_once(options, log);
+    if options.consoles && matches!(ended, Ended::Failed | Ended::Asking) {
+        consoles::ask_at_each(log);
+    }
+    ended
+}
+
+fn run_once(options: &Options, log: &mut Log) -> Ended {
     let ready = match prepare(options, log) {
         Ok(Ready { plan, held: None, .. }) => return Ended::Planned(Box::new(plan)),
         Ok(Ready { parsed, plan, held: Some(held) }) => (parsed, plan, held),
+        Err(error) if options.consoles && error.is::<NoKickstart>() => {
+            log.say("there is no kickstart: what shall be done is asked at each console");
+            return Ended::Asking;
+        }
         Err(error) => {
-            log.say(&format!("error: {}", basalt_explain::explain(&error)));
+            log.tell(InstallState::Failed, &format!("error: {}", basalt_explain::explain(&error)));
+            log.end_with_endpoint();
             log.say("nothing was changed");
             return Ended::Failed;
         }
@@ -72,7 +93,9 @@ pub(crate) fn run(options: &Options, log: &mut Log) -> Ended {
     match carry_out(&parsed, &plan, held, log) {
         Ok(()) => finish(&plan, options, log),
         Err(error) => {
-            log.say(&format!("error: {}", basalt_explain::explain(&error)));
+            let said = format!("error: {}", basalt_explain::explain(&error));
+            log.tell(InstallState::Failed, &said);
+            log.end_with_endpoint();
             log.say("the installation is not whole, and its disk boots nowhere: begin it again");
             Ended::Failed
         }
@@ -82,10 +105,13 @@ pub(crate) fn run(options: &Options, log: &mut Log) -> Ended {
 /// All that comes before the first write.
 fn prepare(options: &Options, log: &mut Log) -> Result<Ready> {
     execute::leave_the_others()?;
-    let facts = look()?;
-    let found = match options.ask {
-        true => asked(&facts)?,
-        false => source::find(options.kickstart.as_deref(), &facts, log)?,
+    let (facts, found) = match options.ask {
+        true => asked()?,
+        false => {
+            let facts = look()?;
+            let found = source::find(options.kickstart.as_deref(), &facts, log)?;
+            (facts, found)
+        }
     };
     log.say(&format!("kickstart: {}", found.from));
     let mut parsed = read(&found, log);
@@ -101,6 +127,9 @@ fn prepare(options: &Options, log: &mut Log) -> Result<Ready> {
     errors(&parsed)?;
     also_to_a_server(&parsed, log);
     let plan = planned(options, &parsed, &facts, log)?;
+    if !options.dry_run {
+        also_to_the_endpoint(&plan, log);
+    }
     let held = if options.dry_run { None } else { Some(execute::hold(&plan)?) };
     if options.ask && held.is_some() {
         confirm(&plan)?;
@@ -108,12 +137,20 @@ fn prepare(options: &Options, log: &mut Log) -> Result<Ready> {
     Ok(Ready { parsed, plan, held })
 }
 
-/// A kickstart of what is typed here.
-fn asked(facts: &Facts) -> Result<Found> {
-    let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
-    let text = ask::ask(facts, &mut Terminal { input: &mut input, output: &mut output })?;
-    let (name, from) = ("what was typed".to_owned(), "what was typed here".to_owned());
-    Ok(Found { name, text, from })
+/// A kickstart of what is typed here, and the machine as it was then.
+fn asked() -> Result<(Facts, Found)> {
+    loop {
+        let facts = look()?;
+        let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
+        match ask::ask(&facts, &mut Terminal { input: &mut input, output: &mut output })? {
+            Answer::Install(text) => {
+                let (name, from) = ("what was typed".to_owned(), "what was typed here".to_owned());
+                return Ok((facts, Found { name, text, from }));
+            }
+            Answer::LookAgain => (),
+            Answer::Shell => consoles::shell()?,
+        }
+    }
 }
 
 fn confirm(plan: &Plan) -> Result<()> {
@@ -128,6 +165,16 @@ fn confirm(plan: &Plan) -> Result<()> {
 
 fn read(found: &Found, log: &mut Log) -> Parsed {
     parse(&found.name, &found.text, &mut |include| source::included(include, log))
+}
+
+/// Where the host will enrol, operators see how far it is.
+fn also_to_the_endpoint(plan: &Plan, log: &mut Log) {
+    let Some(join) = plan.settings.join() else { return };
+    let reporter = Reporter::start(join, plan.machine.clone());
+    match reporter {
+        Ok(reporter) => log.also_to_endpoint(reporter),
+        Err(error) => log.say(&format!("warning: the endpoint is told nothing: {error:#}")),
+    }
 }
 
 fn also_to_a_server(parsed: &Parsed, log: &mut Log) {
@@ -177,8 +224,14 @@ fn carry_out(parsed: &Parsed, plan: &Plan, held: Held, log: &mut Log) -> Result<
 }
 
 fn finish(plan: &Plan, options: &Options, log: &mut Log) -> Ended {
-    log.say(&format!("{} is installed", plan.image.title));
-    let Some(end) = plan.end.filter(|_| !options.stay) else { return Ended::Installed };
+    log.tell(InstallState::Installed, &format!("{} is installed", plan.image.title));
+    log.end_with_endpoint();
+    let Some(end) = plan.end.filter(|_| !options.stay) else {
+        log.say(
+            "this machine stays on: take the medium away, and `reboot` starts what was installed",
+        );
+        return Ended::Installed;
+    };
     if let Err(error) = end_the_machine(end.action) {
         log.say(&format!("warning: {}", basalt_explain::explain(&error)));
     }

@@ -1,6 +1,7 @@
 //! What the kickstart says of the host itself: files in its `/etc` and `/var`, and its units.
 
 mod accounts;
+mod arrays;
 mod clock;
 mod enrol;
 mod firewall;
@@ -11,6 +12,7 @@ mod units;
 use std::fmt;
 
 use anyhow::Result;
+use basalt_api::enrol::JoinString;
 use basalt_api::os::KARGS_FILE;
 use basalt_kickstart::model::Kickstart;
 use serde::{Serialize, Serializer};
@@ -18,7 +20,7 @@ use serde::{Serialize, Serializer};
 use crate::edge::Edge;
 use crate::facts::Facts;
 use crate::image::Image;
-use crate::plan::{DiskPlan, Make, Role};
+use crate::plan::{ArrayPlan, DiskPlan, Make, Role};
 use crate::problems::Problems;
 
 pub use units::Units;
@@ -115,6 +117,27 @@ pub struct Settings {
     pub units: Units,
 }
 
+impl Settings {
+    /// What the host enrols by, where it is told.
+    #[must_use]
+    pub fn join(&self) -> Option<JoinString> {
+        self.text(enrol::JOIN)?.trim().parse().ok()
+    }
+
+    /// The host's name, where it is told one.
+    #[must_use]
+    pub fn hostname(&self) -> Option<String> {
+        Some(self.text(clock::HOSTNAME)?.trim().to_owned())
+    }
+
+    fn text(&self, path: &str) -> Option<&str> {
+        self.changes.iter().find_map(|change| match change {
+            Change::File { path: at, text, .. } if at == path => Some(text.0.as_str()),
+            _ => None,
+        })
+    }
+}
+
 /// What settings are made from.
 pub(crate) struct Ground<'a> {
     pub(crate) asked: &'a Kickstart,
@@ -129,13 +152,14 @@ pub(crate) struct Ground<'a> {
 /// The image cannot be read.
 pub(crate) fn settings(
     ground: &mut Ground<'_>,
-    disks: &[DiskPlan],
+    (disks, arrays): (&[DiskPlan], &[ArrayPlan]),
     problems: &mut Problems,
 ) -> Result<Settings> {
     let mut settings = Settings::default();
     let changes = &mut settings.changes;
     clock::settings(ground, changes, problems)?;
-    fstab::settings(ground, disks, changes)?;
+    fstab::settings(ground, (disks, arrays), changes)?;
+    arrays::settings(arrays, changes);
     network::settings(ground, changes, problems);
     accounts::settings(ground, changes, problems)?;
     firewall::settings(ground, changes, problems);

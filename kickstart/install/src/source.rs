@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use basalt_kickstart::{Include, Included, NotRead};
+use basalt_live::OnVolume;
 
 use crate::facts::Facts;
 use crate::log::Log;
@@ -31,7 +32,7 @@ enum Place {
     /// A web server's.
     Url(String),
     /// A file on a volume: by `LABEL=…`, `UUID=…` or a device.
-    Volume { volume: String, path: String },
+    Volume(OnVolume),
     /// On the partition that the installer was started from, which any laptop can edit.
     BootMedium,
 }
@@ -75,9 +76,9 @@ fn candidates(
         return Ok(vec![Candidate { place, why: "the kernel argument `inst.ks=`", named: true }]);
     }
     let by_itself = |place, why| Candidate { place, why, named: false };
-    let volume = format!("LABEL={VOLUME}");
+    let (volume, path) = (format!("LABEL={VOLUME}"), format!("/{}", NAMES[0]));
     let mut found = vec![
-        by_itself(Place::Volume { volume, path: format!("/{}", NAMES[0]) }, "the volume `OEMDRV`"),
+        by_itself(Place::Volume(OnVolume { volume, path }), "the volume `OEMDRV`"),
         by_itself(Place::BootMedium, "the partition that the installer was started from"),
     ];
     found.extend(credentials.iter().map(|folder| {
@@ -103,28 +104,29 @@ fn place(value: &str) -> Result<Place> {
             whole(path).with_context(|| format!("`{value}` is no whole path\nhint: {hint}"))?;
         return Ok(Place::File(path.into()));
     }
-    if let Some(rest) = value.strip_prefix("hd:") {
-        let (volume, path) = rest.rsplit_once(':').unwrap_or((rest, "/ks.cfg"));
-        let path = whole(path).filter(|path| !path.split('/').any(|part| part == ".."));
-        let path = path.with_context(|| format!("`{value}` names no file\nhint: {hint}"))?;
-        if volume.is_empty() {
-            bail!("`{value}` names no volume\nhint: {hint}");
-        }
-        let is_tag = volume.contains('=');
-        let volume = match volume.strip_prefix("/dev/") {
-            _ if is_tag => volume.to_owned(),
-            Some(_) => volume.to_owned(),
-            None => format!("/dev/{volume}"),
-        };
-        return Ok(Place::Volume { volume, path });
+    match OnVolume::parse(value, "/ks.cfg") {
+        Some(Ok(file)) => return Ok(Place::Volume(file)),
+        Some(Err(why)) => bail!("`{value}` {why}\nhint: {hint}"),
+        None => (),
     }
     bail!("a kickstart cannot come from `{value}`\nhint: {hint}")
 }
 
+/// There is no kickstart anywhere.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "there is no kickstart: `--kickstart` and the kernel argument `inst.ks=` name none, no volume is \
+     called `{VOLUME}`, the medium has no `/{}` and no `/{}`, and there is no credential \
+     `{CREDENTIAL}`\nhint: put one there; `basalt kickstart check` says whether it is good",
+    NAMES[0],
+    NAMES[1]
+)]
+pub(crate) struct NoKickstart;
+
 /// The first one that is there.
 ///
 /// # Errors
-/// One was named and cannot be had, or there is none.
+/// One was named and cannot be had, or there is none, which is [`NoKickstart`].
 pub(crate) fn find(typed: Option<&str>, facts: &Facts, log: &mut Log) -> Result<Found> {
     let cmdline = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
     let own = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
@@ -137,14 +139,7 @@ pub(crate) fn find(typed: Option<&str>, facts: &Facts, log: &mut Log) -> Result<
             return Ok(Found { name, text, from });
         }
     }
-    bail!(
-        "there is no kickstart: `--kickstart` and the kernel argument `inst.ks=` name none, no \
-         volume is called `{VOLUME}`, the medium has no `/{}` and no `/{}`, and there is no \
-         credential `{CREDENTIAL}`\nhint: put one there; `basalt kickstart check` says whether it \
-         is good",
-        NAMES[0],
-        NAMES[1]
-    )
+    Err(NoKickstart.into())
 }
 
 /// Its name and text; none where it is not there and was not named.
@@ -156,7 +151,7 @@ fn read(candidate: &Candidate, facts: &Facts, log: &mut Log) -> Result<Option<(S
         Place::Url(url) => Ok(Some((url.clone(), fetch::text(url, log)?))),
         Place::File(path) if candidate.named || path.exists() => Ok(Some(at(path)?)),
         Place::File(_) => Ok(None),
-        Place::Volume { volume, path } => {
+        Place::Volume(OnVolume { volume, path }) => {
             let Some(device) = volume::device(volume)? else {
                 if candidate.named {
                     bail!("there is no volume `{volume}`\nhint: `lsblk -f` shows what there is");
@@ -203,7 +198,7 @@ mod tests {
         let words = found.iter().map(|it| match &it.place {
             Place::File(path) => path.display().to_string(),
             Place::Url(url) => url.clone(),
-            Place::Volume { volume, path } => format!("{volume}!{path}"),
+            Place::Volume(OnVolume { volume, path }) => format!("{volume}!{path}"),
             Place::BootMedium => "medium".to_owned(),
         });
         assert_eq!(words.collect::<Vec<_>>().join(" "), expected);
@@ -235,6 +230,7 @@ mod tests {
         check(None, "inst.ks=file:a", "`file:a` is no whole path");
         check(None, "inst.ks=hd:sda1:a", "`hd:sda1:a` names no file");
         check(None, "inst.ks=hd:sda1:/a/../b", "`hd:sda1:/a/../b` names no file");
+        check(None, "inst.ks=hd::/a", "`hd::/a` names no volume");
         check(None, "inst.ks=", "a kickstart cannot come from ``");
     }
 }

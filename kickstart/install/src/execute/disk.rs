@@ -108,19 +108,18 @@ pub(super) fn partition(file: &File, plan: &DiskPlan) -> Result<()> {
         .with_context(|| format!("the kernel does not take the partitions of `{}`", plan.name))
 }
 
-/// Tells the kernel each partition. It is not asked to read the table by itself: that fails with no
-/// word of which partition is to blame, and not every kernel reads a GPT.
+/// Tells the kernel each partition, as the table on the disk has it. It is not asked to read that by
+/// itself: it fails with no word of which partition is to blame, and not every kernel reads a GPT.
 fn announce(plan: &DiskPlan) -> Result<()> {
     let disk = device(&plan.name);
+    let partx = |verb: &str, number: u32| {
+        tool("partx").args([verb, "--nr", &number.to_string()]).arg(&disk).run().map(drop)
+    };
     for number in known(&plan.name)? {
-        tool("delpart").arg(&disk).arg(number.to_string()).run()?;
+        partx("--delete", number)?;
     }
     for part in &plan.parts {
-        // They count 512 bytes, whatever the disk addresses.
-        let [start, length] =
-            [part.extent.start, part.extent.length].map(|it| (it / 512).to_string());
-        let number = part.number.to_string();
-        tool("addpart").arg(&disk).args([number, start, length]).run()?;
+        partx("--add", part.number)?;
     }
     for part in &plan.parts {
         wait_for(&device(&plan.device(part)))?;
@@ -139,7 +138,8 @@ fn known(disk: &str) -> Result<Vec<u32>> {
     Ok(found)
 }
 
-fn wait_for(device: &Path) -> Result<()> {
+/// Waits until the kernel, and who names devices, have it.
+pub(super) fn wait_for(device: &Path) -> Result<()> {
     let began = Instant::now();
     while !device.exists() {
         if began.elapsed() > DEADLINE {

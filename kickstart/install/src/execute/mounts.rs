@@ -16,7 +16,7 @@ use rustix::mount::{
 use rustix::thread::UnshareFlags;
 
 use super::device;
-use crate::plan::{DiskPlan, Make, Role};
+use crate::plan::{Make, Plan, Role};
 
 /// Where everything is mounted.
 const BASE: &str = "/mnt";
@@ -55,12 +55,12 @@ fn unshare() -> rustix::io::Result<()> {
 
 impl Mounts {
     /// Mounts root, `/var` and what lies below it.
-    pub(super) fn begin(disks: &[DiskPlan]) -> Result<Self> {
+    pub(super) fn begin(plan: &Plan) -> Result<Self> {
         fs::create_dir_all(BASE).with_context(|| format!("cannot make `{BASE}`"))?;
         let base = fs::canonicalize(BASE)?;
         attach("tmpfs", &base, "tmpfs", MountFlags::empty())?;
         let parts =
-            || disks.iter().flat_map(|disk| disk.parts.iter().map(move |part| (disk, part)));
+            || plan.disks.iter().flat_map(|disk| disk.parts.iter().map(move |part| (disk, part)));
         let of = |role: &Role| parts().find(|(_, part)| part.role == *role);
         let root = of(&Role::Root).context("the plan has no root")?;
         let mut mounts = Self {
@@ -71,18 +71,20 @@ impl Mounts {
         };
         attach(&mounts.root_device, &mounts.root(), "ext4", MountFlags::empty())?;
         let mut others: Vec<_> = parts()
-            .filter_map(|(disk, part)| match &part.role {
-                Role::Var => Some(("/var", disk, part)),
-                Role::Data(path) => Some((path.as_str(), disk, part)),
+            .map(|(disk, part)| (&part.role, &part.make, disk.device(part)))
+            .chain(plan.arrays.iter().map(|it| (&it.role, &it.make, it.device())))
+            .filter_map(|(role, make, name)| match role {
+                Role::Var => Some(("/var", make, name)),
+                Role::Data(path) => Some((path.as_str(), make, name)),
                 _ => None,
             })
             .collect();
         // What lies above comes first.
         others.sort_by_key(|(path, ..)| path.len());
-        for (path, disk, part) in others {
+        for (path, make, name) in others {
             let at = mounts.base.join(path.trim_start_matches('/'));
-            let from = device(&disk.device(part));
-            if part.make == Make::Keep {
+            let from = device(&name);
+            if *make == Make::Keep {
                 check(&from)?;
             }
             attach(&from, &at, "ext4", MountFlags::empty())?;
@@ -145,12 +147,16 @@ impl Mounts {
         attach(&self.root_device, &root, "ext4", MountFlags::RDONLY)
     }
 
-    /// Unmounts all of it, so that it is on the disks.
-    pub(super) fn end(mut self) -> Result<()> {
+    /// Unmounts all but the root, so that it is on the disks; of the root nothing was written since
+    /// it was [read again](Self::reread_root).
+    pub(super) fn end_what_is_written(&mut self) -> Result<()> {
         self.hide_system()?;
-        for at in std::mem::take(&mut self.others).iter().rev() {
-            take_off(at)?;
-        }
+        std::mem::take(&mut self.others).iter().rev().try_for_each(|at| take_off(at))
+    }
+
+    /// Unmounts all of it.
+    pub(super) fn end(mut self) -> Result<()> {
+        self.end_what_is_written()?;
         take_off(&self.root())
     }
 

@@ -82,7 +82,9 @@ fn disk(name: &str, booted_from: Option<Uuid>) -> Result<Option<DiskFact>> {
         content,
     };
     let has_loader = fact.parts().iter().any(|part| Some(part.id) == booted_from);
-    fact.disk.is_boot_medium = has_loader || has_own_mounts(&known);
+    let is_live = |device: &str| live_medium().is_some_and(|medium| medium == device);
+    let has_live = is_live(name) || fact.parts().iter().any(|part| is_live(&part.device));
+    fact.disk.is_boot_medium = has_loader || has_live || has_own_mounts(&known);
     Ok(Some(fact))
 }
 
@@ -97,6 +99,12 @@ fn bus(bus: basalt_disk::Bus) -> Option<Bus> {
         Way::Inside("SCSI") => Some(Bus::Scsi),
         Way::Inside(_) => None,
     }
+}
+
+/// The kernel's name of what a live system was copied from; nothing of it is mounted any more.
+fn live_medium() -> Option<String> {
+    let text = fs::read_to_string(basalt_live::volume::FROM).ok()?;
+    Some(text.trim().trim_start_matches("/dev/").to_owned())
 }
 
 /// Whether the installer's own system lies on it.

@@ -16,13 +16,15 @@ use crate::problems::Problems;
 /// Of a Linux's data, and of its swap (Discoverable Partitions Specification).
 const LINUX_TYPE: Uuid = uuid!("0fc63daf-8483-4772-8e79-3d69d8477de4");
 const SWAP_TYPE: Uuid = uuid!("0657fd6d-a4ab-43c4-84e5-0933c84b4f4f");
-/// Types that `clearpart --linux` removes; the last two are those of RAID and LVM.
+/// Of a member of an array.
+const RAID_TYPE: Uuid = uuid!("a19d880f-05fc-4d3b-a006-743f0f84911e");
+/// Types that `clearpart --linux` removes; the last one is that of LVM.
 const OF_A_LINUX: [Uuid; 6] = [
     LINUX_TYPE,
     SWAP_TYPE,
     ROOT_X86_64_TYPE,
     VAR_TYPE,
-    uuid!("a19d880f-05fc-4d3b-a006-743f0f84911e"),
+    RAID_TYPE,
     uuid!("e6d6d379-f507-44c2-a23c-238f2a3df928"),
 ];
 
@@ -158,7 +160,7 @@ fn stays_as(part: &PartFact, wanted: &[&Wanted]) -> PartPlan {
     // The host knows its partitions by their types.
     let (kind, name) = kind(&again.role);
     let (kind, name) = match again.role {
-        Role::Esp | Role::Root | Role::Var => (kind, name.to_owned()),
+        Role::Esp | Role::Root | Role::Var | Role::Member(_) => (kind, name.to_owned()),
         _ => (part.kind, part.name.clone()),
     };
     PartPlan { kind, name, role: again.role.clone(), make: again.make.clone(), ..same }
@@ -184,6 +186,7 @@ fn kind(role: &Role) -> (Uuid, &str) {
         Role::Root => (ROOT_X86_64_TYPE, ROOT_NAME),
         Role::Var => (VAR_TYPE, VAR_NAME),
         Role::Swap => (SWAP_TYPE, "swap"),
+        Role::Member(name) => (RAID_TYPE, name),
         Role::Data(path) => (LINUX_TYPE, path.rsplit('/').next().unwrap_or_default()),
         Role::Other => (LINUX_TYPE, ""),
     }

@@ -1,10 +1,11 @@
 //! Which partitions every disk has in the end.
 
 use basalt_kickstart::Span;
-use basalt_kickstart::model::{At, Kickstart, Part, Place, Use};
+use basalt_kickstart::model::{At, Format, Kickstart, Part, Place, Use};
 use basalt_sysroot::partition::{ALIGNMENT, ROOT_LABEL, SectorSize, VAR_NAME};
 use uuid::Uuid;
 
+use super::array::{ArrayPlan, arrays};
 use super::disk::disk;
 use super::disks::Disks;
 use super::place::Request;
@@ -19,7 +20,7 @@ const ESP_SIZE: u64 = 1 << 30;
 /// A root of the installer's choosing has at least so many bytes.
 const ROOT_SIZE: u64 = 4 << 30;
 /// Less is no `/var` of a host: its own repart makes none below it, either.
-const VAR_LEAST: u64 = 1 << 30;
+pub(super) const VAR_LEAST: u64 = 1 << 30;
 /// Bytes of a root beside two systems.
 const ROOT_SPARE: u64 = 256 << 20;
 /// Bytes of an ESP beside the kernels of two systems: loaders, FATs, folders.
@@ -45,11 +46,16 @@ pub(super) struct Ground<'a> {
     pub(super) new_id: &'a mut dyn FnMut() -> Uuid,
 }
 
-/// The disks, first the one that the machine boots from; nothing of use where there are errors.
-pub(super) fn layout(ground: &mut Ground<'_>, problems: &mut Problems) -> Vec<DiskPlan> {
-    refuse_arrays(ground.asked, problems);
+/// The disks, first the one that the machine boots from, and the arrays on them; nothing of use
+/// where there are errors.
+pub(super) fn layout(
+    ground: &mut Ground<'_>,
+    problems: &mut Problems,
+) -> (Vec<DiskPlan>, Vec<ArrayPlan>) {
     let wanted = wanted(ground, problems);
-    let Some(root) = wanted.iter().find(|it| it.role == Role::Root) else { return Vec::new() };
+    let Some(root) = wanted.iter().find(|it| it.role == Role::Root) else {
+        return (Vec::new(), Vec::new());
+    };
     let esp = wanted.iter().find(|it| it.role == Role::Esp);
     if let Some(esp) = esp.filter(|esp| esp.disk != root.disk) {
         let message = format!("it lies on `{}`, and the root on `{}`", esp.disk, root.disk);
@@ -69,14 +75,9 @@ pub(super) fn layout(ground: &mut Ground<'_>, problems: &mut Problems) -> Vec<Di
         let here: Vec<&Wanted> = wanted.iter().filter(|it| it.disk == name).collect();
         disk(ground, fact, &here, span, problems)
     });
-    plans.collect()
-}
-
-fn refuse_arrays(asked: &Kickstart, problems: &mut Problems) {
-    for raid in &asked.raid {
-        let message = "arrays cannot be made: neither the installer nor a host has `mdadm`";
-        problems.error(raid.span, message, "give `/var` a partition of its own, on one disk");
-    }
+    let disks: Vec<DiskPlan> = plans.collect();
+    let arrays = arrays(ground, &wanted, &disks, problems);
+    (disks, arrays)
 }
 
 /// All partitions that are asked for, in the order in which they lie on their disk.
@@ -100,8 +101,9 @@ fn wanted(ground: &mut Ground<'_>, problems: &mut Problems) -> Vec<Wanted> {
         wanted.push(own(ground, Role::Esp, fact, reqpart.span));
     }
     // What a host would make itself at its first boot.
-    let has_var = wanted.iter().any(|it| it.role == Role::Var);
-    if !has_var && asked.raid.is_empty() {
+    let has_var = wanted.iter().any(|it| it.role == Role::Var)
+        || asked.raid.iter().any(|raid| raid.usage.is_at("/var"));
+    if !has_var {
         wanted.push(own(ground, Role::Var, fact, span));
     }
     let order = |it: &Wanted| match it.role {
@@ -150,8 +152,7 @@ fn of_part(ground: &mut Ground<'_>, part: &At<Part>, problems: &mut Problems) ->
         usage if usage.is_at("/var") => Role::Var,
         Use::Mount(path) => Role::Data(path.clone()),
         Use::Swap => Role::Swap,
-        // Told once, where the array is.
-        Use::RaidMember(_) => return None,
+        Use::RaidMember(name) => Role::Member(name.clone()),
     };
     if part.resize {
         let hint = "leave `--resize` away: it is used as large as it is";
@@ -181,7 +182,7 @@ fn of_part(ground: &mut Ground<'_>, part: &At<Part>, problems: &mut Problems) ->
     }
     let make = match &there {
         Some(there) if part.format.noformat => kept(&role, there, span, problems),
-        _ => make(ground, &role, Some(part)),
+        _ => make(ground, &role, Some(&part.format)),
     };
     Some(Wanted { span, role, disk: disk.disk.name.clone(), there, request, make })
 }
@@ -235,7 +236,7 @@ fn kept(role: &Role, there: &PartFact, span: Span, problems: &mut Problems) -> M
     let fits = match role {
         Role::Var | Role::Data(_) => holds.starts_with("ext4"),
         Role::Swap => holds == "swap",
-        Role::Esp | Role::Root | Role::Other => false,
+        Role::Esp | Role::Root | Role::Member(_) | Role::Other => false,
     };
     if !fits {
         let message = format!("`{}` holds {holds}, and cannot be kept there", there.device);
@@ -244,14 +245,14 @@ fn kept(role: &Role, there: &PartFact, span: Span, problems: &mut Problems) -> M
     Make::Keep
 }
 
-fn make(ground: &mut Ground<'_>, role: &Role, part: Option<&Part>) -> Make {
-    let format = part.map(|part| &part.format);
+pub(super) fn make(ground: &mut Ground<'_>, role: &Role, format: Option<&Format>) -> Make {
     let label = format.and_then(|format| format.label.clone());
     let options = format.and_then(|format| format.mkfsoptions.as_deref()).unwrap_or_default();
     let options: Vec<String> = options.split_whitespace().map(str::to_owned).collect();
     let id = (ground.new_id)();
     match role {
         Role::Esp => Make::Fat,
+        Role::Member(_) => Make::Member,
         Role::Swap => Make::Swap { id },
         // The initramfs and repart know these by their labels as images have them.
         Role::Root => Make::Ext4 { id, label: ROOT_LABEL.to_owned(), options },

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::{DiskPlan, Make, PartPlan, Plan, Role, steps};
+use super::{ArrayPlan, DiskPlan, Make, PartPlan, Plan, Role, steps};
 use crate::image::Signed;
 use crate::settings::Change;
 
@@ -22,6 +22,12 @@ impl fmt::Display for Plan {
         writeln!(f, "  from {}", image.repo.display())?;
         for disk in &self.disks {
             write!(f, "\n{disk}")?;
+        }
+        if !self.arrays.is_empty() {
+            writeln!(f)?;
+        }
+        for array in &self.arrays {
+            writeln!(f, "{array}")?;
         }
         if !self.arguments.is_empty() {
             writeln!(f, "\nkernel arguments: {}", self.arguments.join(" "))?;
@@ -78,11 +84,30 @@ impl fmt::Display for PartPlan {
         let role = if self.role == Role::Other { self.name.as_str() } else { self.role.name() };
         let (start, length) = (self.extent.start / MIB, self.extent.length / MIB);
         write!(f, "{:>2} {role:<10} at {start} MiB  {length} MiB  ", self.number)?;
-        match &self.make {
-            Make::Keep => f.write_str("kept as it is"),
-            Make::Fat => f.write_str("FAT32"),
-            Make::Ext4 { .. } => f.write_str("ext4"),
-            Make::Swap { .. } => f.write_str("swap"),
+        f.write_str(self.make.words())
+    }
+}
+
+/// `/var on the array var, RAID1 of sda3, sdb1  ext4`.
+impl fmt::Display for ArrayPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (level, members) = (self.level.name(), self.members.join(", "));
+        write!(f, "{} on the array {}, {level} of {members}", self.role, self.name)?;
+        if self.spares > 0 {
+            write!(f, ", the last {} spare", self.spares)?;
+        }
+        write!(f, "  {}", self.make.words())
+    }
+}
+
+impl Make {
+    fn words(&self) -> &'static str {
+        match self {
+            Self::Keep => "kept as it is",
+            Self::Fat => "FAT32",
+            Self::Ext4 { .. } => "ext4",
+            Self::Swap { .. } => "swap",
+            Self::Member => "a member of an array",
         }
     }
 }
@@ -94,6 +119,7 @@ impl Serialize for Plan {
         struct Shown<'a> {
             image: &'a crate::image::About,
             disks: &'a [DiskPlan],
+            arrays: &'a [ArrayPlan],
             kernel_arguments: &'a [String],
             changes: &'a [Change],
             units: &'a crate::settings::Units,
@@ -103,6 +129,7 @@ impl Serialize for Plan {
         let shown = Shown {
             image: &self.image,
             disks: &self.disks,
+            arrays: &self.arrays,
             kernel_arguments: &self.arguments,
             changes: &self.settings.changes,
             units: &self.settings.units,

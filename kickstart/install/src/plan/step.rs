@@ -30,6 +30,11 @@ pub enum Step {
         /// The partition's number on it.
         number: u32,
     },
+    /// An array is made of its members, and a file system in it.
+    Array {
+        /// Which one, in the plan.
+        array: usize,
+    },
     /// The file systems are mounted, for nobody but the installer.
     Mount,
     /// The commit is brought over.
@@ -65,13 +70,19 @@ pub fn steps(plan: &Plan) -> Vec<Step> {
     }
     for (at, disk) in plan.disks.iter().enumerate() {
         steps.push(Step::Partition { disk: at });
-        let made = disk.parts.iter().filter(|part| !matches!(part.make, Make::Keep | Make::Fat));
+        let made = disk.parts.iter().filter(|part| is_made(&part.make));
         steps.extend(made.map(|part| Step::Format { disk: at, number: part.number }));
     }
+    steps.extend((0..plan.arrays.len()).map(|array| Step::Array { array }));
     steps.extend([Step::Mount, Step::Pull, Step::Deploy, Step::Settings]);
     steps.extend((0..plan.scripts.len()).map(|script| Step::Script { script }));
     steps.extend([Step::CheckRoot, Step::Esp, Step::CheckEsp, Step::Loader]);
     steps
+}
+
+/// Whether a step of its own makes it.
+fn is_made(make: &Make) -> bool {
+    !matches!(make, Make::Keep | Make::Fat | Make::Member)
 }
 
 impl Step {
@@ -88,6 +99,10 @@ impl Step {
                 let part = parts.into_iter().flatten().find(|part| part.number == *number);
                 let role = part.map_or("?", |part| part.role.name());
                 format!("making the file system of `{role}` on {}, number {number}", name(disk))
+            }
+            Self::Array { array } => {
+                let name = plan.arrays.get(*array).map_or("?", |array| &array.name);
+                format!("making the array {name}")
             }
             Self::Mount => "mounting".to_owned(),
             Self::Pull => format!("bringing the commit {} over", plan.image.commit),

@@ -240,16 +240,50 @@ fn a_network_of_bond_vlan_and_bridge_is_planned() {
     assert_eq!(said, "the image does not know the time zone `Europe/Berlin`");
 }
 
-#[test]
-fn arrays_are_refused_with_what_to_do() {
+/// Two disks on the ports of `mirrored-var`.
+fn two_on_ports() -> Machine {
     let path = |name: &str, port: u32| {
         let mut it = disk(name, 500 * GB, Bus::Sata);
         it.disk.links.push(format!("disk/by-path/pci-0000:00:1f.2-ata-{port}"));
         it
     };
-    let mut machine = Machine::with(vec![path("sda", 1), path("sdb", 2)]);
-    let said = machine.refused(&example("mirrored-var"));
-    assert_eq!(said, "arrays cannot be made: neither the installer nor a host has `mdadm`");
+    Machine::with(vec![path("sda", 1), path("sdb", 2)])
+}
+
+#[test]
+fn a_mirrored_var_is_an_array_of_both_disks() {
+    let plan = two_on_ports().plan(&example("mirrored-var"));
+    let expected = "\
+sda 1 /boot/efi 1+1024
+sda 2 / 1025+8192
+sda 3 raid.01 9217+467619
+sdb 1 raid.02 1+476835
+";
+    assert_eq!(parts(&plan), expected);
+    let [array] = &plan.arrays[..] else { panic!("{:?}", plan.arrays) };
+    assert_eq!((array.name.as_str(), &array.role, array.spares), ("var", &Role::Var, 0));
+    assert_eq!(array.members, ["sda3", "sdb1"]);
+    let Make::Ext4 { id, .. } = &array.make else { panic!("{:?}", array.make) };
+    assert_eq!(text_of(&plan, "/etc/fstab"), format!("UUID={id} /var ext4 defaults 0 2\n"));
+    assert_eq!(text_of(&plan, "/etc/systemd/system/systemd-repart.service"), "-> /dev/null");
+    let config = text_of(&plan, "/etc/mdadm/mdadm.conf");
+    assert!(config.contains("\nARRAY /dev/md/var metadata=1.2 UUID="), "{config}");
+    let steps: Vec<String> = steps(&plan).iter().map(|step| step.words(&plan)).collect();
+    let at = |words: &str| steps.iter().position(|step| step.contains(words)).unwrap();
+    assert!(at("partition table of sdb") < at("making the array var"), "{steps:?}");
+    assert!(at("making the array var") < at("mounting"), "{steps:?}");
+    let shown = plan.to_string();
+    assert!(shown.contains("/var on the array var, RAID1 of sda3, sdb1  ext4\n"), "{shown}");
+}
+
+#[test]
+fn arrays_that_cannot_be_are_told() {
+    let small = example("mirrored-var").replace("--size=20480 --grow", "--size=100");
+    let said = two_on_ports().refused(&small);
+    assert_eq!(said, "an array of 100 MiB is too small for `/var`: it needs 1024");
+    let again = format!("{PLAIN}raid /var --device=var --useexisting\n");
+    let said = Machine::with(vec![disk("sda", 50 * GB, Bus::Sata)]).refused(&again);
+    assert_eq!(said, "an array that is there is not used again");
 }
 
 const PLAIN: &str = "zerombr\nclearpart --all --initlabel\nreqpart\npart / --size=4096\n";

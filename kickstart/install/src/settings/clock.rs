@@ -6,6 +6,8 @@ use basalt_kickstart::model::{Certificate, TimeSourceKind};
 use super::{Change, Ground};
 use crate::problems::Problems;
 
+/// The host's name.
+pub(super) const HOSTNAME: &str = "/etc/hostname";
 const ZONES: &str = "usr/share/zoneinfo";
 /// Where console layouts come from, by package: `kbd` has the tool, others the layouts.
 const KEYMAPS: [&str; 2] = ["usr/share/keymaps", "usr/lib/kbd/keymaps"];
@@ -18,7 +20,7 @@ pub(super) fn settings(
     problems: &mut Problems,
 ) -> Result<()> {
     if let Some(name) = &ground.asked.hostname {
-        changes.push(Change::public("/etc/hostname", format!("{}\n", name.value)));
+        changes.push(Change::public(HOSTNAME, format!("{}\n", name.value)));
     }
     zone(ground, changes, problems)?;
     time_servers(ground, changes);

@@ -11,7 +11,7 @@ use super::{Change, Ground};
 use crate::problems::Problems;
 
 /// Where `hostd` looks for what it enrols by.
-const JOIN: &str = "/etc/basalt/join";
+pub(super) const JOIN: &str = "/etc/basalt/join";
 /// A part of `hostd`'s configuration.
 const CONFIG: &str = "/etc/basalt/hostd.toml.d/50-kickstart.toml";
 

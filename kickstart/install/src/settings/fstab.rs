@@ -1,10 +1,10 @@
 //! What a host mounts beside what its image says.
 
 use anyhow::Result;
-use basalt_kickstart::model::{Kickstart, Part};
+use basalt_kickstart::model::Kickstart;
 
 use super::{Change, Ground};
-use crate::plan::{DiskPlan, PartPlan, Role};
+use crate::plan::{ArrayPlan, DiskPlan, Make, PartPlan, Role};
 
 const FSTAB: &str = "etc/fstab";
 /// How the image finds `/var`: on the disk that the loader came from, made by repart there.
@@ -13,7 +13,7 @@ const OPTIONS: &str = "defaults";
 
 pub(super) fn settings(
     ground: &Ground<'_>,
-    disks: &[DiskPlan],
+    (disks, arrays): (&[DiskPlan], &[ArrayPlan]),
     changes: &mut Vec<Change>,
 ) -> Result<()> {
     let before = ground.image.text(FSTAB)?;
@@ -29,20 +29,21 @@ pub(super) fn settings(
                 }
                 Role::Var => {
                     text = without_own_var(&text);
-                    push(&mut text, part, "/var", options(ground.asked, "/var"));
-                    // It would make a second one, on the disk of the root.
-                    changes.push(Change::Link {
-                        path: "/etc/systemd/system/systemd-repart.service".to_owned(),
-                        to: "/dev/null".to_owned(),
-                    });
+                    changes.push(no_repart());
+                    push(&mut text, &by_part(part), "/var", options(ground.asked, "/var"));
                 }
-                Role::Data(path) => push(&mut text, part, path, options(ground.asked, path)),
+                Role::Data(path) => {
+                    push(&mut text, &by_part(part), path, options(ground.asked, path));
+                }
                 Role::Swap => {
                     text.push_str(&format!("PARTUUID={} none swap defaults 0 0\n", part.id));
                 }
-                Role::Esp | Role::Root | Role::Other => (),
+                Role::Esp | Role::Root | Role::Member(_) | Role::Other => (),
             }
         }
+    }
+    for array in arrays {
+        of_array(ground.asked, array, &mut text, changes);
     }
     if text != before {
         changes.push(Change::public(&format!("/{FSTAB}"), text));
@@ -50,15 +51,44 @@ pub(super) fn settings(
     Ok(())
 }
 
-fn push(text: &mut String, part: &PartPlan, path: &str, options: Option<&str>) {
+/// By the ids of what is in it: it has none of a partition.
+fn of_array(asked: &Kickstart, array: &ArrayPlan, text: &mut String, changes: &mut Vec<Change>) {
+    let (Make::Ext4 { id, .. } | Make::Swap { id }) = &array.make else { return };
+    let what = format!("UUID={id}");
+    match &array.role {
+        Role::Var => {
+            *text = without_own_var(text);
+            changes.push(no_repart());
+            push(text, &what, "/var", options(asked, "/var"));
+        }
+        Role::Data(path) => push(text, &what, path, options(asked, path)),
+        Role::Swap => text.push_str(&format!("{what} none swap defaults 0 0\n")),
+        Role::Esp | Role::Root | Role::Member(_) | Role::Other => (),
+    }
+}
+
+/// It would make a second `/var`, on the disk of the root.
+fn no_repart() -> Change {
+    Change::Link {
+        path: "/etc/systemd/system/systemd-repart.service".to_owned(),
+        to: "/dev/null".to_owned(),
+    }
+}
+
+fn by_part(part: &PartPlan) -> String {
+    format!("PARTUUID={}", part.id)
+}
+
+fn push(text: &mut String, what: &str, path: &str, options: Option<&str>) {
     let options = options.unwrap_or(OPTIONS);
-    text.push_str(&format!("PARTUUID={} {path} ext4 {options} 0 2\n", part.id));
+    text.push_str(&format!("{what} {path} ext4 {options} 0 2\n"));
 }
 
 fn options<'a>(asked: &'a Kickstart, path: &str) -> Option<&'a str> {
-    let parts = asked.part.iter().map(|part| &part.value);
-    let part = parts.into_iter().find(|part: &&Part| part.usage.is_at(path));
-    part.and_then(|part| part.format.fsoptions.as_deref())
+    let parts = asked.part.iter().map(|part| (&part.usage, &part.format));
+    let arrays = asked.raid.iter().map(|raid| (&raid.usage, &raid.format));
+    let format = parts.chain(arrays).find_map(|(usage, it)| usage.is_at(path).then_some(it));
+    format.and_then(|format| format.fsoptions.as_deref())
 }
 
 /// What the kickstart says of the mount, before what the image says of waiting for it.

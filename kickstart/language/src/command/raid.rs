@@ -60,8 +60,10 @@ fn device(args: &Args, log: &mut Log) -> String {
     let Some(word) = args.value("--device") else { return String::new() };
     let is_good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let name = word.text.strip_prefix("/dev/md/").unwrap_or(&word.text);
-    if name.is_empty() || name.len() > 32 || !name.chars().all(is_good) {
-        let hint = "as `md0` or `var`: letters, digits, `-`, `_`, `.`, at most 32";
+    let begins_well = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if !begins_well || name.len() > 32 || !name.chars().all(is_good) {
+        let hint =
+            "as `md0` or `var`: letters, digits, `-`, `_`, `.`, the first none of the last three";
         log.error(word.span, "this is no name of an array", hint);
     }
     name.to_owned()
@@ -99,6 +101,10 @@ fn check_members(args: &Args, raid: &Raid, members: &[Word], log: &mut Log) {
         }
         return;
     };
+    if level == RaidLevel::Raid0 && raid.spares > 0 {
+        let hint = "leave `--spares` away, or take a level that outlives a disk";
+        log.error(args.span, "RAID0 has no use for spares", hint);
+    }
     let spares = usize::try_from(raid.spares).unwrap_or(usize::MAX);
     let working = members.len().saturating_sub(spares);
     if working < level.min_members() {

@@ -1,0 +1,54 @@
+//! The consoles of this machine, where somebody may sit.
+
+use std::fs;
+
+use anyhow::{Error, Result};
+use basalt_cmd::Cmd;
+
+use crate::execute::tool;
+use crate::log::Log;
+
+/// Those that the kernel prints to, by their names in `/dev`.
+const ACTIVE: &str = "/sys/class/tty/console/active";
+/// The screen that is in front, and the one that somebody can type at.
+const SCREEN: (&str, &str) = ("tty0", "tty1");
+
+/// Their names in `/dev`.
+pub(crate) fn active() -> Vec<String> {
+    let text = fs::read_to_string(ACTIVE).unwrap_or_default();
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Has each of them ask what shall be done, by a unit that a live system has.
+pub(crate) fn ask_at_each(log: &mut Log) {
+    for name in active() {
+        let unit = unit(&name);
+        let started = tool("systemctl").args(["start", "--no-block", &unit]).run();
+        if let Err(error) = started {
+            log.say(&format!("warning: nobody is asked at `{name}`: {error}"));
+        }
+    }
+}
+
+fn unit(console: &str) -> String {
+    let name = if console == SCREEN.0 { SCREEN.1 } else { console };
+    format!("basalt-install-ask@{name}.service")
+}
+
+/// A shell in place of this program, at this terminal.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn shell() -> Result<()> {
+    let error = Cmd::new("bash").arg("--login").exec();
+    Err(Error::from(error).context("there is no shell"))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_console_is_asked_at_where_somebody_can_type() {
+        assert_eq!(super::unit("tty0"), "basalt-install-ask@tty1.service");
+        assert_eq!(super::unit("ttyS0"), "basalt-install-ask@ttyS0.service");
+    }
+}
