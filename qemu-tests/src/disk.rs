@@ -6,6 +6,8 @@ use anyhow::{Context, Result, ensure};
 use basalt_cmd::Cmd;
 use serde::Deserialize;
 
+/// The type of an EFI partition (UEFI 2.10, 5.3.3).
+const ESP: &str = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B";
 /// The sectors in which `sfdisk` counts.
 const SECTOR: u64 = 512;
 
@@ -13,6 +15,9 @@ const SECTOR: u64 = 512;
 #[derive(Debug, Deserialize)]
 pub struct Partition {
     start: u64,
+    /// The id of its type, in capitals.
+    #[serde(rename = "type")]
+    kind: String,
     /// Its id, in capitals.
     pub uuid: String,
 }
@@ -47,11 +52,16 @@ pub fn copy_with_new_ids(image: &Path, to: &Path) -> Result<()> {
 /// # Errors
 /// It has others.
 pub fn partitions(disk: &Path) -> Result<[Partition; 2]> {
+    let found = all(disk)?;
+    let count = found.len();
+    found.try_into().ok().with_context(|| format!("{count} partitions"))
+}
+
+fn all(disk: &Path) -> Result<Vec<Partition>> {
     let printed = Cmd::new("sfdisk").arg("--json").arg(disk).run()?.stdout_text();
     let Printed { partitiontable } =
         serde_json::from_str(&printed).with_context(|| format!("`sfdisk` said: {printed}"))?;
-    let found = partitiontable.partitions.len();
-    partitiontable.partitions.try_into().ok().with_context(|| format!("{found} partitions"))
+    Ok(partitiontable.partitions)
 }
 
 /// Puts a file onto the ESP.
@@ -59,8 +69,8 @@ pub fn partitions(disk: &Path) -> Result<[Partition; 2]> {
 /// # Errors
 /// It cannot be written, or a tool fails.
 pub fn put_on_esp(disk: &Path, path: &str, text: &str) -> Result<()> {
-    let [esp, _] = partitions(disk)?;
-    let esp = at(disk, "@@", &esp);
+    let esp = all(disk)?.into_iter().find(|partition| partition.kind == ESP);
+    let esp = at(disk, "@@", &esp.context("it has no EFI partition")?);
     let target = format!("::{path}");
     // `-` is its standard input.
     Cmd::new("mcopy").args(["-i", &esp, "-", &target]).stdin(text).run()?;

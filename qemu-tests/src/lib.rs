@@ -4,6 +4,7 @@
 pub mod disk;
 pub mod host;
 pub mod image;
+pub mod install;
 pub mod live;
 pub mod recording;
 pub mod releases;

@@ -22,13 +22,29 @@ const ROOTFS: &str = "rootfs.squashfs";
 /// Where a byte is another one in a rootfs that was damaged.
 const DAMAGE: u64 = 1 << 20;
 
+/// What a kickstart is served as.
+const KICKSTART: &str = "host.ks";
+
+/// What a live system is booted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// It is a host.
+    Host,
+    /// It installs one, by the kickstart that is served.
+    Install,
+}
+
 /// A live system that is served.
 pub struct Live {
     /// Its build's own folder.
     folder: PathBuf,
     /// The line of the script that names the kernel.
     kernel: String,
-    _web: Web,
+    /// The URL of the script.
+    script: String,
+    /// The story's folder of it.
+    place: PathBuf,
+    web: Web,
 }
 
 impl Live {
@@ -36,17 +52,24 @@ impl Live {
     ///
     /// # Errors
     /// The image was built without one, or no server comes up.
-    pub fn start(folder: &Path, programs: &Path, image: &Image) -> Result<Self> {
+    pub fn start(folder: &Path, programs: &Path, image: &Image, purpose: Purpose) -> Result<Self> {
         fs::create_dir_all(folder)?;
         let web = Web::start(folder)?;
         let dir = folder.join(NAME);
-        let url = format!("http://{GATEWAY}:{}/{NAME}", web.port());
+        let server = format!("http://{GATEWAY}:{}", web.port());
+        let url = format!("{server}/{NAME}");
+        let kickstart = format!("{server}/{KICKSTART}");
+        let append: &[&str] = match purpose {
+            Purpose::Host => &[],
+            Purpose::Install => &["--kickstart", &kickstart],
+        };
         Cmd::new(programs.join("basalt"))
             .arg("pxe")
             .arg(image.disk.parent().context("a disk lies in a folder")?)
             .arg("--dir")
             .arg(&dir)
             .args(["--url", &url])
+            .args(append)
             .deadline(PUT)
             .run()?;
         web.serve(NAME, &dir)?;
@@ -56,7 +79,29 @@ impl Live {
         let file = kernel.split(' ').next().unwrap_or_default();
         let build = file.strip_prefix(&format!("{url}/")).and_then(|path| path.split_once('/'));
         let (build, _) = build.with_context(|| format!("the kernel is `{file}`"))?;
-        Ok(Self { folder: dir.join(build), kernel: kernel.to_owned(), _web: web })
+        Ok(Self {
+            folder: dir.join(build),
+            kernel: kernel.to_owned(),
+            script: format!("{url}/boot.ipxe"),
+            place: folder.to_owned(),
+            web,
+        })
+    }
+
+    /// A machine that has no disk yet and boots from the network: 1 GiB.
+    pub fn network_machine(&self) -> Machine {
+        Machine::without_disk().network_boot(&self.script).memory_mib(1024).cpus(1)
+    }
+
+    /// Serves the kickstart.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn serve_kickstart(&self, text: &str) -> Result<()> {
+        let path = self.place.join(KICKSTART);
+        fs::write(&path, text)?;
+        self.web.serve(KICKSTART, &path)?;
+        Ok(())
     }
 
     /// A machine that is started with what the script of iPXE names: 1 GiB, and no disk.

@@ -16,7 +16,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::host::Host;
 use crate::image::{Image, VARIABLE};
-use crate::live::Live;
+use crate::install::Ground;
+use crate::live::{Live, Purpose};
 use crate::releases::Releases;
 
 /// Machines that run at a time: each keeps a processor busy.
@@ -44,6 +45,8 @@ pub enum Start {
     Site(fn(&Image, &Site, &Path) -> Result<Machine>),
     /// The image's live system, which is served; the image's disk is there for a machine to have.
     Live(fn(&Live, &Image) -> Result<Machine>),
+    /// The same as it installs a host, what stands around that, and a folder for the disk.
+    Install(fn(&Ground<'_>) -> Result<Machine>),
     /// An image of its own, signed, what it can be updated to, and what stands around the host.
     Releases(fn(&Releases) -> Result<Image>),
 }
@@ -149,8 +152,12 @@ impl Story {
             Start::Disk(machine) => machine(&image, folder)?,
             Start::Site(machine) => machine(&image, site.insert(self::site(folder)?), folder)?,
             Start::Live(machine) => {
-                let served = Live::start(&folder.join("served"), &programs()?, &image)?;
-                machine(live.insert(served), &image)?
+                machine(live.insert(served(folder, &image, Purpose::Host)?), &image)?
+            }
+            Start::Install(machine) => {
+                let live = live.insert(served(folder, &image, Purpose::Install)?);
+                let site = site.insert(self::site(folder)?);
+                machine(&Ground { live, site, image: &image, folder })?
             }
             Start::Releases(first) => {
                 let place = folder.join("releases");
@@ -168,6 +175,10 @@ impl Story {
 fn programs() -> Result<PathBuf> {
     let own = std::env::current_exe().context("a test is a program")?;
     Ok(own.ancestors().nth(2).context("it lies in target/release/deps")?.to_owned())
+}
+
+fn served(folder: &Path, image: &Image, purpose: Purpose) -> Result<Live> {
+    Live::start(&folder.join("served"), &programs()?, image, purpose)
 }
 
 /// The guest's disk is kept beside what the stories leave.

@@ -22,6 +22,8 @@ pub(crate) enum Formats {
     Own,
     /// A disk, and a live system beside it.
     WithLive,
+    /// The same, and the live system on a medium.
+    WithMedium,
 }
 
 /// An image that was built.
@@ -87,6 +89,7 @@ pub(crate) fn build(session: &Session, formats: Formats) -> Result<Image> {
     let formats: &[&str] = match formats {
         Formats::Own => &[],
         Formats::WithLive => &["--format", "raw,live"],
+        Formats::WithMedium => &["--format", "raw,live,iso"],
     };
     let cmd = Cmd::new(session.program("basalt"))
         .args(["build", "images/base.toml", "--locked", "--json"])

@@ -3,7 +3,9 @@
 //! A proof that is interrupted goes on where it was, as long as the commit is the same. What failed
 //! is kept too, with the seed that shows it again.
 
+mod install;
 mod kills;
+mod part;
 mod record;
 mod updates;
 
@@ -55,6 +57,11 @@ const PROOFS: &[Proof] = &[
         about: "kill -9 of hostd, hostd-virt, endpoint, podman, dockerd and libvirtd at random \
                 moments",
         run: kills::run,
+    },
+    Proof {
+        name: "install",
+        about: "an installation by each way, from each place of a kickstart, to each kind of disk",
+        run: install::run,
     },
     Proof {
         name: "updates",

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::machine::{Direct, Machine, Network, Reset, Writes};
+use crate::{Bus, Disk};
 
 /// What a machine finds where it runs.
 pub(crate) struct Surroundings<'a> {
@@ -41,16 +42,19 @@ pub(crate) fn arguments(machine: &Machine, around: &Surroundings<'_>) -> Vec<Str
     add(&["-global", "ICH9-LPC.noreboot=off"]);
     add(&["-drive", &format!("{},if=pflash,format=raw,readonly=on", file(around.code))]);
     add(&["-drive", &format!("{},if=pflash,format=raw", file(around.variables))]);
+    if machine.disks.iter().any(|disk| disk.bus == Bus::Usb) {
+        add(&["-device", "qemu-xhci,id=usb"]);
+    }
     for (number, disk) in machine.disks.iter().enumerate() {
         let is_first = number == machine.boots_from && machine.direct.is_none();
         let first = if is_first { ",bootindex=0" } else { "" };
         let record = machine.record.as_deref().filter(|_| number == machine.boots_from);
         match record {
-            Some(log) => add(&["-blockdev", &recorded(number, disk, log)]),
+            Some(log) => add(&["-blockdev", &recorded(number, &disk.path, log)]),
             None => add(&["-drive", &drive(number, disk, machine.writes)]),
         }
         let recorded = if record.is_some() { RECORDED } else { "" };
-        add(&["-device", &format!("virtio-blk-pci,drive=disk{number}{first}{recorded}")]);
+        add(&["-device", &format!("{}{first}{recorded}", disk.device(number))]);
     }
     if let Some(Direct { kernel, initrd, arguments }) = &machine.direct {
         let path = |path: &Path| path.display().to_string();
@@ -60,9 +64,11 @@ pub(crate) fn arguments(machine: &Machine, around: &Surroundings<'_>) -> Vec<Str
         add(&["-device", "VGA"]);
     }
     if matches!(machine.network, Network::User(_)) {
-        add(&["-netdev", &network(around.forwards)]);
-        // Without its ROM the firmware does not try to boot from the network.
-        add(&["-device", "virtio-net-pci,netdev=net,romfile="]);
+        let url = machine.network_boot.as_deref();
+        add(&["-netdev", &network(around.forwards, url)]);
+        // Without its ROM, which is iPXE, the firmware does not try to boot from the network.
+        let boot = if url.is_some() { "bootindex=1" } else { "romfile=" };
+        add(&["-device", &format!("virtio-net-pci,netdev=net,{boot}")]);
     }
     match around.console {
         Console::Terminal => add(&["-serial", "mon:stdio"]),
@@ -107,16 +113,21 @@ fn format(disk: &Path) -> &'static str {
     if qcow2 { "qcow2" } else { "raw" }
 }
 
-fn drive(number: usize, disk: &Path, writes: Writes) -> String {
-    let format = format(disk);
-    let snapshot = if writes == Writes::Discarded { ",snapshot=on" } else { "" };
-    format!("{},if=none,id=disk{number},format={format}{snapshot}", file(disk))
+fn drive(number: usize, disk: &Disk, writes: Writes) -> String {
+    let format = format(&disk.path);
+    let kept = match (disk.bus, writes) {
+        (Bus::Disc, _) => ",media=cdrom,readonly=on",
+        (_, Writes::Discarded) => ",snapshot=on",
+        (_, Writes::Kept) => "",
+    };
+    format!("{},if=none,id=disk{number},format={format}{kept}", file(&disk.path))
 }
 
-fn network(forwards: &[(u16, u16)]) -> String {
+fn network(forwards: &[(u16, u16)], boot: Option<&str>) -> String {
     let forward = |(host, guest): &(u16, u16)| format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}");
     let forwards: String = forwards.iter().map(forward).collect();
-    format!("user,id=net{forwards}")
+    let boot = boot.map(|url| format!(",bootfile={}", comma(url))).unwrap_or_default();
+    format!("user,id=net{forwards}{boot}")
 }
 
 fn file(path: &Path) -> String {
@@ -251,6 +262,39 @@ mod tests {
             file.file.driver=file,file.file.filename=/one,,a.qcow2,log.driver=file,\
             log.filename=/log -device virtio-blk-pci,drive=disk0,bootindex=0,request-merging=off,\
             write-zeroes=off,discard=off -drive file=/two.raw,if=none,id=disk1,format=raw ";
+        assert!(line.contains(expected), "{line}");
+    }
+
+    #[test]
+    fn a_disk_hangs_on_what_it_is_said_to() {
+        let disk = |bus| Disk::new(Path::new("/d")).on(bus);
+        let machine = Machine::without_disk()
+            .with(disk(Bus::Disc))
+            .with(disk(Bus::Nvme).sectors_of(4096))
+            .with(disk(Bus::Sata))
+            .with(disk(Bus::Usb))
+            .keep_writes();
+        let line = arguments(&machine, &bare(Console::Folder)).join(" ").replace(" -", "\n-");
+        let expected = "\
+-device qemu-xhci,id=usb
+-drive file=/d,if=none,id=disk0,format=raw,media=cdrom,readonly=on
+-device ide-cd,bus=ide.0,drive=disk0,bootindex=0
+-drive file=/d,if=none,id=disk1,format=raw
+-device nvme,serial=basalt1,drive=disk1,logical_block_size=4096,physical_block_size=4096
+-drive file=/d,if=none,id=disk2,format=raw
+-device ide-hd,bus=ide.2,serial=basalt2,drive=disk2
+-drive file=/d,if=none,id=disk3,format=raw
+-device usb-storage,bus=usb.0,removable=on,serial=basalt3,drive=disk3
+";
+        assert!(line.contains(expected), "{line}");
+    }
+
+    #[test]
+    fn a_machine_boots_from_the_network_only_where_it_is_told() {
+        let machine = Machine::new(Path::new("/d")).network_boot("http://10.0.2.2:1/a,b.ipxe");
+        let line = arguments(&machine, &bare(Console::Folder)).join(" ");
+        let expected = "-netdev user,id=net,bootfile=http://10.0.2.2:1/a,,b.ipxe \
+                        -device virtio-net-pci,netdev=net,bootindex=1 ";
         assert!(line.contains(expected), "{line}");
     }
 

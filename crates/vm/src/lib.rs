@@ -5,6 +5,7 @@
 
 pub mod accel;
 pub mod console;
+pub mod disk;
 pub mod error;
 pub mod firmware;
 pub mod foreground;
@@ -21,6 +22,7 @@ mod socket;
 mod start;
 
 pub use accel::Accel;
+pub use disk::{Bus, Disk};
 pub use error::VmError;
 pub use firmware::Firmware;
 pub use foreground::Foreground;

@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{Firmware, Foreground, Vm, VmError, foreground, start};
+use crate::{Disk, Firmware, Foreground, Vm, VmError, foreground, start};
 
 /// A machine that is not switched on yet.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Machine {
     /// In the order in which the guest finds them.
-    pub(crate) disks: Vec<PathBuf>,
+    pub(crate) disks: Vec<Disk>,
     /// Which of them the firmware starts from.
     pub(crate) boots_from: usize,
     pub(crate) memory_mib: u32,
@@ -19,6 +19,8 @@ pub struct Machine {
     /// Where the writes to the disk that it boots from are recorded.
     pub(crate) record: Option<PathBuf>,
     pub(crate) network: Network,
+    /// The URL that the network's DHCP server tells whoever boots from it.
+    pub(crate) network_boot: Option<String>,
     pub(crate) direct: Option<Direct>,
     pub(crate) reset: Reset,
     pub(crate) shell: bool,
@@ -66,7 +68,7 @@ impl Machine {
     /// other is raw.
     pub fn new(disk: &Path) -> Self {
         Self {
-            disks: vec![disk.to_owned()],
+            disks: vec![Disk::new(disk)],
             boots_from: 0,
             direct: None,
             memory_mib: 2048,
@@ -75,6 +77,7 @@ impl Machine {
             writes: Writes::Discarded,
             record: None,
             network: Network::User(Vec::new()),
+            network_boot: None,
             reset: Reset::StartsAgain,
             shell: false,
             screen: false,
@@ -87,7 +90,12 @@ impl Machine {
     pub fn of_kernel(kernel: &Path, initrd: &Path, arguments: &str) -> Self {
         let (kernel, initrd) = (kernel.to_owned(), initrd.to_owned());
         let direct = Some(Direct { kernel, initrd, arguments: arguments.to_owned() });
-        Self { disks: Vec::new(), direct, ..Self::new(Path::new("")) }
+        Self { direct, ..Self::without_disk() }
+    }
+
+    /// The same without a disk yet, for [`with`](Self::with).
+    pub fn without_disk() -> Self {
+        Self { disks: Vec::new(), ..Self::new(Path::new("")) }
     }
 
     /// Its memory.
@@ -123,15 +131,20 @@ impl Machine {
     }
 
     /// A further disk.
-    pub fn disk(mut self, disk: &Path) -> Self {
-        self.disks.push(disk.to_owned());
+    pub fn disk(self, disk: &Path) -> Self {
+        self.with(Disk::new(disk))
+    }
+
+    /// A further disk, on any bus. The first disk of a machine is the one that it boots from.
+    pub fn with(mut self, disk: Disk) -> Self {
+        self.disks.push(disk);
         self
     }
 
     /// A further disk that the guest finds before all others; the firmware starts from the same
     /// one as without it.
     pub fn disk_in_front(mut self, disk: &Path) -> Self {
-        self.disks.insert(0, disk.to_owned());
+        self.disks.insert(0, Disk::new(disk));
         self.boots_from += 1;
         self
     }
@@ -156,6 +169,13 @@ impl Machine {
             Network::User(ports) => ports.push(guest_port),
             Network::None => self.network = Network::User(vec![guest_port]),
         }
+        self
+    }
+
+    /// Where no disk boots, the firmware starts iPXE from its network card, and that what this URL
+    /// names.
+    pub fn network_boot(mut self, url: &str) -> Self {
+        self.network_boot = Some(url.to_owned());
         self
     }
 

@@ -14,7 +14,7 @@ use crate::arguments::{Console, Surroundings, arguments};
 use crate::console::ConsoleLog;
 use crate::deadline::Deadline;
 use crate::machine::{Direct, Machine, Network};
-use crate::{Accel, QEMU, Qmp, Shell, Vm, VmError, shell, smbios, socket};
+use crate::{Accel, Disk, QEMU, Qmp, Shell, Vm, VmError, shell, smbios, socket};
 
 /// How long QEMU may take to open its sockets; a second is much.
 const START_DEADLINE: Duration = Duration::from_secs(30);
@@ -44,7 +44,10 @@ impl Machine {
             let opened = File::open(path).and_then(|mut file| file.read(&mut byte));
             opened.and_then(|_| fs::canonicalize(path)).map_err(VmError::file(doing, path))
         };
-        let disks = self.disks.iter().map(|disk| full("read the disk", disk));
+        let disks = self.disks.iter().map(|disk| {
+            let path = full("read the disk", &disk.path)?;
+            Ok::<_, VmError>(Disk { path, ..disk.clone() })
+        });
         let disks = disks.collect::<Result<_, _>>()?;
         let record = self.record.as_deref().map(empty).transpose()?;
         let direct = self.direct.clone().map(|direct| -> Result<Direct, VmError> {

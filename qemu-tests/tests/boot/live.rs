@@ -23,7 +23,7 @@ fn refused(host: &mut Host) -> Result<()> {
     let live = host.live.as_ref().context("a live system")?;
     host.vm.wait_for_console("has the SHA-256", basalt_vm::Patience::BOOT)?;
     live.mend()?;
-    host.console_says(&["hint: serve kernel, initrd and rootfs of one build together"])?;
+    host.console_says(&["hint: kernel, initrd and rootfs of one build belong together"])?;
     host.console_says(&["the boot failed", "basalt-live-root.service", "starting over"])?;
     ensure!(!host.vm.console().contains("/var is in memory"), "it went on");
     Ok(())

@@ -3,6 +3,7 @@
 mod clone;
 mod first_install;
 mod fleet;
+mod install;
 mod life;
 mod live;
 mod reset;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
         updates::STORY,
         life::STORY,
         fleet::STORY,
+        install::STORY,
         live::STORY,
         first_install::STORY,
         reset::STORY,

@@ -1,6 +1,8 @@
-//! What takes too long for every change: `cargo xtask torture` runs `recorded`, `cargo xtask proof
-//! updates` the others, `cargo xtask bench updates` runs `timed`.
+//! What takes too long for every change: `cargo xtask torture` runs `recorded`, `cargo xtask bench
+//! updates` runs `timed`, `cargo xtask proof install` those of `install`, and `cargo xtask proof
+//! updates` the others.
 
+mod install;
 mod laden;
 mod recorded;
 mod reset;
@@ -13,6 +15,17 @@ use std::process::ExitCode;
 use qemu_tests::story;
 
 fn main() -> ExitCode {
-    let stories = &[recorded::STORY, reset::STORY, trials::STORY, laden::STORY, timed::STORY];
+    let stories = &[
+        recorded::STORY,
+        reset::STORY,
+        trials::STORY,
+        laden::STORY,
+        timed::STORY,
+        install::STICK,
+        install::DISC,
+        install::CUT,
+        install::MIRRORED,
+        install::REFUSED,
+    ];
     story::run(stories, Path::new(env!("CARGO_TARGET_TMPDIR")))
 }

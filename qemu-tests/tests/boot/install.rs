@@ -1,0 +1,27 @@
+//! A machine without anything is installed over the network, by a kickstart and without hands; what
+//! is on its disk then is a host that its endpoint knows.
+
+use anyhow::Result;
+use basalt_vm::Disk;
+use qemu_tests::host::Host;
+use qemu_tests::install::{boots_and_checks_in, disk, installs, keeps_its_log, runs_a_container};
+use qemu_tests::story::{Start, Story};
+
+pub(crate) const STORY: Story = Story {
+    name: "install",
+    machine: Start::Install(|ground| {
+        ground.live.serve_kickstart(&ground.kickstart("@bus=virtio")?)?;
+        Ok(ground.live.network_machine().with(ground.disk()?).keep_writes())
+    }),
+    steps: &[
+        ("a_machine_with_1_gib_installs_itself_over_the_network", installs),
+        ("the_installed_disk_boots_cold_and_its_host_checks_in", checks_in),
+        ("it_keeps_the_log_of_its_installation", keeps_its_log),
+        ("it_runs_a_container", runs_a_container),
+    ],
+};
+
+fn checks_in(host: &mut Host) -> Result<()> {
+    let disk = Disk::new(&disk(&host.folder));
+    boots_and_checks_in(host, &[disk])
+}
