@@ -23,10 +23,11 @@ install() {
 	inst_simple /usr/lib/basalt/live.json
 	inst_simple /etc/ssl/certs/ca-certificates.crt
 
-	# Addresses, by DHCP or by `ip=` on the kernel command line.
+	# Addresses, by DHCP or by `ip=` on the kernel command line. Without its socket: what the kernel
+	# tells there while networkd is stopped for the real root would start it once more, it would be
+	# killed with all else of the initrd, and the real root would take it for running.
 	inst_multiple "$systemdutildir/systemd-networkd" "$systemdutildir/systemd-network-generator" \
 		"$systemdsystemunitdir/systemd-networkd.service" \
-		"$systemdsystemunitdir/systemd-networkd.socket" \
 		"$systemdsystemunitdir/systemd-network-generator.service" \
 		"$systemdnetwork/99-default.link"
 	inst_multiple -o "$tmpfilesdir/systemd-network.conf"
