@@ -91,7 +91,9 @@ impl Work<'_> {
     /// Leaves the disks to whoever comes next. Nothing of the host is lost where that fails: after
     /// the loader only the root is mounted, to be read.
     fn leave(&mut self, is_done: bool) {
-        let mut left = vec![self.mounts.take().map_or(Ok(()), Mounts::end)];
+        // The log lies on the host's `/var`, which could not be unmounted while it is open.
+        let log = self.log.end_file().context("cannot keep the log");
+        let mut left = vec![log, self.mounts.take().map_or(Ok(()), Mounts::end)];
         if !is_done {
             // Those that were made: of the others `mdadm` says that they are not there.
             let made = self.plan.arrays.iter().filter(|array| device(&array.device()).exists());

@@ -30,16 +30,16 @@ const EXT4_MARK: usize = 0x438;
 /// # Errors
 /// The kernel does not tell, or a disk cannot be read.
 pub fn look() -> Result<Facts> {
-    let booted_from = loader_partition();
+    let own = Own { loader: loader_partition(), medium: live_medium() };
     let mut disks = Vec::new();
     for name in names(Path::new("/sys/block"))? {
         if !NO_DISKS.iter().any(|prefix| name.starts_with(prefix)) {
-            disks.extend(disk(&name, booted_from)?);
+            disks.extend(disk(&name, &own)?);
         }
     }
     let cmdline = fs::read_to_string("/proc/cmdline").unwrap_or_default();
     let mut parts = disks.iter().flat_map(DiskFact::parts);
-    let loader_device = parts.find(|part| Some(part.id) == booted_from);
+    let loader_device = parts.find(|part| own.has_loader(part));
     Ok(Facts {
         loader_device: loader_device.map(|part| part.device.clone()),
         cards: cards()?,
@@ -48,8 +48,26 @@ pub fn look() -> Result<Facts> {
     })
 }
 
+/// What the installer was started from.
+struct Own {
+    /// The partition of the loader.
+    loader: Option<Uuid>,
+    /// The kernel's name of the medium of a live system.
+    medium: Option<String>,
+}
+
+impl Own {
+    fn has_loader(&self, part: &PartFact) -> bool {
+        Some(part.id) == self.loader
+    }
+
+    fn is_medium(&self, device: &str) -> bool {
+        self.medium.as_deref() == Some(device)
+    }
+}
+
 /// A disk; none where there is no medium in it.
-fn disk(name: &str, booted_from: Option<Uuid>) -> Result<Option<DiskFact>> {
+fn disk(name: &str, own: &Own) -> Result<Option<DiskFact>> {
     let folder = Path::new("/sys/block").join(name);
     let number = read(&folder.join("dev")).unwrap_or_default();
     let number = number
@@ -81,10 +99,9 @@ fn disk(name: &str, booted_from: Option<Uuid>) -> Result<Option<DiskFact>> {
         refused: broken.or_else(|| refuse(&known).map(|refusal| refusal.to_string())),
         content,
     };
-    let has_loader = fact.parts().iter().any(|part| Some(part.id) == booted_from);
-    let is_live = |device: &str| live_medium().is_some_and(|medium| medium == device);
-    let has_live = is_live(name) || fact.parts().iter().any(|part| is_live(&part.device));
-    fact.disk.is_boot_medium = has_loader || has_live || has_own_mounts(&known);
+    let is_own = |part: &PartFact| own.has_loader(part) || own.is_medium(&part.device);
+    let is_from_it = own.is_medium(name) || fact.parts().iter().any(is_own);
+    fact.disk.is_boot_medium = is_from_it || has_own_mounts(&known);
     Ok(Some(fact))
 }
 
