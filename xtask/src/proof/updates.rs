@@ -7,12 +7,25 @@ use super::part::{Part, Place, part, prove};
 use super::{Ground, Record};
 use crate::image::Formats;
 
+/// What takes seconds comes first; of what boots, what CI does not boot on each commit.
 const PARTS: &[Part] = &[
     part(
-        "by delta, no new kernel, /etc after staging, a power cut, a kernel that panics, a gate that \
-         fails, back",
-        Place::Boot,
-        "whatever_a_power_cut_leaves_of_an_update_boots",
+        "a new form of the ledger, and the release before",
+        Place::Folders,
+        "test(on_trial_the_release_before) + test(what_the_release_before_wrote) + \
+         test(a_container_of_the_release_before)",
+    ),
+    part("whole, without a delta", Place::Folders, "test(/update::tests::download/)"),
+    part("a server that stalls, truncates, lies", Place::Folders, "test(a_server_that)"),
+    part(
+        "unsigned, another key, replayed, expired, pinned",
+        Place::Folders,
+        "test(what_no_trusted_key_signed) + test(a_manifest_that_is_played_again)",
+    ),
+    part(
+        "cut before any step",
+        Place::Folders,
+        "test(/update::tests::cuts/) + test(/update::model/)",
     ),
     part(
         "an initramfs that fails, hostd that crashes, a hang, ESP, root and /var full, three power \
@@ -31,22 +44,10 @@ const PARTS: &[Part] = &[
         "changed_kernel",
     ),
     part(
-        "a new form of the ledger, and the release before",
-        Place::Folders,
-        "test(on_trial_the_release_before) + test(what_the_release_before_wrote) + \
-         test(a_container_of_the_release_before)",
-    ),
-    part("whole, without a delta", Place::Folders, "test(/update::tests::download/)"),
-    part("a server that stalls, truncates, lies", Place::Folders, "test(a_server_that)"),
-    part(
-        "unsigned, another key, replayed, expired, pinned",
-        Place::Folders,
-        "test(what_no_trusted_key_signed) + test(a_manifest_that_is_played_again)",
-    ),
-    part(
-        "cut before any step",
-        Place::Folders,
-        "test(/update::tests::cuts/) + test(/update::model/)",
+        "by delta, no new kernel, /etc after staging, a power cut, a kernel that panics, a gate that \
+         fails, back",
+        Place::Boot,
+        "whatever_a_power_cut_leaves_of_an_update_boots",
     ),
 ];
 
