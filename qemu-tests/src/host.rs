@@ -228,6 +228,15 @@ impl Host {
         self.soon("systemctl --no-block reboot")
     }
 
+    /// Cuts its power for a moment, and waits for the next boot.
+    ///
+    /// # Errors
+    /// It does not come up again.
+    pub fn loses_power(&mut self) -> Result<()> {
+        self.vm.qmp().reset()?;
+        Ok(self.vm.shell()?.wait_for_reboot(BOOT)?)
+    }
+
     /// Shuts it down.
     ///
     /// # Errors

@@ -2,13 +2,15 @@
 //! would boot.
 
 use std::fs;
+use std::thread;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use basalt_cmd::Cmd;
-use basalt_power_cut::{Awaited, Recording, Report, Torture, boot};
+use basalt_power_cut::{Awaited, Boots, Recording, Report, Torture, boot};
 use clap::Args;
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::image;
 use crate::origin::Origin;
@@ -19,6 +21,8 @@ use crate::setup::{self, Purpose, SetupArgs};
 
 /// States of one piece, after which the record is written.
 const PIECE: u64 = 500;
+/// Machines that boot at a time: each keeps a processor busy.
+const AT_A_TIME: u64 = 2;
 /// States that must show what a sync is for.
 const WITHOUT: u64 = 200;
 /// Compiling the tests, building three images, two boots.
@@ -42,7 +46,7 @@ pub(crate) struct TortureArgs {
     /// Random ones of them that boot in QEMU
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     boot: u64,
-    /// Work this one out and no other, as one that failed is shown again
+    /// Work this one out and no other, as one that failed is shown again; with `--boot 1` it boots
     #[arg(long, value_name = "NUMBER")]
     state: Option<u64>,
     /// Record an update anew, also where this commit's is there
@@ -71,7 +75,8 @@ pub(crate) fn run(session: &Session, args: &TortureArgs, now: SystemTime) -> Res
     if let Some(state) = args.state {
         let report = ground.torture.states(args.seed, state..state + 1)?;
         println!("{}", serde_json::to_string_pretty(&report)?);
-        return well(args.seed, &report);
+        well(args.seed, &report)?;
+        return if args.boot > 0 { ground.boots_it(state) } else { Ok(()) };
     }
     let mut record = Record::begin(session, "torture", now)?;
     let result = ground.prove(&mut record);
@@ -124,26 +129,56 @@ impl Ground<'_> {
         Ok(())
     }
 
-    /// Boots the next random one.
+    /// Boots the next random ones, one on each processor.
     fn boots(&self, record: &mut Record) -> Result<()> {
-        let number = self.done(record, "boots");
+        let first = self.done(record, "boots");
+        let end = self.args.boot.min(first + AT_A_TIME);
+        self.session.progress.heading(&format!("boots: {first} of {}", self.args.boot));
+        let booted: Vec<Result<Booted>> = thread::scope(|scope| {
+            // A machine ends with the thread that started it.
+            let machines: Vec<_> =
+                (first..end).map(|number| scope.spawn(move || self.boot_any(number))).collect();
+            let panicked = || anyhow!("a thread that boots a machine panicked");
+            let booted = machines.into_iter().map(|it| it.join().map_err(|_| panicked())?);
+            booted.collect()
+        });
+        let mut result = Ok(());
+        for booted in booted {
+            let Booted { state, expected, folder, failed } = booted?;
+            let (seed, held) = (self.args.seed, failed.is_none());
+            let run = json!({
+                "seed": seed, "boots": 1, "state": state, "expected": expected, "failed": failed,
+            });
+            record.add(Piece { seed, held, runs: vec![run] })?;
+            if let Some(why) = failed {
+                let kept = folder.keep();
+                let kept = kept.display();
+                result = Err(anyhow!("state {state} does not boot; its disk is {kept}: {why}"));
+            }
+        }
+        result
+    }
+
+    /// Boots the one that was asked for, and keeps nothing of that.
+    fn boots_it(&self, state: u64) -> Result<()> {
+        let Booted { expected, failed, .. } = self.boot(state)?;
+        failed.map_or(Ok(()), |why| bail!("state {state} does not boot: {why}"))?;
+        println!("state {state} boots: {expected:?}");
+        Ok(())
+    }
+
+    /// Boots a random one: the same for the same number.
+    fn boot_any(&self, number: u64) -> Result<Booted> {
         let mut chances = fastrand::Rng::with_seed(self.args.seed.wrapping_add(number));
-        let state = chances.u64(..self.args.states.max(1));
-        let heading = format!("boots: {number} of {}, state {state}", self.args.boot);
-        self.session.progress.heading(&heading);
+        self.boot(chances.u64(..self.args.states.max(1)))
+    }
+
+    fn boot(&self, state: u64) -> Result<Booted> {
         let folder = tempfile::tempdir_in(self.session.root.join("target/tmp"))?;
         let disk = folder.path().join("disk.raw");
         let expected = self.torture.write(self.args.seed, state, &disk)?;
         let result = boot(&disk, &folder.path().join("machine"), &self.recording, expected);
-        let run = json!({
-            "seed": self.args.seed, "boots": 1, "state": state, "expected": expected,
-            "failed": result.as_ref().err().map(ToString::to_string),
-        });
-        record.add(Piece { seed: self.args.seed, held: result.is_ok(), runs: vec![run] })?;
-        result.with_context(|| {
-            let kept = folder.keep();
-            format!("state {state} does not boot; its disk is {}", kept.display())
-        })
+        Ok(Booted { state, expected, folder, failed: result.err().map(|error| error.to_string()) })
     }
 
     fn keep(&self, record: &mut Record, report: &Report, run: serde_json::Value) -> Result<()> {
@@ -159,6 +194,15 @@ impl Ground<'_> {
     fn done(&self, record: &Record, key: &str) -> u64 {
         record.sum_of(self.args.seed, key)
     }
+}
+
+/// A state that was booted.
+struct Booted {
+    state: u64,
+    expected: Boots,
+    /// Of its disk and its machine.
+    folder: TempDir,
+    failed: Option<String>,
 }
 
 fn well(seed: u64, report: &Report) -> Result<()> {

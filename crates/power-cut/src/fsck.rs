@@ -21,6 +21,11 @@ use crate::menu::{Name, Offered, menu};
 use crate::parts::Parts;
 use crate::{Problem, SECTOR, doing};
 
+/// What a host runs before it checks its root.
+const MEND_SUPERBLOCK: &str =
+    include_str!("../../../images/initramfs/usr/lib/basalt/mend-superblock");
+/// Bytes of the block that an ext4's superblock lies in.
+const BLOCK: u64 = 4096;
 /// Nothing is known of what the file holds there.
 const UNKNOWN: u32 = u32::MAX;
 
@@ -76,6 +81,7 @@ impl Fsck {
 
     /// As at each boot, but to its end: it may replay the journal and nothing else.
     fn root_is_well(&mut self) -> Result<Result<(), String>, Problem> {
+        self.mend_superblock()?;
         let undo = self.folder.path().join("undo");
         let _ = std::fs::remove_file(&undo);
         let path = &self.root.path;
@@ -87,6 +93,7 @@ impl Fsck {
         }
         let is_expected = |line: &str| {
             line.contains("recovering journal")
+                || line.contains("was not cleanly unmounted, check forced")
                 || line.contains("Clearing orphaned inode")
                 || line.contains("non-contiguous")
                 || line.contains("Overwriting existing filesystem")
@@ -99,6 +106,16 @@ impl Fsck {
             (Some(0 | 1), []) => Ok(()),
             _ => Err(format!("e2fsck ended with {code:?}: {said}")),
         })
+    }
+
+    /// What a host does before.
+    fn mend_superblock(&mut self) -> Result<(), Problem> {
+        let sh = Cmd::new("/bin/sh").args(["-c", MEND_SUPERBLOCK, "mend-superblock"]);
+        if !sh.arg(&self.root.path).run()?.stdout_text().is_empty() {
+            // Beside the superblock it writes what was there.
+            self.root.forget(&[(self.root.range.start, BLOCK)]);
+        }
+        Ok(())
     }
 
     /// An ESP that `fsck.fat` mended offers nothing that it did not, each from where it was, and
@@ -210,5 +227,52 @@ impl Copied {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tool(name: &str) -> Cmd {
+        let path = std::env::var("PATH").unwrap_or_default();
+        Cmd::new(name).env("PATH", format!("{path}:/usr/sbin:/sbin"))
+    }
+
+    /// What the script that a host runs says of it.
+    fn mended(path: &Path) -> String {
+        let path = path.display().to_string();
+        let sh = tool("/bin/sh").args(["-c", MEND_SUPERBLOCK, "mend-superblock", &path]);
+        sh.run().unwrap().stdout_text()
+    }
+
+    #[test]
+    fn half_a_superblock_is_mended_and_nothing_else_is_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("root");
+        let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+        file.set_len(64 << 20).unwrap();
+        tool("mke2fs").args(["-q", "-t", "ext4"]).arg(&path).run().unwrap();
+        let good = std::fs::read(&path).unwrap();
+        assert_eq!(mended(&path), "");
+        assert!(std::fs::read(&path).unwrap() == good, "what is whole was touched");
+        // Its second sector is another one.
+        file.write_all_at(&[0; 4], 1024 + 1020).unwrap();
+        let fsck = || tool("e2fsck").arg("-p").arg(&path).output().unwrap().status.code();
+        assert_eq!(fsck(), Some(8));
+        assert!(mended(&path).ends_with("was half written; it was mended"));
+        let now = std::fs::read(&path).unwrap();
+        assert!(now[..1024] == good[..1024] && now[2048..] == good[2048..], "more was written");
+        assert_eq!(fsck(), Some(1));
+        assert_eq!(mended(&path), "");
+    }
+
+    #[test]
+    fn what_is_no_ext4_is_left_alone() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(64 << 20).unwrap();
+        assert_eq!(mended(file.path()), "");
+        assert!(std::fs::read(file.path()).unwrap().iter().all(|byte| *byte == 0));
+        assert_eq!(mended(Path::new("/nowhere")), "");
     }
 }

@@ -20,6 +20,7 @@ pub(crate) const STORY: Story = Story {
         ("var_and_etc_survive_a_reboot", survive_a_reboot),
         ("a_host_toml_on_the_esp_is_taken_and_wiped", host_toml_is_taken),
         ("a_counted_entry_is_blessed_and_loses_its_counter", good_update),
+        ("a_power_cut_that_left_half_a_superblock_was_mended", half_a_superblock),
         ("a_broken_hostd_spends_its_tries_and_the_other_slot_comes_back", bad_update),
         ("a_trial_without_a_root_reboots_into_the_other_slot", no_root_on_trial),
         ("a_host_without_a_root_says_why_and_tries_again", no_root),
@@ -110,7 +111,13 @@ fn host_toml_is_taken(host: &mut Host) -> Result<()> {
     Ok(())
 }
 
-/// A second entry for slot b, which leads to the same deployment.
+/// Half of the root's superblock is an old one, as far as that shows: its checksum is wrong.
+const HALF: &str = "set -e; root=/dev/vda2; half=/tmp/half
+    dd if=$root of=$half bs=512 skip=3 count=1 iflag=direct
+    printf '\\0\\0\\0\\0' | dd of=$half bs=1 seek=508 conv=notrunc
+    dd if=$half of=$root bs=512 seek=3 oflag=direct conv=notrunc";
+
+/// A second entry for slot b, which leads to the same deployment; and a power cut.
 fn good_update(host: &mut Host) -> Result<()> {
     host.ok(
         "set -e; mount -o remount,rw /sysroot; cd /sysroot/ostree; ln -s $(readlink root.a) root.b
@@ -118,7 +125,8 @@ fn good_update(host: &mut Host) -> Result<()> {
          sed 's/^version .*/version 2/; s/slot_suffix=_a/slot_suffix=_b/' basalt-1-a.conf >new
          sync; mv new basalt-2-b+3.conf; sync",
     )?;
-    host.reboot()?;
+    host.ok(HALF)?;
+    host.loses_power()?;
     // Armed while the boot was on trial: the journal tells, for by now it may be blessed.
     host.until("journalctl -b -o cat _PID=1 | grep -q '^Watchdog running with a .* of 1min'")?;
     host.until("test -e /efi/loader/entries/basalt-2-b.conf")?;
@@ -127,6 +135,13 @@ fn good_update(host: &mut Host) -> Result<()> {
     ensure!(own_entries(host)? == "basalt-1-a.conf\nbasalt-2-b.conf");
     // The watchdog is for trials only.
     ensure!(host.ok("systemctl show -P RuntimeWatchdogUSec")? == "0");
+    Ok(())
+}
+
+/// In the boot that came after the power cut.
+fn half_a_superblock(host: &mut Host) -> Result<()> {
+    host.ok("journalctl -b -o cat | grep 'basalt: the superblock of .* was mended'")?;
+    host.fails("journalctl -k -b -o cat | grep 'EXT4-fs error'")?;
     Ok(())
 }
 

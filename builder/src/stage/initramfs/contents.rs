@@ -12,7 +12,7 @@ use super::{DEADLINE, kernel_folder};
 
 /// Files without which a root is not found or a failed boot does not say so, and where they come
 /// from.
-const NEEDED: [(&str, &str); 10] = [
+const NEEDED: [(&str, &str); 13] = [
     ("usr/lib/ostree/ostree-prepare-root", OSTREE),
     (
         "usr/lib/ostree/prepare-root.conf",
@@ -26,6 +26,9 @@ const NEEDED: [(&str, &str); 10] = [
     ("usr/lib/basalt/may-reboot", HOST_BOOT),
     ("usr/lib/basalt/what-failed", HOST_BOOT),
     ("usr/lib/basalt/check-root", HOST_BOOT),
+    ("usr/lib/basalt/mend-superblock", HOST_BOOT),
+    ("usr/lib/systemd/system/systemd-fsck-root.service.d/10-basalt.conf", HOST_BOOT),
+    ("usr/sbin/debugfs", HOST_BOOT),
 ];
 const OSTREE: &str = "the dracut module `ostree` brings it";
 const HOST_BOOT: &str = "the dracut module `host-boot` brings it";

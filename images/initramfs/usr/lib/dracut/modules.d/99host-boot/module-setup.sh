@@ -1,7 +1,7 @@
 #!/bin/bash
 # What Basalt adds to the initramfs, which only finds and mounts the root: the
-# check that one disk only is the one we came from, and what happens when the boot
-# fails here. Its name sorts after `base`, whose release file it replaces, and after
+# check that one disk only is the one we came from, the mending of half a
+# superblock, and what happens when the boot fails here. Its name sorts after `base`, whose release file it replaces, and after
 # the modules out of which it takes what the root needs not.
 
 check() {
@@ -13,14 +13,16 @@ depends() {
 }
 
 install() {
-	inst_multiple cat cut grep journalctl ls mkdir mount sed sleep systemctl timeout tr udevadm
+	inst_multiple cat cut debugfs grep journalctl ls mkdir mount sed sleep systemctl timeout tr udevadm
 	inst_script /usr/lib/basalt/boot-failed /usr/lib/basalt/boot-failed
 	inst_script /usr/lib/basalt/may-reboot /usr/lib/basalt/may-reboot
+	inst_script /usr/lib/basalt/mend-superblock /usr/lib/basalt/mend-superblock
 	inst_script /usr/lib/basalt/what-failed /usr/lib/basalt/what-failed
 	inst_simple /usr/lib/udev/rules.d/90-basalt.rules
 	inst_simple "$systemdsystemunitdir/emergency.service.d/10-basalt.conf"
 	inst_script "$moddir/check-root.sh" /usr/lib/basalt/check-root
 	inst_simple "$moddir/basalt-check-root.service" "$systemdsystemunitdir/basalt-check-root.service"
+	inst_simple "$moddir/mend-superblock.conf" "$systemdsystemunitdir/systemd-fsck-root.service.d/10-basalt.conf"
 	inst_simple "$moddir/trigger.conf" "$systemdsystemunitdir/systemd-udev-trigger.service.d/10-basalt.conf"
 	$SYSTEMCTL -q --root "$initdir" enable basalt-check-root.service
 
