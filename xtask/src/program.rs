@@ -31,7 +31,11 @@ pub(crate) enum Output {
     ShownAndKept,
 }
 
-/// Runs `cmd` to its end and returns the lines that were kept.
+/// What `cargo run` tells xtask of its own package begins so. A build script that asks for such a
+/// variable runs anew whenever it changes, and with it all that needs its crate.
+const OF_OUR_PACKAGE: [&str; 2] = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+
+/// Runs `cmd` to its end, as from a shell, and returns the lines that were kept.
 ///
 /// # Errors
 /// It cannot be started, fails, misses `deadline`, or somebody asked to stop.
@@ -45,7 +49,7 @@ pub(crate) fn run(
     let line = cmd.line();
     let kept = if output == Output::Shown { Stdio::inherit } else { Stdio::piped };
     let stderr = if output == Output::ShownAndKept { Stdio::piped } else { Stdio::inherit };
-    let mut program = cmd.spawn(Stdio::null(), kept(), stderr())?;
+    let mut program = as_from_a_shell(cmd).spawn(Stdio::null(), kept(), stderr())?;
     let mut watch = Watch {
         session,
         line,
@@ -56,6 +60,16 @@ pub(crate) fn run(
     };
     watch.until_it_ends(program, deadline)?;
     Ok(watch.kept)
+}
+
+/// What is compiled by us and what is compiled by hand is the same then.
+fn as_from_a_shell(cmd: Cmd) -> Cmd {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    let ours = names.filter(|name| {
+        let name = name.to_string_lossy();
+        OF_OUR_PACKAGE.iter().any(|prefix| name.starts_with(prefix))
+    });
+    ours.fold(cmd, Cmd::env_remove)
 }
 
 fn read_lines(program: &mut Running) -> Receiver<String> {
@@ -180,6 +194,14 @@ mod tests {
     fn every_line_is_kept_also_the_last_without_a_newline() {
         let lines = sh(&Session::alone(), "echo one; printf two", SOON).unwrap();
         assert_eq!(lines, ["one", "two"]);
+    }
+
+    #[test]
+    fn a_program_is_not_told_of_our_package() {
+        assert!(std::env::var_os("CARGO_PKG_NAME").is_some(), "cargo tells its tests");
+        let script = "echo ${CARGO_PKG_NAME-nothing} ${CARGO_MANIFEST_DIR-nothing}";
+        let lines = sh(&Session::alone(), script, SOON).unwrap();
+        assert_eq!(lines, ["nothing nothing"]);
     }
 
     #[test]

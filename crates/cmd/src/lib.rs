@@ -47,7 +47,8 @@ impl Output {
 pub struct Cmd {
     program: OsString,
     args: Vec<line::Arg>,
-    env: Vec<(OsString, OsString)>,
+    /// Without a value it is taken away.
+    env: Vec<(OsString, Option<OsString>)>,
     clear_env: bool,
     dir: Option<PathBuf>,
     stdin: Vec<u8>,
@@ -101,7 +102,13 @@ impl Cmd {
 
     /// Sets one environment variable.
     pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
-        self.env.push((key.as_ref().to_owned(), value.as_ref().to_owned()));
+        self.env.push((key.as_ref().to_owned(), Some(value.as_ref().to_owned())));
+        self
+    }
+
+    /// Takes one environment variable of the caller's away.
+    pub fn env_remove(mut self, key: impl AsRef<OsStr>) -> Self {
+        self.env.push((key.as_ref().to_owned(), None));
         self
     }
 
@@ -205,7 +212,12 @@ impl Cmd {
             command.env_clear();
         }
         command.args(self.args.iter().map(line::Arg::value));
-        command.envs(self.env.iter().map(|(key, value)| (key, value)));
+        for (key, value) in &self.env {
+            match value {
+                Some(value) => command.env(key, value),
+                None => command.env_remove(key),
+            };
+        }
         if let Some(dir) = &self.dir {
             command.current_dir(dir);
         }
