@@ -14,6 +14,5 @@ pub mod facts;
 pub mod fetch;
 pub mod fstab;
 pub mod memory;
-pub mod mounted;
 pub mod network;
 pub mod udev;

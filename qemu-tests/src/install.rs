@@ -1,22 +1,24 @@
 //! Installations: a machine that a live system installs by a kickstart, and the host that is on its
 //! disk then.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use basalt_site::{Site, image::PAGE};
-use basalt_vm::{Disk, Machine, Patience};
+use basalt_vm::{Bus, Disk, Machine, Patience};
 
 use crate::host::Host;
 use crate::image::Image;
 use crate::live::Live;
 
+/// The credential that a kickstart comes by.
+pub const CREDENTIAL: &str = "basalt.kickstart";
 /// Where the container serves its page.
 pub const WEB: u16 = 8080;
-/// Bytes of a disk that is installed to; they are holes until they are written.
-const SIZE: u64 = 8 << 30;
+/// Bytes of a disk that any example finds large enough; they are holes until they are written.
+const SIZE: u64 = 32 << 30;
 /// From the last word of an installation until the machine is off.
 const END: Duration = Duration::from_secs(120);
 /// What the installed host is called in its endpoint's list.
@@ -35,14 +37,20 @@ pub struct Ground<'a> {
 }
 
 impl Ground<'_> {
-    /// An empty disk.
+    /// An empty disk of 32 GiB.
     ///
     /// # Errors
     /// There is no space.
     pub fn disk(&self) -> Result<Disk> {
-        let path = disk(self.folder);
-        File::create(&path)?.set_len(SIZE)?;
-        Ok(Disk::new(&path))
+        empty_disk(&disk(self.folder), SIZE)
+    }
+
+    /// The medium of the live system.
+    ///
+    /// # Errors
+    /// The image has no folder.
+    pub fn medium(&self) -> Result<PathBuf> {
+        medium(self.image)
     }
 
     /// A kickstart that installs to what `selector` means, enrols the host, and switches the
@@ -51,14 +59,65 @@ impl Ground<'_> {
     /// # Errors
     /// The endpoint gives no token.
     pub fn kickstart(&self, selector: &str) -> Result<String> {
-        let join = self.site.endpoint.join_string()?;
         Ok(format!(
             "cmdline\nzerombr\nignoredisk --only-use={selector}\n\
-             clearpart --all --initlabel\nautopart\ntimezone Etc/UTC --utc\n\
-             network --hostname=installed.example\npoweroff\n\
+             clearpart --all --initlabel\nautopart\ntimezone Etc/UTC --utc\npoweroff\n{}",
+            self.enrolment()?
+        ))
+    }
+
+    /// The end of a kickstart whose host enrols.
+    ///
+    /// # Errors
+    /// The endpoint gives no token.
+    pub fn enrolment(&self) -> Result<String> {
+        let join = self.site.endpoint.join_string()?;
+        Ok(format!(
+            "network --hostname=installed.example\n\
              %addon basalt\njoin = {join}\nlabel = {LABEL}\n%end\n"
         ))
     }
+}
+
+/// An empty disk of so many bytes.
+///
+/// # Errors
+/// There is no space.
+pub fn empty_disk(path: &Path, bytes: u64) -> Result<Disk> {
+    File::create(path)?.set_len(bytes)?;
+    Ok(Disk::new(path))
+}
+
+/// The medium of an image's live system.
+///
+/// # Errors
+/// The image has no folder.
+pub fn medium(image: &Image) -> Result<PathBuf> {
+    let folder = image.disk.parent().context("a disk lies in a folder")?;
+    Ok(folder.join("live.iso"))
+}
+
+/// One of the examples that people begin their kickstarts with.
+///
+/// # Errors
+/// It cannot be read.
+pub fn example(name: &str) -> Result<String> {
+    let path = format!("{}/../kickstart/examples/{name}.ks", env!("CARGO_MANIFEST_DIR"));
+    fs::read_to_string(&path).with_context(|| format!("cannot read `{path}`"))
+}
+
+/// A machine that boots from a disc of its live system, with 1 GiB and a network. It ends where
+/// the installer reboots it.
+///
+/// # Errors
+/// The image has no folder.
+pub fn machine_with_disc(image: &Image) -> Result<Machine> {
+    Ok(machine().with(Disk::new(&medium(image)?).on(Bus::Disc)))
+}
+
+/// The same before it has any disk.
+pub fn machine() -> Machine {
+    Machine::without_disk().memory_mib(1024).cpus(1).keep_writes().ends_at_reboot()
 }
 
 /// The disk of a machine that is installed.
@@ -83,25 +142,54 @@ pub fn installs(host: &mut Host) -> Result<()> {
 /// # Errors
 /// It does not come up, or is not heard.
 pub fn boots_and_checks_in(host: &mut Host, disks: &[Disk]) -> Result<()> {
-    let machine = disks.iter().cloned().fold(Machine::without_disk(), Machine::with);
-    let machine = machine.keep_writes().cpus(1).shell().forward(WEB);
-    // What it enrols by, the kickstart gave it.
-    let credentials = host.site()?.credentials()?;
-    let credentials = credentials.iter().filter(|(name, _)| *name != "basalt.join");
-    let machine = credentials.fold(machine, |machine, (name, text)| machine.credential(name, text));
-    host.vm = machine.start(&host.folder.join("installed"))?;
-    host.ok("hostctl gate --deadline 200")?;
-    host.expect_status("state", "ready")?;
-    let version = host.image.version.clone();
-    host.expect_status("version", &version)?;
+    enrolled_host_boots(host, disks)?;
     ensure!(host.ok("hostname")? == "installed.example");
     // Its operators saw it coming, and of its steps nothing is left.
     let events = host.ctl(&["events"])?;
     ensure!(events.contains("installed.example: Basalt "), "{events}");
     ensure!(!events.contains("installed.example: step "), "{events}");
+    checks_in(host, &["rack"])
+}
+
+/// Boots what was installed, as [`boots_and_checks_in`] does, and waits until it is ready.
+///
+/// # Errors
+/// It does not come up.
+pub fn enrolled_host_boots(host: &mut Host, disks: &[Disk]) -> Result<()> {
+    // What it enrols by, the kickstart gave it.
+    let credentials = host.site()?.credentials()?;
+    let credentials = credentials.iter().filter(|(name, _)| *name != "basalt.join");
+    let machine = machine_of(disks).forward(WEB);
+    let machine = credentials.fold(machine, |machine, (name, text)| machine.credential(name, text));
+    boots(host, &machine)?;
+    host.expect_status("state", "ready")
+}
+
+/// A machine with what was installed, which boots from the first of these disks.
+pub fn machine_of(disks: &[Disk]) -> Machine {
+    disks.iter().cloned().fold(Machine::without_disk(), Machine::with).keep_writes().cpus(1)
+}
+
+/// Boots what was installed, and waits until its boot is good.
+///
+/// # Errors
+/// It is not, or not in time, or another release runs.
+pub fn boots(host: &mut Host, machine: &Machine) -> Result<()> {
+    host.vm = machine.clone().shell().start(&host.folder.join("installed"))?;
+    host.ok("hostctl gate --deadline 200")?;
+    let version = host.image.version.clone();
+    host.expect_status("version", &version)
+}
+
+/// Waits until the endpoint has it, with these labels.
+///
+/// # Errors
+/// It is not heard.
+pub fn checks_in(host: &mut Host, labels: &[&str]) -> Result<()> {
     host.eventually("the host is there", |host| {
         let hosts = host.ctl(&["hosts", "--json"])?;
-        let is_there = hosts.contains("\"present\"") && hosts.contains("\"rack\"");
+        let is_labelled = labels.iter().all(|label| hosts.contains(&format!("\"{label}\"")));
+        let is_there = hosts.contains("\"present\"") && is_labelled;
         Ok(if is_there { Ok(()) } else { Err(hosts) })
     })
 }

@@ -4,6 +4,7 @@
 
 mod boot;
 mod build;
+mod install;
 mod measured;
 mod results;
 mod size;
@@ -62,6 +63,7 @@ const BENCHMARKS: &[Benchmark] = &[
     Benchmark { name: "size", purpose: Purpose::Run, run: size::run },
     Benchmark { name: "build", purpose: Purpose::Run, run: build::run },
     Benchmark { name: "write", purpose: Purpose::Run, run: write::run },
+    Benchmark { name: "install", purpose: Purpose::Run, run: install::run },
     Benchmark { name: "boot", purpose: Purpose::Run, run: boot::run },
     Benchmark { name: "updates", purpose: Purpose::Peers, run: updates::run },
     measured("containers", |ground| measured::run(ground, "containers")),

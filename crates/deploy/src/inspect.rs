@@ -65,7 +65,8 @@ impl Repo {
         Ok(Some(bytes))
     }
 
-    /// Names in a folder of `commit`, sorted; none when there is no such folder.
+    /// Names in a folder of `commit`, sorted; none when there is no such folder. The files need not
+    /// be there.
     ///
     /// # Errors
     /// There is no such commit, or it cannot be read.
@@ -76,11 +77,15 @@ impl Repo {
         if folder.query_file_type(flags, NEVER) != FileType::Directory {
             return Ok(Vec::new());
         }
-        let entries = folder.enumerate_children("standard::name", flags, NEVER).doing(doing)?;
-        let mut names = Vec::new();
-        while let Some(entry) = entries.next_file(NEVER).doing(doing)? {
-            names.push(entry.name().to_string_lossy().into_owned());
-        }
+        let folder = folder.downcast_ref::<ostree::RepoFile>();
+        folder.map_or(Ok(()), ostree::RepoFile::ensure_resolved).doing(doing)?;
+        let Some(tree) = folder.and_then(|it| it.tree_get_contents()) else {
+            return Ok(Vec::new());
+        };
+        // A list of files and one of folders, of each first its name.
+        let entries = tree.iter().flat_map(|list| list.iter().collect::<Vec<_>>());
+        let names = entries.filter_map(|entry| entry.child_value(0).get::<String>());
+        let mut names: Vec<String> = names.collect();
         names.sort();
         Ok(names)
     }

@@ -34,6 +34,8 @@ pub struct Remote<'a> {
     pub keyrings: &'a [PathBuf],
     /// A file with the CA that vouches for the archive's server; the system's when there is none.
     pub ca: Option<&'a Path>,
+    /// A repository on this machine that may have some of it already.
+    pub beside: Option<&'a Path>,
     /// How long a download may take.
     pub patience: Patience,
 }
@@ -64,12 +66,40 @@ impl Repo {
         commit: &str,
         told: impl Fn(Transfer),
     ) -> Result<(), DeployError> {
+        self.fetch(remote, Wanted { ref_name, commit, only: &[] }, told)
+    }
+
+    /// As [`pull`](Self::pull), of these paths of `commit` and no others; a path that ends in `/.`
+    /// brings what is called so in that folder, and none of the files. The rest is missing as if a
+    /// pull had been cut off.
+    ///
+    /// # Errors
+    /// As of [`pull`](Self::pull).
+    pub fn pull_parts(
+        &self,
+        remote: &Remote<'_>,
+        ref_name: &str,
+        commit: &str,
+        only: &[&str],
+    ) -> Result<(), DeployError> {
+        self.fetch(remote, Wanted { ref_name, commit, only }, |_| ())
+    }
+
+    fn fetch(
+        &self,
+        remote: &Remote<'_>,
+        wanted: Wanted<'_>,
+        told: impl Fn(Transfer),
+    ) -> Result<(), DeployError> {
+        let Wanted { ref_name, commit, only } = wanted;
         let fetch = Fetch {
             repo: self.path().to_owned(),
             name: remote.name.to_owned(),
             url: remote.url.to_owned(),
             keyrings: remote.keyrings.to_owned(),
             ca: remote.ca.map(Path::to_owned),
+            beside: remote.beside.map(Path::to_owned),
+            only: only.iter().map(|path| (*path).to_owned()).collect(),
             patience: remote.patience,
             ref_name: ref_name.to_owned(),
             commit: commit.to_owned(),
@@ -110,6 +140,15 @@ impl Repo {
     }
 }
 
+/// What is brought.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    ref_name: &'a str,
+    commit: &'a str,
+    /// All of it where this is empty.
+    only: &'a [&'a str],
+}
+
 /// All that the call needs, for a thread of its own.
 struct Fetch {
     repo: PathBuf,
@@ -117,6 +156,8 @@ struct Fetch {
     url: String,
     keyrings: Vec<PathBuf>,
     ca: Option<PathBuf>,
+    beside: Option<PathBuf>,
+    only: Vec<String>,
     patience: Patience,
     ref_name: String,
     commit: String,
@@ -136,6 +177,7 @@ impl Fetch {
             url: &self.url,
             keyrings: &self.keyrings,
             ca: self.ca.as_deref(),
+            beside: self.beside.as_deref(),
             patience: self.patience,
         }
     }
@@ -152,6 +194,15 @@ impl Fetch {
         options.insert("n-network-retries", RETRIES);
         options.insert("low-speed-limit-bytes", SLOWEST.0);
         options.insert("low-speed-time-seconds", SLOWEST.1);
+        if let Some(beside) = &self.beside {
+            let beside = beside.to_str().ok_or_else(|| not_utf8(beside))?;
+            options.insert("localcache-repos", vec![beside.to_owned()]);
+        }
+        if !self.only.is_empty() {
+            options.insert("subdirs", self.only.clone());
+        }
+        // A delta has all of what it is a delta of.
+        options.insert("disable-static-deltas", self.beside.is_some() || !self.only.is_empty());
         let progress = AsyncProgress::new();
         let says = says.clone();
         progress.connect_changed(move |progress| {

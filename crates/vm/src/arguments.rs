@@ -70,6 +70,15 @@ pub(crate) fn arguments(machine: &Machine, around: &Surroundings<'_>) -> Vec<Str
         let boot = if url.is_some() { "bootindex=1" } else { "romfile=" };
         add(&["-device", &format!("virtio-net-pci,netdev=net,{boot}")]);
     }
+    if machine.cards_in_slot > 0 {
+        // By ACPI a slot is called as its only device, which is 0.
+        add(&["-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"]);
+        add(&["-device", "pcie-root-port,id=slot1,chassis=1,slot=1"]);
+    }
+    for port in 0..machine.cards_in_slot {
+        add(&["-netdev", &format!("hubport,id=port{port},hubid={port}")]);
+        add(&["-device", &card(port)]);
+    }
     match around.console {
         Console::Terminal => add(&["-serial", "mon:stdio"]),
         Console::Folder => {
@@ -118,7 +127,8 @@ fn drive(number: usize, disk: &Disk, writes: Writes) -> String {
     let kept = match (disk.bus, writes) {
         (Bus::Disc, _) => ",media=cdrom,readonly=on",
         (_, Writes::Discarded) => ",snapshot=on",
-        (_, Writes::Kept) => "",
+        // Zeros stay holes: the copies of an array are made in full.
+        (_, Writes::Kept) => ",discard=unmap,detect-zeroes=unmap",
     };
     format!("{},if=none,id=disk{number},format={format}{kept}", file(&disk.path))
 }
@@ -128,6 +138,12 @@ fn network(forwards: &[(u16, u16)], boot: Option<&str>) -> String {
     let forwards: String = forwards.iter().map(forward).collect();
     let boot = boot.map(|url| format!(",bootfile={}", comma(url))).unwrap_or_default();
     format!("user,id=net{forwards}{boot}")
+}
+
+/// What bonds ports asks how fast they are.
+fn card(port: u8) -> String {
+    let place = format!("bus=slot1,addr=0.{port},multifunction=on");
+    format!("virtio-net-pci,netdev=port{port},{place},speed=10000,duplex=full,romfile=")
 }
 
 fn file(path: &Path) -> String {
@@ -202,7 +218,7 @@ mod tests {
         check(
             &Machine::new(Path::new("/one.qcow2"))
                 .disk(Path::new("/two.raw"))
-                .disk_in_front(Path::new("/zero.raw"))
+                .in_front(Disk::new(Path::new("/zero.raw")))
                 .memory_mib(1024)
                 .cpus(1)
                 .firmware(Firmware::SecureBoot)
@@ -224,11 +240,11 @@ mod tests {
 -global ICH9-LPC.noreboot=off
 -drive file=/ovmf/code,if=pflash,format=raw,readonly=on
 -drive file=variables,if=pflash,format=raw
--drive file=/zero.raw,if=none,id=disk0,format=raw
+-drive file=/zero.raw,if=none,id=disk0,format=raw,discard=unmap,detect-zeroes=unmap
 -device virtio-blk-pci,drive=disk0
--drive file=/one.qcow2,if=none,id=disk1,format=qcow2
+-drive file=/one.qcow2,if=none,id=disk1,format=qcow2,discard=unmap,detect-zeroes=unmap
 -device virtio-blk-pci,drive=disk1,bootindex=0
--drive file=/two.raw,if=none,id=disk2,format=raw
+-drive file=/two.raw,if=none,id=disk2,format=raw,discard=unmap,detect-zeroes=unmap
 -device virtio-blk-pci,drive=disk2
 -device VGA
 -qmp unix:qmp,server=on,wait=off
@@ -261,7 +277,8 @@ mod tests {
         let expected = "-blockdev driver=blklogwrites,node-name=disk0,file.driver=qcow2,\
             file.file.driver=file,file.file.filename=/one,,a.qcow2,log.driver=file,\
             log.filename=/log -device virtio-blk-pci,drive=disk0,bootindex=0,request-merging=off,\
-            write-zeroes=off,discard=off -drive file=/two.raw,if=none,id=disk1,format=raw ";
+            write-zeroes=off,discard=off -drive file=/two.raw,if=none,id=disk1,format=raw,\
+            discard=unmap,detect-zeroes=unmap ";
         assert!(line.contains(expected), "{line}");
     }
 
@@ -279,11 +296,11 @@ mod tests {
 -device qemu-xhci,id=usb
 -drive file=/d,if=none,id=disk0,format=raw,media=cdrom,readonly=on
 -device ide-cd,bus=ide.0,drive=disk0,bootindex=0
--drive file=/d,if=none,id=disk1,format=raw
+-drive file=/d,if=none,id=disk1,format=raw,discard=unmap,detect-zeroes=unmap
 -device nvme,serial=basalt1,drive=disk1,logical_block_size=4096,physical_block_size=4096
--drive file=/d,if=none,id=disk2,format=raw
+-drive file=/d,if=none,id=disk2,format=raw,discard=unmap,detect-zeroes=unmap
 -device ide-hd,bus=ide.2,serial=basalt2,drive=disk2
--drive file=/d,if=none,id=disk3,format=raw
+-drive file=/d,if=none,id=disk3,format=raw,discard=unmap,detect-zeroes=unmap
 -device usb-storage,bus=usb.0,removable=on,serial=basalt3,drive=disk3
 ";
         assert!(line.contains(expected), "{line}");
@@ -295,6 +312,21 @@ mod tests {
         let line = arguments(&machine, &bare(Console::Folder)).join(" ");
         let expected = "-netdev user,id=net,bootfile=http://10.0.2.2:1/a,,b.ipxe \
                         -device virtio-net-pci,netdev=net,bootindex=1 ";
+        assert!(line.contains(expected), "{line}");
+    }
+
+    #[test]
+    fn ports_of_a_card_are_functions_of_one_slot() {
+        let machine = Machine::new(Path::new("/d")).no_network().slot_with_cards(2);
+        let line = arguments(&machine, &bare(Console::Folder)).join(" ").replace(" -", "\n-");
+        let expected = "\
+-global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off
+-device pcie-root-port,id=slot1,chassis=1,slot=1
+-netdev hubport,id=port0,hubid=0
+-device virtio-net-pci,netdev=port0,bus=slot1,addr=0.0,multifunction=on,speed=10000,duplex=full,romfile=
+-netdev hubport,id=port1,hubid=1
+-device virtio-net-pci,netdev=port1,bus=slot1,addr=0.1,multifunction=on,speed=10000,duplex=full,romfile=
+-qmp";
         assert!(line.contains(expected), "{line}");
     }
 

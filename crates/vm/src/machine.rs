@@ -19,6 +19,8 @@ pub struct Machine {
     /// Where the writes to the disk that it boots from are recorded.
     pub(crate) record: Option<PathBuf>,
     pub(crate) network: Network,
+    /// Further cards, see [`slot_with_cards`](Self::slot_with_cards).
+    pub(crate) cards_in_slot: u8,
     /// The URL that the network's DHCP server tells whoever boots from it.
     pub(crate) network_boot: Option<String>,
     pub(crate) direct: Option<Direct>,
@@ -77,6 +79,7 @@ impl Machine {
             writes: Writes::Discarded,
             record: None,
             network: Network::User(Vec::new()),
+            cards_in_slot: 0,
             network_boot: None,
             reset: Reset::StartsAgain,
             shell: false,
@@ -143,8 +146,8 @@ impl Machine {
 
     /// A further disk that the guest finds before all others; the firmware starts from the same
     /// one as without it.
-    pub fn disk_in_front(mut self, disk: &Path) -> Self {
-        self.disks.insert(0, Disk::new(disk));
+    pub fn in_front(mut self, disk: Disk) -> Self {
+        self.disks.insert(0, disk);
         self.boots_from += 1;
         self
     }
@@ -176,6 +179,13 @@ impl Machine {
     /// names.
     pub fn network_boot(mut self, url: &str) -> Self {
         self.network_boot = Some(url.to_owned());
+        self
+    }
+
+    /// A card with so many ports in slot 1, which are `ens1f0`, `ens1f1` and so on in the guest.
+    /// They have a link and nobody behind it.
+    pub fn slot_with_cards(mut self, ports: u8) -> Self {
+        self.cards_in_slot = ports;
         self
     }
 

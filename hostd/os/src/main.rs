@@ -16,7 +16,6 @@ mod update;
 mod disk;
 mod host;
 mod release;
-mod source;
 mod standing;
 mod trial;
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use basalt_api::os::{Progress, Release, RunningUpdate};
+use basalt_archive::{Archive, Keys};
 use basalt_deploy::{Patience, Remote, Repo, Transfer};
 use basalt_release::{Host, Manifest, Standing, judge};
 use basalt_sysroot::slot::Slot;
@@ -19,7 +20,6 @@ use crate::etc;
 use crate::progress;
 use crate::release::{self, How, Incoming, REMOTE};
 use crate::reset;
-use crate::source::{self, Archive, Keys};
 use crate::standing::{Event, Memory, WayBack, What};
 use crate::trial::Trial;
 
@@ -278,6 +278,7 @@ impl Updater {
             url: &wanted.url,
             keyrings: &Keys::read(&self.keys)?.commits,
             ca: wanted.ca.as_deref(),
+            beside: None,
             patience: self.patience,
         };
         Ok(repo.pull(&remote, &manifest.ref_name, &manifest.commit, told)?)
@@ -285,7 +286,7 @@ impl Updater {
 
     fn offered(&self, wanted: &Wanted, found: &Found, by: &Judge<'_>) -> Result<Manifest> {
         let asked = wanted.version.as_deref();
-        let manifest = source::manifest(wanted.archive(), &self.image, asked, by.keys)?;
+        let manifest = basalt_archive::manifest(wanted.archive(), &self.image, asked, by.keys)?;
         let host = Host { image: &self.image, version: &self.version, commit: runs(found)?, asked };
         judge(&manifest, &host, by.standing, by.now)?;
         Ok(manifest)

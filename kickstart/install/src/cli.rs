@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
@@ -77,21 +78,22 @@ struct InstallArgs {
     stay: bool,
 }
 
-/// Carries out what was typed.
+/// Carries out what was typed; `now` is when that was.
 ///
 /// # Errors
 /// Something cannot be listed or printed. What speaks against an installation was said already.
-pub fn execute(cli: &Cli) -> Result<ExitCode> {
+pub fn execute(cli: &Cli, now: SystemTime) -> Result<ExitCode> {
     match &cli.command {
         Some(Command::Disks) => disks()?,
-        None => return install(&cli.install),
+        None => return install(&cli.install, now),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn install(args: &InstallArgs) -> Result<ExitCode> {
+fn install(args: &InstallArgs, now: SystemTime) -> Result<ExitCode> {
     let mut log = if args.consoles { Log::on_consoles() } else { Log::default() };
     let options = Options {
+        now,
         kickstart: args.kickstart.clone(),
         source: args.source.clone(),
         branch: args.branch.clone(),

@@ -1,6 +1,6 @@
 //! The consoles of this machine, where somebody may sit.
 
-use std::fs;
+use std::path::Path;
 
 use anyhow::{Error, Result};
 use basalt_cmd::Cmd;
@@ -8,30 +8,23 @@ use basalt_cmd::Cmd;
 use crate::execute::tool;
 use crate::log::Log;
 
-/// Those that the kernel prints to, by their names in `/dev`.
-const ACTIVE: &str = "/sys/class/tty/console/active";
 /// The screen that is in front, and the one that somebody can type at.
 const SCREEN: (&str, &str) = ("tty0", "tty1");
 
-/// Their names in `/dev`.
-pub(crate) fn active() -> Vec<String> {
-    let text = fs::read_to_string(ACTIVE).unwrap_or_default();
-    text.split_whitespace().map(str::to_owned).collect()
-}
-
 /// Has each of them ask what shall be done, by a unit that a live system has.
 pub(crate) fn ask_at_each(log: &mut Log) {
-    for name in active() {
-        let unit = unit(&name);
+    for console in basalt_consoles::active() {
+        let unit = unit(&console);
         let started = tool("systemctl").args(["start", "--no-block", &unit]).run();
         if let Err(error) = started {
-            log.say(&format!("warning: nobody is asked at `{name}`: {error}"));
+            log.say(&format!("warning: nobody is asked at `{}`: {error}", console.display()));
         }
     }
 }
 
-fn unit(console: &str) -> String {
-    let name = if console == SCREEN.0 { SCREEN.1 } else { console };
+fn unit(console: &Path) -> String {
+    let console = console.file_name().unwrap_or_default().to_string_lossy();
+    let name = if console == SCREEN.0 { SCREEN.1 } else { &console };
     format!("basalt-install-ask@{name}.service")
 }
 
@@ -48,7 +41,7 @@ pub(crate) fn shell() -> Result<()> {
 mod tests {
     #[test]
     fn a_console_is_asked_at_where_somebody_can_type() {
-        assert_eq!(super::unit("tty0"), "basalt-install-ask@tty1.service");
-        assert_eq!(super::unit("ttyS0"), "basalt-install-ask@ttyS0.service");
+        assert_eq!(super::unit("/dev/tty0".as_ref()), "basalt-install-ask@tty1.service");
+        assert_eq!(super::unit("/dev/ttyS0".as_ref()), "basalt-install-ask@ttyS0.service");
     }
 }

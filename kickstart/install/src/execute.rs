@@ -8,16 +8,19 @@ mod format;
 mod mounts;
 mod script;
 
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use basalt_api::install::InstallState;
-use basalt_deploy::{HostSysroot, Repo};
+use basalt_deploy::{HostSysroot, Repo, Transfer};
 use basalt_disk::{EspFile, EspFiles, FirstEntry, Volume};
 use basalt_sysroot::slot::Slot;
 use uuid::Uuid;
 
+use crate::image::{Origin, REMOTE};
 use crate::log::Log;
 use crate::plan::{DiskPlan, PartPlan, Plan, Role, Step, steps};
 use mounts::Mounts;
@@ -26,8 +29,8 @@ pub(crate) use disk::tool;
 pub(crate) use mounts::leave_the_others;
 pub(crate) use script::run as run_script;
 
-/// The name under which a host keeps where its commits come from.
-const REMOTE: &str = "basalt";
+/// How often it is said how far a download is.
+const SAY: Duration = Duration::from_secs(10);
 /// The log, on the installed host.
 const LOG: &str = "log/basalt-install.log";
 
@@ -141,13 +144,22 @@ impl Work<'_> {
         begun.with_context(|| format!("cannot write the log `{}`", log.display()))
     }
 
-    fn pull(&self) -> Result<()> {
+    fn pull(&mut self) -> Result<()> {
         let image = &self.plan.image;
         let repo = HostSysroot::init(&self.mounts()?.root())?.repo()?;
-        // All of it is made safe at once and read back, before anything boots.
-        repo.without_fsync();
-        repo.pull_local(&Repo::open(&image.repo)?, &image.commit)?;
-        Ok(repo.set_remote_ref(REMOTE, &image.branch, &image.commit)?)
+        match &image.origin {
+            Origin::Repository(from) => {
+                // All of it is made safe at once and read back, before anything boots.
+                repo.without_fsync();
+                repo.pull_local(&Repo::open(from)?, &image.commit)?;
+                repo.set_remote_ref(REMOTE, &image.branch, &image.commit)?;
+            }
+            Origin::Archive(archive) => {
+                let told = told(self.log);
+                repo.pull(&archive.remote(), &image.branch, &image.commit, told)?;
+            }
+        }
+        Ok(())
     }
 
     fn deploy(&mut self) -> Result<()> {
@@ -238,6 +250,18 @@ impl Work<'_> {
 
     fn mounts(&self) -> Result<&Mounts> {
         self.mounts.as_ref().context("nothing is mounted")
+    }
+}
+
+/// Says now and then how far a download is.
+fn told(log: &mut Log) -> impl Fn(Transfer) {
+    let (log, said) = (RefCell::new(log), Cell::new(Instant::now()));
+    move |Transfer { bytes, files: (files, of), .. }| {
+        if said.get().elapsed() >= SAY {
+            said.set(Instant::now());
+            let mb = bytes / 1_000_000;
+            log.borrow_mut().say(&format!("{files} of {of} files came, {mb} MB"));
+        }
     }
 }
 

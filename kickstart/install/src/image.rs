@@ -1,13 +1,19 @@
 //! The system that is to be installed: a commit in a repository, as far as planning reads it.
 
+mod archive;
+
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use basalt_deploy::Repo;
+use basalt_deploy::{Patience, Remote, Repo};
 use serde::Serialize;
 
 /// Where a host looks for the keys that it takes commits by.
 pub const KEYS: &str = "/usr/share/basalt/keys";
+
+/// The name under which a host keeps where its commits come from.
+pub(crate) const REMOTE: &str = "basalt";
 
 /// The files of a system.
 pub trait Image {
@@ -45,8 +51,8 @@ pub trait Image {
 /// What is known of the commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct About {
-    /// The repository that it lies in.
-    pub repo: PathBuf,
+    /// Where it lies.
+    pub origin: Origin,
     /// The commit, 64 hex digits.
     pub commit: String,
     /// The ref that a host asks for its next release by.
@@ -64,6 +70,52 @@ pub struct About {
     pub boot_bytes: u64,
     /// Who vouches for it.
     pub signed: Signed,
+}
+
+/// Where a commit lies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// In a repository of this machine.
+    Repository(PathBuf),
+    /// In an archive elsewhere.
+    Archive(Archive),
+}
+
+/// An archive elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Archive {
+    /// Its URL.
+    pub url: String,
+    /// Files with the keys that may have signed a commit.
+    #[serde(skip)]
+    pub keyrings: Vec<PathBuf>,
+    /// The repository of this machine, which has some of it.
+    #[serde(skip)]
+    pub carried: PathBuf,
+}
+
+impl Archive {
+    /// As a repository pulls from it.
+    pub(crate) fn remote(&self) -> Remote<'_> {
+        Remote {
+            name: REMOTE,
+            url: &self.url,
+            keyrings: &self.keyrings,
+            ca: None,
+            beside: Some(&self.carried),
+            patience: Patience::default(),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Repository(path) => path.display().fmt(f),
+            Self::Archive(archive) => f.write_str(&archive.url),
+        }
+    }
 }
 
 /// Who vouches for a commit.
@@ -120,7 +172,7 @@ pub fn open(repo: &Path, branch: Option<&str>, keys: &Path) -> Result<(About, Co
         size.with_context(|| format!("{commit} has no `/{folder}/{name}`"))
     };
     let about = About {
-        repo: repo.to_owned(),
+        origin: Origin::Repository(repo.to_owned()),
         version: source.describe(&commit)?.and_then(|known| known.version),
         title: source.title(&commit)?,
         arguments: source.kernel_arguments(&commit)?,
@@ -132,6 +184,8 @@ pub fn open(repo: &Path, branch: Option<&str>, keys: &Path) -> Result<(About, Co
     };
     Ok((about, Commit { repo: source, commit }))
 }
+
+pub(crate) use archive::bring;
 
 /// A ref, without the remote that it is known of, and its commit.
 fn choose(repo: &Repo, branch: Option<&str>) -> Result<(String, String)> {

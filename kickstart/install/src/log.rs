@@ -8,9 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use basalt_api::install::InstallState;
-use rustix::fs::OFlags;
 
-use crate::consoles;
 use crate::reporter::Reporter;
 
 /// Bytes that are kept as long as there is no file; the last ones.
@@ -30,19 +28,18 @@ impl Log {
     /// One that also speaks on every console that the kernel has.
     #[must_use]
     pub(crate) fn on_consoles() -> Self {
-        let consoles = consoles::active().into_iter().map(|name| Path::new("/dev").join(name));
-        Self { consoles: consoles.collect(), ..Self::default() }
+        Self { consoles: basalt_consoles::active(), ..Self::default() }
     }
 
     /// Says one or several lines.
     pub(crate) fn say(&mut self, text: &str) {
         for line in text.lines() {
+            for console in &self.consoles {
+                let _ = basalt_consoles::show(console, line);
+            }
             let line = format!("{line}\n");
             // Nobody listens there any more; the others still do.
             let _ = io::stderr().write_all(line.as_bytes());
-            for console in &self.consoles {
-                let _ = show(console, &line);
-            }
             if let Some(server) = &self.server {
                 // Facility 16, severity 6; it may be away.
                 let _ = server.send(format!("<134>1 - - basalt-install - - - {line}").as_bytes());
@@ -127,14 +124,6 @@ impl Log {
             self.said.drain(..from);
         }
     }
-}
-
-/// A console that nobody empties must not stop the installation.
-fn show(console: &Path, line: &str) -> io::Result<()> {
-    let flags = OFlags::NOCTTY | OFlags::NONBLOCK;
-    let mut options = OpenOptions::new();
-    let mut console = options.write(true).custom_flags(flags.bits() as i32).open(console)?;
-    console.write_all(line.replace('\n', "\r\n").as_bytes())
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::edge::Edge;
 use crate::facts::{Facts, PartFact, part_device};
-use crate::image::{About, Image};
+use crate::image::{About, Image, Origin};
 use crate::problems::Problems;
 use crate::settings::{self, Settings};
 
@@ -206,14 +206,16 @@ fn check_source(asked: &Kickstart, about: &About, problems: &mut Problems) {
         let message = format!("the installer carries `{}`", about.branch);
         problems.error(setup.span, message, "name that in `--ref`, or leave `ostreesetup` away");
     }
-    let carried = std::path::Path::new(setup.url.strip_prefix("file://").unwrap_or_default());
-    if carried != about.repo {
+    let Origin::Repository(carried) = &about.origin else { return };
+    let named = std::path::Path::new(setup.url.strip_prefix("file://").unwrap_or_default());
+    if carried != named {
         let message = format!(
-            "the system comes from what the installer carries, `{}`, and not from `{}`",
-            about.repo.display(),
+            "of this machine's own repositories the system comes from what the installer carries, \
+             `{}`, and not from `{}`",
+            carried.display(),
             setup.url
         );
-        let hint = "leave `ostreesetup` away; the host asks an archive for its updates";
+        let hint = "leave `ostreesetup` away, or name an archive of the network";
         problems.error(setup.span, message, hint);
     }
 }

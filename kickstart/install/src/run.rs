@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use basalt_api::install::InstallState;
@@ -29,6 +30,8 @@ const SYSLOG_PORT: u16 = 514;
 /// What is asked for.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Options {
+    /// When it began.
+    pub(crate) now: SystemTime,
     pub(crate) kickstart: Option<String>,
     /// The repository.
     pub(crate) source: PathBuf,
@@ -187,7 +190,11 @@ fn also_to_a_server(parsed: &Parsed, log: &mut Log) {
 
 /// The plan, once its warnings were said; or all that speaks against it.
 fn planned(options: &Options, parsed: &Parsed, facts: &Facts, log: &mut Log) -> Result<Plan> {
-    let (about, commit) = image::open(&options.source, options.branch.as_deref(), &options.keys)?;
+    let setup = parsed.kickstart.ostreesetup.as_ref().filter(|setup| setup.is_elsewhere());
+    let (about, commit) = match setup {
+        Some(setup) => image::bring(setup, &options.source, &options.keys, options.now, log)?,
+        None => image::open(&options.source, options.branch.as_deref(), &options.keys)?,
+    };
     let mut problems = Problems::default();
     let mut ground = Ground {
         asked: &parsed.kickstart,

@@ -13,6 +13,8 @@ use basalt_live::OnVolume;
 use crate::facts::Facts;
 use crate::log::Log;
 
+pub(crate) use fetch::is_final;
+
 /// The kernel argument that names one, as Anaconda's.
 const ARGUMENT: &str = "inst.ks=";
 /// The label of a volume that is looked at by itself, as Anaconda does.
@@ -158,18 +160,20 @@ fn read(candidate: &Candidate, facts: &Facts, log: &mut Log) -> Result<Option<(S
                 }
                 return Ok(None);
             };
-            let folder = volume::mount(&device)?;
-            let file = folder.join(path.trim_start_matches('/'));
-            if !file.exists() && !candidate.named {
+            let medium = volume::mount(&device)?;
+            let path = path.trim_start_matches('/');
+            if !medium.path().join(path).exists() && !candidate.named {
                 return Ok(None);
             }
-            Ok(Some(at(&file)?))
+            Ok(Some(at(&medium.keep().join(path))?))
         }
         Place::BootMedium => {
             let Some(device) = &facts.loader_device else { return Ok(None) };
-            let folder = volume::mount(&Path::new("/dev").join(device))?;
-            let file = NAMES.iter().map(|name| folder.join(name)).find(|file| file.exists());
-            file.map(|file| at(&file)).transpose()
+            let medium = volume::mount(&Path::new("/dev").join(device))?;
+            let Some(name) = NAMES.iter().find(|name| medium.path().join(name).exists()) else {
+                return Ok(None);
+            };
+            Ok(Some(at(&medium.keep().join(name))?))
         }
     }
 }

@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Error, Result};
 use basalt_live::volume::FROM;
 use basalt_live::{OnVolume, Rootfs};
+use basalt_medium::Medium;
 
 use super::{another, take_into};
 use crate::console::say;
-use crate::mounted::Mounted;
 use crate::udev;
 
+/// Where the medium is while it is copied.
+const AT: &str = "/run/live/medium";
 /// A disc drive that spins up, a hub with many sticks.
 const PATIENCE: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_millis(500);
@@ -74,8 +76,8 @@ fn devices(volume: &str) -> Result<Vec<PathBuf>> {
 }
 
 fn copy(device: &Path, path: &str, rootfs: &Rootfs, to: &Path) -> Result<()> {
-    let mounted = Mounted::read_only(device)?;
-    let path = mounted.path().join(path.trim_start_matches('/'));
+    let medium = Medium::mount(device, Path::new(AT))?;
+    let path = medium.path().join(path.trim_start_matches('/'));
     let doing = || format!("cannot read `{}`", path.display());
     let there = fs::metadata(&path).with_context(doing)?.len();
     if there != rootfs.size {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use basalt_vm::Machine;
+use basalt_vm::{Disk, Machine};
 use qemu_tests::disk;
 use qemu_tests::host::{Host, machine};
 use qemu_tests::image::Image;
@@ -46,7 +46,7 @@ fn beside_another_disk(image: &Image, folder: &Path) -> Result<Machine> {
     disk::put_on_esp(&own, "basalt/host.toml", HOST_TOML)?;
     let broken = "[Service]\nExecStart=\nExecStart=/usr/bin/false\n";
     Ok(machine(&Image { disk: own, ..image.clone() })
-        .disk_in_front(&image.disk)
+        .in_front(Disk::new(&image.disk))
         .shell()
         .credential("systemd.unit-dropin.systemd-udev-trigger.service", LATE_DISKS)
         .credential("systemd.unit-dropin.hostd.service", broken)

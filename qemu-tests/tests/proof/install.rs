@@ -2,53 +2,66 @@
 //! those that must not happen, and one whose power is cut.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use basalt_api::enrol::{JoinString, Left};
 use basalt_cmd::Cmd;
 use basalt_vm::{Bus, Disk, Machine, Patience};
 use qemu_tests::disk::put_on_esp;
 use qemu_tests::host::Host;
-use qemu_tests::install::{Ground, boots_and_checks_in, disk, installs, runs_a_container};
+use qemu_tests::install::{
+    CREDENTIAL, Ground, boots_and_checks_in, checks_in, disk, empty_disk, enrolled_host_boots,
+    example, installs, machine, machine_with_disc, runs_a_container,
+};
 use qemu_tests::story::{Start, Story};
 
-/// A stick with a kickstart on its own FAT installs an NVMe disk with sectors of 4096 bytes.
+/// A stick with a kickstart and a token on its own FAT installs an NVMe disk with sectors of 4096
+/// bytes: the example of a host that enrols.
 pub(crate) const STICK: Story = Story {
     name: "install-stick",
     machine: Start::Install(|ground| {
-        let stick = ground.folder.join("stick.raw");
-        Cmd::new("cp").arg(medium(ground)?).arg(&stick).run()?;
-        put_on_esp(&stick, "ks.cfg", &ground.kickstart("@bus=nvme")?)?;
-        let machine = local().with(Disk::new(&stick).on(Bus::Usb));
+        let stick = stick_that_enrols(ground)?;
+        let machine = machine().with(Disk::new(&stick).on(Bus::Usb));
         Ok(machine.with(ground.disk()?.on(Bus::Nvme).sectors_of(4096)))
     }),
     steps: &[
         ("a_stick_installs_by_the_kickstart_on_it", from_the_stick),
         ("a_disk_with_sectors_of_4096_bytes_boots_and_checks_in", |host| {
             let disk = Disk::new(&disk(&host.folder)).on(Bus::Nvme).sectors_of(4096);
-            boots_and_checks_in(host, &[disk])
+            enrolled_host_boots(host, &[disk])?;
+            checks_in(host, &["rack", "room"])
         }),
         ("its_host_runs_a_container", runs_a_container),
     ],
 };
 
-/// A disc, with a kickstart on the volume `OEMDRV`, installs a SATA disk.
+/// A disc, with a kickstart on the volume `OEMDRV`, installs a SATA disk; and once more, by the
+/// example that keeps `/var`.
 pub(crate) const DISC: Story = Story {
     name: "install-disc",
     machine: Start::Install(|ground| {
-        let volume = volume(ground, "OEMDRV", "ks.cfg", &ground.kickstart("@bus=sata")?)?;
-        let machine = local().with(Disk::new(&medium(ground)?).on(Bus::Disc));
+        let text = ground.kickstart("sda")?;
+        let parted = "reqpart\npart / --size=8192 --ondisk=sda\n\
+                      part /var --size=2048 --grow --ondisk=sda\n";
+        ensure!(text.contains(AUTOPART), "{text}");
+        let volume = volume(ground, "OEMDRV", "ks.cfg", &text.replace(AUTOPART, parted))?;
+        let machine = machine_with_disc(ground.image)?;
         Ok(machine.with(ground.disk()?.on(Bus::Sata)).disk(&volume))
     }),
     steps: &[
         ("a_disc_installs_by_the_kickstart_on_the_volume_oemdrv", from_oemdrv),
         ("a_disk_on_sata_boots_and_checks_in", |host| {
-            let disk = Disk::new(&disk(&host.folder)).on(Bus::Sata);
+            let disk = sata(host);
             boots_and_checks_in(host, &[disk])
         }),
+        ("a_reinstall_keeps_var_and_nothing_else", keeps_var),
     ],
 };
+
+const AUTOPART: &str = "autopart\n";
 
 /// A disc and a credential; the power is cut in the middle, and then it is begun again.
 pub(crate) const CUT: Story = Story {
@@ -56,9 +69,8 @@ pub(crate) const CUT: Story = Story {
     machine: Start::Install(|ground| {
         let kickstart = ground.kickstart("@bus=nvme")?;
         fs::write(ground.folder.join("host.ks"), &kickstart)?;
-        let machine = local().with(Disk::new(&medium(ground)?).on(Bus::Disc));
-        let machine = machine.with(ground.disk()?.on(Bus::Nvme));
-        Ok(machine.credential("basalt.kickstart", &kickstart))
+        let machine = machine_with_disc(ground.image)?.with(ground.disk()?.on(Bus::Nvme));
+        Ok(machine.credential(CREDENTIAL, &kickstart))
     }),
     steps: &[
         ("an_installation_that_is_cut_off_boots_nowhere", cut_off),
@@ -70,23 +82,16 @@ pub(crate) const CUT: Story = Story {
     ],
 };
 
-/// `/var` is mirrored on two disks, and a host boots with one of them, too.
+/// `/var` is mirrored on two disks, as the example says, and a host boots with one of them, too.
 pub(crate) const MIRRORED: Story = Story {
     name: "install-mirrored",
     machine: Start::Install(|ground| {
-        fs::File::create(second(ground.folder))?.set_len(4 << 30)?;
-        let autopart = "ignoredisk --only-use=nvme0n1,sda\nclearpart --all --initlabel\nautopart\n";
-        let mirrored = "clearpart --all --initlabel --drives=nvme0n1,sda\nreqpart\n\
-                        part / --size=4096 --ondisk=nvme0n1\n\
-                        part raid.01 --size=2048 --ondisk=nvme0n1\n\
-                        part raid.02 --size=2048 --ondisk=sda\n\
-                        raid /var --device=var --level=1 raid.01 raid.02\n";
-        let text = ground.kickstart("nvme0n1,sda")?;
-        ensure!(text.contains(autopart), "{text}");
-        let machine = local().with(Disk::new(&medium(ground)?).on(Bus::Disc));
-        let machine = machine.with(ground.disk()?.on(Bus::Nvme));
-        let machine = machine.with(Disk::new(&second(ground.folder)).on(Bus::Sata));
-        Ok(machine.credential("basalt.kickstart", &text.replace(autopart, mirrored)))
+        let first = ground.disk()?.on(Bus::Sata);
+        let second = empty_disk(&second(ground.folder), SECOND)?.on(Bus::Sata);
+        let text = example("mirrored-var")? + &ground.enrolment()?;
+        // The example's disks hang on the first two ports.
+        let machine = machine_with_disc(ground.image)?.in_front(second).in_front(first);
+        Ok(machine.credential(CREDENTIAL, &text))
     }),
     steps: &[
         ("a_var_that_is_mirrored_on_two_disks_is_installed", installs),
@@ -105,23 +110,48 @@ pub(crate) const MIRRORED: Story = Story {
     ],
 };
 
+/// Bytes of the second disk, of which the array takes as much as of the first.
+const SECOND: u64 = 32 << 30;
+
 fn second(folder: &Path) -> PathBuf {
     folder.join("second.raw")
 }
 
 fn both(host: &Host) -> [Disk; 2] {
-    let (first, second) = (disk(&host.folder), second(&host.folder));
-    [Disk::new(&first).on(Bus::Nvme), Disk::new(&second).on(Bus::Sata)]
+    [disk(&host.folder), second(&host.folder)].map(|path| Disk::new(&path).on(Bus::Sata))
+}
+
+fn sata(host: &Host) -> Disk {
+    Disk::new(&disk(&host.folder)).on(Bus::Sata)
+}
+
+/// A medium with the example of a host that enrols on it, and its token.
+fn stick_that_enrols(ground: &Ground<'_>) -> Result<PathBuf> {
+    let join: JoinString = ground.site.endpoint.join_string()?.parse()?;
+    let url = join.urls.first().context("an endpoint has a URL")?;
+    let text = example("enrolled")?;
+    let ours = |line: &str| match line.split_once(" = ") {
+        Some(("endpoint", _)) => format!("endpoint = {url}\n"),
+        Some(("ca-sha256", _)) => format!("ca-sha256 = {}\n", join.ca_sha256),
+        _ => format!("{line}\n"),
+    };
+    let text: String = text.lines().map(ours).collect();
+    let stick = ground.folder.join("stick.raw");
+    Cmd::new("cp").arg(ground.medium()?).arg(&stick).run()?;
+    put_on_esp(&stick, "ks.cfg", &text)?;
+    put_on_esp(&stick, "token", &Left::Secret(join.secret).reveal())?;
+    Ok(stick)
 }
 
 /// What must not be installed: one machine, asked again and again.
 pub(crate) const REFUSED: Story = Story {
     name: "install-refused",
     machine: Start::Install(|ground| {
-        let machine = local().with(Disk::new(&medium(ground)?).on(Bus::Disc));
-        let small = ground.folder.join("small.raw");
-        fs::File::create(&small)?.set_len(1 << 30)?;
-        let machine = machine.with(ground.disk()?.on(Bus::Nvme)).disk(&small).shell();
+        let large = empty_disk(&disk(ground.folder), 8 << 30)?.on(Bus::Nvme);
+        let path = small(ground.folder);
+        let small = empty_disk(&path, 1 << 30)?;
+        fs::File::options().write(true).open(&path)?.write_all(&[7; 1 << 20])?;
+        let machine = machine_with_disc(ground.image)?.with(large).with(small).shell();
         Ok(machine.credential("systemd.unit-dropin.basalt-install.target~50-shell", SHELL))
     }),
     steps: &[
@@ -138,14 +168,8 @@ const INSTALL: &str = "/sysroot/live/bin/basalt-install";
 /// What the first write of an installation comes after.
 const FIRST_STEP: &str = "step 1 of ";
 
-/// A machine that boots from a medium: 1 GiB, and a network.
-fn local() -> Machine {
-    Machine::without_disk().memory_mib(1024).cpus(1).keep_writes()
-}
-
-fn medium(ground: &Ground<'_>) -> Result<PathBuf> {
-    let folder = ground.image.disk.parent().context("a disk lies in a folder")?;
-    Ok(folder.join("live.iso"))
+fn small(folder: &Path) -> PathBuf {
+    folder.join("small.raw")
 }
 
 /// A volume with one file on it.
@@ -165,6 +189,28 @@ fn from_the_stick(host: &mut Host) -> Result<()> {
 fn from_oemdrv(host: &mut Host) -> Result<()> {
     host.console_says(&["copying ", "/ks.cfg, by the volume `OEMDRV`"])?;
     installs(host)
+}
+
+/// What lies in `/var`, its workloads and who it is among it, stays; `/etc` is new.
+fn keeps_var(host: &mut Host) -> Result<()> {
+    host.ok("echo kept >/var/kept; echo gone >/etc/gone")?;
+    host.powers_off()?;
+    let machine = machine_with_disc(&host.image)?.with(sata(host));
+    let machine = machine.credential(CREDENTIAL, &example("keep-data")?);
+    host.vm = machine.start(&host.folder.join("again"))?;
+    installs(host)?;
+    let disk = sata(host);
+    enrolled_host_boots(host, &[disk])?;
+    ensure!(host.ok("cat /var/kept")? == "kept");
+    host.fails("test -e /etc/gone")?;
+    host.eventually("its endpoint answers it", |host| {
+        let endpoint = host.status()?["endpoint"]["state"].clone();
+        Ok(if endpoint == "connected" { Ok(()) } else { Err(endpoint.to_string()) })
+    })?;
+    // As the host that it was: a heading, and one line.
+    let hosts = host.ctl(&["hosts"])?;
+    ensure!(hosts.lines().count() == 2, "{hosts}");
+    Ok(())
 }
 
 /// In the middle of its longest step.
@@ -189,11 +235,9 @@ fn cut_off(host: &mut Host) -> Result<()> {
 
 fn begun_again(host: &mut Host) -> Result<()> {
     let kickstart = fs::read_to_string(host.folder.join("host.ks"))?;
-    let disc = host.image.disk.parent().context("a disk lies in a folder")?.join("live.iso");
-    let machine = local()
-        .with(Disk::new(&disc).on(Bus::Disc))
+    let machine = machine_with_disc(&host.image)?
         .with(Disk::new(&disk(&host.folder)).on(Bus::Nvme))
-        .credential("basalt.kickstart", &kickstart);
+        .credential(CREDENTIAL, &kickstart);
     host.vm = machine.start(&host.folder.join("again"))?;
     installs(host)
 }
@@ -236,7 +280,7 @@ fn digests(folder: &Path) -> Result<Vec<String>> {
         let said = Cmd::new("sha256sum").arg(path).deadline(Duration::from_secs(300)).run()?;
         Ok(said.stdout_text())
     };
-    [disk(folder), folder.join("small.raw")].into_iter().map(of).collect()
+    [disk(folder), small(folder)].into_iter().map(of).collect()
 }
 
 fn answered(host: &mut Host) -> Result<()> {

@@ -1,7 +1,8 @@
 //! What takes too long for every change: `cargo xtask torture` runs `recorded`, `cargo xtask bench
-//! updates` runs `timed`, `cargo xtask proof install` those of `install`, and `cargo xtask proof
-//! updates` the others.
+//! updates` runs `timed`, `cargo xtask proof install` those of `install` and `examples`, and `cargo
+//! xtask proof updates` the others.
 
+mod examples;
 mod install;
 mod laden;
 mod recorded;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         install::CUT,
         install::MIRRORED,
         install::REFUSED,
+        examples::STORY,
     ];
     story::run(stories, Path::new(env!("CARGO_TARGET_TMPDIR")))
 }

@@ -18,12 +18,12 @@ const PARTS: &[Part] = &[
         "a_root_that_the_initrd_does_not_name_is_not_booted",
     ),
     part(
-        "by a stick with a kickstart on its FAT to NVMe of 4096 bytes",
+        "by a stick with a kickstart and a token on its FAT to NVMe of 4096 bytes",
         Place::Proof,
         "a_stick_installs_by_the_kickstart_on_it",
     ),
     part(
-        "by a disc to SATA, a kickstart on the volume OEMDRV",
+        "by a disc to SATA, a kickstart on the volume OEMDRV; and again, `/var` kept",
         Place::Proof,
         "a_disc_installs_by_the_kickstart_on_the_volume_oemdrv",
     ),
@@ -43,7 +43,12 @@ const PARTS: &[Part] = &[
         "without_a_kickstart_each_console_asks",
     ),
     part(
-        "the examples, selectors, scripts, what is kept: on loop devices",
+        "the examples of one disk and of a network",
+        Place::Proof,
+        "one_disk_is_the_smallest_that_is_large_enough",
+    ),
+    part(
+        "plans of the examples, selectors, scripts, what is kept: on loop devices",
         Place::Folders,
         "package(basalt-install)",
     ),

@@ -19,7 +19,7 @@ impl fmt::Display for Plan {
         };
         writeln!(f, "{}, {signed}", image.title)?;
         writeln!(f, "  commit {} of {}", image.commit, image.branch)?;
-        writeln!(f, "  from {}", image.repo.display())?;
+        writeln!(f, "  from {}", image.origin)?;
         for disk in &self.disks {
             write!(f, "\n{disk}")?;
         }

@@ -7,8 +7,8 @@ use basalt_sysroot::partition::{ESP_TYPE, VAR_TYPE};
 use super::*;
 use crate::edge::tests::InMemory as Edge;
 use crate::facts::{Card, Content, DiskFact};
-use crate::image::Signed;
 use crate::image::tests::InMemory as Image;
+use crate::image::{Archive, Signed};
 use crate::settings::Change;
 
 const MIB: u64 = 1 << 20;
@@ -55,7 +55,7 @@ fn with_table(mut disk: DiskFact, parts: Vec<PartFact>) -> DiskFact {
 
 fn about() -> About {
     About {
-        repo: "/sysroot/ostree/repo".into(),
+        origin: Origin::Repository("/sysroot/ostree/repo".into()),
         commit: "ab".repeat(32),
         branch: "basalt/base".to_owned(),
         version: Some("3".to_owned()),
@@ -87,6 +87,7 @@ fn image() -> Image {
 }
 
 struct Machine {
+    about: About,
     facts: Facts,
     image: Image,
     edge: Edge,
@@ -97,17 +98,16 @@ impl Machine {
         let cards =
             vec![Card { name: "ens1".into(), mac: "52:54:00:00:00:01".into(), has_cable: true }];
         let facts = Facts { disks, cards, ..Facts::default() };
-        Self { facts, image: image(), edge: Edge::default() }
+        Self { about: about(), facts, image: image(), edge: Edge::default() }
     }
 
     fn plan_of(&mut self, parsed: &Parsed) -> (Option<Plan>, Problems) {
         assert!(parsed.is_good(), "{:?}", parsed.diagnostics);
-        let about = about();
         let mut problems = Problems::default();
         let mut ground = Ground {
             asked: &parsed.kickstart,
             image: &self.image,
-            about: &about,
+            about: &self.about,
             facts: &self.facts,
             edge: &mut self.edge,
         };
@@ -442,11 +442,25 @@ fn a_system_from_elsewhere_is_refused() {
         format!("{PLAIN}ostreesetup --osname=basalt --url={url} --ref={name}\n")
     };
     let mut machine = Machine::with(vec![disk("sda", 50 * GB, Bus::Sata)]);
-    let said = machine.refused(&setup("https://images.example/site", "basalt/base"));
-    assert!(said.contains("and not from `https://images.example/site`"), "{said}");
+    let said = machine.refused(&setup("file:///mnt/repo", "basalt/base"));
+    assert!(said.contains("and not from `file:///mnt/repo`"), "{said}");
     let said = machine.refused(&setup("file:///sysroot/ostree/repo", "basalt/other"));
     assert_eq!(said, "the installer carries `basalt/base`");
     machine.plan(&setup("file:///sysroot/ostree/repo", "basalt/base"));
+}
+
+#[test]
+fn a_host_asks_the_archive_that_it_came_from_for_its_updates() {
+    let mut machine = Machine::with(vec![disk("sda", 50 * GB, Bus::Sata)]);
+    let url = "https://images.example/site";
+    let carried = "/sysroot/ostree/repo".into();
+    let archive = Archive { url: url.to_owned(), keyrings: Vec::new(), carried };
+    machine.about.origin = Origin::Archive(archive);
+    let line = format!("ostreesetup --osname=basalt --url={url} --ref=basalt/base\n");
+    let plan = machine.plan(&(PLAIN.to_owned() + &line));
+    let config = text_of(&plan, "/etc/basalt/hostd.toml.d/50-kickstart.toml");
+    assert_eq!(config, format!("# From the kickstart.\n[updates]\nurl = \"{url}\"\n"));
+    assert!(plan.to_string().contains(&format!("\n  from {url}\n")), "{plan}");
 }
 
 #[test]

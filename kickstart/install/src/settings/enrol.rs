@@ -20,13 +20,17 @@ pub(super) fn settings(
     changes: &mut Vec<Change>,
     problems: &mut Problems,
 ) -> Result<()> {
-    let Some(basalt) = &ground.asked.basalt else { return Ok(()) };
-    match join(ground, basalt) {
-        Ok(Some(text)) => changes.push(Change::private(JOIN, format!("{text}\n"))),
-        Ok(None) => (),
-        Err(error) => problems.error(basalt.span, format!("{error:#}"), ""),
+    let asked = ground.asked;
+    if let Some(basalt) = &asked.basalt {
+        match join(ground, basalt) {
+            Ok(Some(text)) => changes.push(Change::private(JOIN, format!("{text}\n"))),
+            Ok(None) => (),
+            Err(error) => problems.error(basalt.span, format!("{error:#}"), ""),
+        }
     }
-    if let Some(text) = config(basalt) {
+    let archive = asked.ostreesetup.as_ref().filter(|setup| setup.is_elsewhere());
+    let archive = archive.map(|setup| setup.url.as_str());
+    if let Some(text) = config(asked.basalt.as_deref(), archive) {
         changes.push(Change::public(CONFIG, text));
     }
     Ok(())
@@ -82,20 +86,25 @@ fn fingerprint(ground: &Ground<'_>, ca: &Authority) -> Result<String> {
     Ok(hex::encode(Sha256::digest(der)))
 }
 
-/// What `hostd` is told beside it; none where that is nothing.
-fn config(basalt: &Basalt) -> Option<String> {
-    let quoted = |text: &String| serde_json::Value::from(text.as_str()).to_string();
+/// What `hostd` is told beside it, and that the archive which the host came from has its updates;
+/// none where that is nothing.
+fn config(basalt: Option<&Basalt>, archive: Option<&str>) -> Option<String> {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let mut text = String::new();
     // With a token they stand in the join string.
-    if basalt.join.is_none() && !basalt.endpoints.is_empty() {
-        let urls: Vec<String> = basalt.endpoints.iter().map(quoted).collect();
+    let endpoints = basalt.filter(|it| it.join.is_none()).map(|it| &it.endpoints);
+    if let Some(endpoints) = endpoints.filter(|it| !it.is_empty()) {
+        let urls: Vec<String> = endpoints.iter().map(|url| quoted(url)).collect();
         text.push_str(&format!("endpoints = [{}]\n", urls.join(", ")));
     }
-    if !basalt.labels.is_empty() {
+    if let Some(labels) = basalt.map(|it| &it.labels).filter(|it| !it.is_empty()) {
         text.push_str("[labels]\n");
-        for (key, value) in &basalt.labels {
+        for (key, value) in labels {
             text.push_str(&format!("{} = {}\n", quoted(key), quoted(value)));
         }
+    }
+    if let Some(url) = archive {
+        text.push_str(&format!("[updates]\nurl = {}\n", quoted(url)));
     }
     (!text.is_empty()).then(|| format!("# From the kickstart.\n{text}"))
 }

@@ -1,5 +1,6 @@
 //! A kickstart from a web server. The network may come up later than the installer.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -28,14 +29,13 @@ pub(super) fn text(url: &str, log: &mut Log) -> Result<String> {
     loop {
         match get(&agent, url) {
             Ok(bytes) => return basalt_kickstart_file::text(bytes).with_context(doing),
-            // The server is there, and has another opinion.
             Err(ureq::Error::StatusCode(status)) if status < 500 => {
                 bail!("{}: the server says {status}", doing())
             }
             Err(ureq::Error::BodyExceedsLimit(_)) => {
                 bail!("{}: it is too long: at most {MAX_BYTES} bytes are read", doing())
             }
-            Err(error) if began.elapsed() + pause > PATIENCE => {
+            Err(error) if is_final(&error) || began.elapsed() + pause > PATIENCE => {
                 return Err(error).with_context(doing);
             }
             Err(error) => {
@@ -45,6 +45,19 @@ pub(super) fn text(url: &str, log: &mut Log) -> Result<String> {
         }
         sleep(pause);
         pause = (2 * pause).min(LONGEST_PAUSE);
+    }
+}
+
+/// Whether asking again is for nothing: the server is there, and has another opinion; or it cannot
+/// be shown to be the one that was meant.
+pub(crate) fn is_final(error: &ureq::Error) -> bool {
+    use ureq::Error::{BadUri, BodyExceedsLimit, Io, Rustls, StatusCode, Tls};
+    match error {
+        StatusCode(status) => *status < 500,
+        // What rustls does not take of a server comes so.
+        Io(error) => error.kind() == ErrorKind::InvalidData,
+        BodyExceedsLimit(_) | BadUri(_) | Tls(_) | Rustls(_) => true,
+        _ => false,
     }
 }
 

@@ -1,9 +1,9 @@
 //! Volumes by their labels, mounted to be read, for nobody but the installer.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+use basalt_medium::Medium;
 
 use crate::execute::tool;
 
@@ -31,10 +31,7 @@ pub(super) fn device(volume: &str) -> Result<Option<PathBuf>> {
     }
 }
 
-/// Mounts one to be read.
-pub(super) fn mount(device: &Path) -> Result<PathBuf> {
-    let doing = || format!("cannot read the volume `{}`", device.display());
-    fs::create_dir_all(AT).with_context(doing)?;
-    tool("mount").args(["-o", "ro"]).arg(device).arg(AT).run().with_context(doing)?;
-    Ok(AT.into())
+/// Mounts one to be read. Nobody else reads from it unless it is kept.
+pub(super) fn mount(device: &Path) -> Result<Medium> {
+    Medium::mount(device, Path::new(AT))
 }

@@ -31,7 +31,8 @@ impl Copy {
     }
 }
 
-fn key(ground: &Ground, name: &str) -> SigningKey {
+/// A key to sign with, whose public part is the file `NAME.asc`.
+pub(crate) fn key(ground: &Ground, name: &str) -> SigningKey {
     let home = ground.path(name);
     fs::create_dir(&home).expect("a folder");
     fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).expect("a mode");

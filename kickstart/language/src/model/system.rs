@@ -21,6 +21,14 @@ pub struct OsTreeSetup {
     pub branch: String,
 }
 
+impl OsTreeSetup {
+    /// Whether the archive is on another machine.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        ["http://", "https://"].iter().any(|scheme| self.url.starts_with(scheme))
+    }
+}
+
 /// `bootloader`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct BootLoader {

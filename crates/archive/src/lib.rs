@@ -1,4 +1,5 @@
-//! Where releases come from: the archive's signed manifests.
+//! An archive of releases, as `basalt publish` makes it: its signed manifests, and the keys that they
+//! are believed by. What a manifest names is brought by `basalt-deploy`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,11 +17,11 @@ const SYSTEM_CAS: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// The keys that this host trusts; they come with the image that runs.
 #[derive(Debug)]
-pub(crate) struct Keys {
+pub struct Keys {
     /// For manifests.
-    pub(crate) manifests: Vec<PublicKey>,
+    pub manifests: Vec<PublicKey>,
     /// Files with those for commits.
-    pub(crate) commits: Vec<PathBuf>,
+    pub commits: Vec<PathBuf>,
 }
 
 impl Keys {
@@ -28,7 +29,7 @@ impl Keys {
     ///
     /// # Errors
     /// A file cannot be read, or one of the two kinds is missing.
-    pub(crate) fn read(folder: &Path) -> Result<Self> {
+    pub fn read(folder: &Path) -> Result<Self> {
         let mut keys = Self { manifests: Vec::new(), commits: Vec::new() };
         let doing = || format!("cannot read the trusted keys in `{}`", folder.display());
         for entry in fs::read_dir(folder).into_iter().flatten() {
@@ -58,17 +59,18 @@ impl Keys {
 
 /// Where an archive is, and who vouches for its server.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Archive<'a> {
-    pub(crate) url: &'a str,
+pub struct Archive<'a> {
+    /// Its URL: http, https or file.
+    pub url: &'a str,
     /// A file with the CA; the system's are asked otherwise.
-    pub(crate) ca: Option<&'a Path>,
+    pub ca: Option<&'a Path>,
 }
 
 /// The manifest of an image's release: the one of now, or the one of this version.
 ///
 /// # Errors
 /// The archive cannot be reached, has none, or no trusted key signed it.
-pub(crate) fn manifest(
+pub fn manifest(
     archive: Archive<'_>,
     image: &str,
     version: Option<&str>,
