@@ -104,6 +104,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "basalt-api",
             "basalt-archive",
+            "basalt-beneath",
             "basalt-cmd",
             "basalt-consoles",
             "basalt-deploy",

@@ -5,6 +5,7 @@ mod apply;
 mod array;
 mod disk;
 mod format;
+mod kept;
 mod mounts;
 mod script;
 
@@ -179,6 +180,11 @@ impl Work<'_> {
         for change in &self.plan.settings.changes {
             apply::change(change, mounts)
                 .with_context(|| format!("cannot write `{}` of the host", change.path()))?;
+        }
+        if self.plan.keeps_var()
+            && let Some(change) = kept::machine_id(&mounts.var())?
+        {
+            apply::change(&change, mounts)?;
         }
         apply::units(&self.plan.settings.units, mounts)
     }

@@ -220,6 +220,15 @@ fn check_source(asked: &Kickstart, about: &About, problems: &mut Problems) {
     }
 }
 
+impl Plan {
+    /// Whether what is in `/var` stays.
+    #[must_use]
+    pub fn keeps_var(&self) -> bool {
+        let parts = self.disks.iter().flat_map(|disk| &disk.parts);
+        parts.filter(|part| part.role == Role::Var).any(|part| part.make == Make::Keep)
+    }
+}
+
 impl DiskPlan {
     /// Its partition of this role.
     #[must_use]

@@ -103,6 +103,12 @@ impl Change {
         Self::File { path: path.to_owned(), mode: PUBLIC, owner: ROOT, text: Text(text) }
     }
 
+    /// That this host is the machine of this id, as systemd writes it.
+    pub(crate) fn machine_id(id: &str) -> Self {
+        let (path, text) = ("/etc/machine-id".to_owned(), Text(format!("{id}\n")));
+        Self::File { path, mode: 0o444, owner: ROOT, text }
+    }
+
     fn private(path: &str, text: String) -> Self {
         Self::File { path: path.to_owned(), mode: PRIVATE, owner: ROOT, text: Text(text) }
     }
