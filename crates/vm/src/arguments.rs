@@ -76,7 +76,7 @@ pub(crate) fn arguments(machine: &Machine, around: &Surroundings<'_>) -> Vec<Str
         add(&["-device", "pcie-root-port,id=slot1,chassis=1,slot=1"]);
     }
     for port in 0..machine.cards_in_slot {
-        add(&["-netdev", &format!("hubport,id=port{port},hubid={port}")]);
+        add(&["-netdev", &format!("user,id=port{port},restrict=on")]);
         add(&["-device", &card(port)]);
     }
     match around.console {
@@ -322,9 +322,9 @@ mod tests {
         let expected = "\
 -global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off
 -device pcie-root-port,id=slot1,chassis=1,slot=1
--netdev hubport,id=port0,hubid=0
+-netdev user,id=port0,restrict=on
 -device virtio-net-pci,netdev=port0,bus=slot1,addr=0.0,multifunction=on,speed=10000,duplex=full,romfile=
--netdev hubport,id=port1,hubid=1
+-netdev user,id=port1,restrict=on
 -device virtio-net-pci,netdev=port1,bus=slot1,addr=0.1,multifunction=on,speed=10000,duplex=full,romfile=
 -qmp";
         assert!(line.contains(expected), "{line}");

@@ -183,7 +183,7 @@ impl Machine {
     }
 
     /// A card with so many ports in slot 1, which are `ens1f0`, `ens1f1` and so on in the guest.
-    /// They have a link and nobody behind it.
+    /// Each has a link, and behind it a network without a way out.
     pub fn slot_with_cards(mut self, ports: u8) -> Self {
         self.cards_in_slot = ports;
         self
