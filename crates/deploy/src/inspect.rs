@@ -79,9 +79,11 @@ impl Repo {
         }
         let folder = folder.downcast_ref::<ostree::RepoFile>();
         folder.map_or(Ok(()), ostree::RepoFile::ensure_resolved).doing(doing)?;
-        let Some(tree) = folder.and_then(|it| it.tree_get_contents()) else {
+        // Not `tree_get_contents`: the binding gives what it returns back twice.
+        let Some(tree) = folder.and_then(ostree::RepoFile::tree_get_contents_checksum) else {
             return Ok(Vec::new());
         };
+        let tree = self.inner.load_variant(ObjectType::DirTree, &tree).doing(doing)?;
         // A list of files and one of folders, of each first its name.
         let entries = tree.iter().flat_map(|list| list.iter().collect::<Vec<_>>());
         let names = entries.filter_map(|entry| entry.child_value(0).get::<String>());

@@ -12,16 +12,18 @@ mod script;
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use basalt_api::install::InstallState;
 use basalt_deploy::{HostSysroot, Repo, Transfer};
 use basalt_disk::{EspFile, EspFiles, FirstEntry, Volume};
 use basalt_sysroot::slot::Slot;
+use rustix::fs::statvfs;
 use uuid::Uuid;
 
-use crate::image::{Origin, REMOTE};
+use crate::image::{About, Origin, REMOTE};
 use crate::log::Log;
 use crate::plan::{DiskPlan, PartPlan, Plan, Role, Step, steps};
 use mounts::Mounts;
@@ -32,6 +34,8 @@ pub(crate) use script::run as run_script;
 
 /// How often it is said how far a download is.
 const SAY: Duration = Duration::from_secs(10);
+/// Between two looks whether it is done.
+const TICK: Duration = Duration::from_millis(100);
 /// The log, on the installed host.
 const LOG: &str = "log/basalt-install.log";
 
@@ -146,21 +150,19 @@ impl Work<'_> {
     }
 
     fn pull(&mut self) -> Result<()> {
+        let root = self.mounts()?.root();
         let image = &self.plan.image;
-        let repo = HostSysroot::init(&self.mounts()?.root())?.repo()?;
         match &image.origin {
             Origin::Repository(from) => {
-                // All of it is made safe at once and read back, before anything boots.
-                repo.without_fsync();
-                repo.pull_local(&Repo::open(from)?, &image.commit)?;
-                repo.set_remote_ref(REMOTE, &image.branch, &image.commit)?;
+                let pull = || pull_from(from, image, &root);
+                while_it_is_said(self.log, image.bytes, &root, pull)
             }
             Origin::Archive(archive) => {
+                let repo = HostSysroot::init(&root)?.repo()?;
                 let told = told(self.log);
-                repo.pull(&archive.remote(), &image.branch, &image.commit, told)?;
+                Ok(repo.pull(&archive.remote(), &image.branch, &image.commit, told)?)
             }
         }
-        Ok(())
     }
 
     fn deploy(&mut self) -> Result<()> {
@@ -257,6 +259,38 @@ impl Work<'_> {
     fn mounts(&self) -> Result<&Mounts> {
         self.mounts.as_ref().context("nothing is mounted")
     }
+}
+
+fn pull_from(repository: &Path, image: &About, root: &Path) -> Result<()> {
+    let repo = HostSysroot::init(root)?.repo()?;
+    // All of it is made safe at once and read back, before anything boots.
+    repo.without_fsync();
+    repo.pull_local(&Repo::open(repository)?, &image.commit)?;
+    Ok(repo.set_remote_ref(REMOTE, &image.branch, &image.commit)?)
+}
+
+/// Does it, and says now and then how much of so many bytes is on the root: libostree does not tell
+/// how far it is between two repositories of one machine.
+fn while_it_is_said(
+    log: &mut Log,
+    bytes: u64,
+    root: &Path,
+    work: impl FnOnce() -> Result<()> + Send,
+) -> Result<()> {
+    let used = || statvfs(root).map_or(0, |it| (it.f_blocks - it.f_bfree) * it.f_frsize);
+    let (before, mut said) = (used(), Instant::now());
+    thread::scope(|scope| {
+        let working = scope.spawn(work);
+        while !working.is_finished() {
+            sleep(TICK);
+            if said.elapsed() >= SAY {
+                said = Instant::now();
+                let there = used().saturating_sub(before) / 1_000_000;
+                log.say(&format!("{there} of {} MB are there", bytes / 1_000_000));
+            }
+        }
+        working.join().map_err(|_| anyhow!("the thread that brings it over panicked"))?
+    })
 }
 
 /// Says now and then how far a download is.

@@ -251,7 +251,7 @@ fn asks(host: &mut Host) -> Result<()> {
 const REFUSALS: &[(&str, &str)] = &[
     ("autopart\nignoredisk --only-use=@bus=scsi\n", "no disk"),
     ("autopart\nignoredisk --only-use=@size>=1MB\n", "disks"),
-    ("autopart\nclearpart --all --initlabel\nignoredisk --only-use=vda\n", "too small"),
+    ("autopart\nclearpart --all --initlabel\nignoredisk --only-use=vda\n", "there is no room for"),
     ("autopar\n", "unknown command `autopar`"),
 ];
 
