@@ -100,14 +100,22 @@ fn get(address: &str, ca: Option<&Path>) -> Result<Vec<u8>> {
         }
         return Ok(fs::read(path)?);
     }
-    let mut config = ureq::Agent::config_builder().timeout_global(Some(DEADLINE));
+    let mut response = agent(address, ca, DEADLINE)?.get(address).call()?;
+    Ok(response.body_mut().with_config().limit(MAX_BYTES as u64).read_to_vec()?)
+}
+
+/// Who asks a server, within this time for the whole of an answer. By https it knows the server by
+/// the file `ca`, or else by the CAs of the system.
+///
+/// # Errors
+/// The certificates cannot be read.
+pub fn agent(address: &str, ca: Option<&Path>, deadline: Duration) -> Result<ureq::Agent> {
+    let mut config = ureq::Agent::config_builder().timeout_global(Some(deadline));
     if address.starts_with("https:") {
         let roots = RootCerts::from(certificates(ca.unwrap_or(Path::new(SYSTEM_CAS)))?);
         config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
     }
-    let agent: ureq::Agent = config.build().into();
-    let mut response = agent.get(address).call()?;
-    Ok(response.body_mut().with_config().limit(MAX_BYTES as u64).read_to_vec()?)
+    Ok(config.build().into())
 }
 
 /// Those in a PEM file.

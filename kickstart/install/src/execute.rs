@@ -177,16 +177,23 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn settings(&self) -> Result<()> {
-        let mounts = self.mounts()?;
+    fn settings(&mut self) -> Result<()> {
+        let mounts = self.mounts.as_ref().context("nothing is mounted")?;
         for change in &self.plan.settings.changes {
             apply::change(change, mounts)
                 .with_context(|| format!("cannot write `{}` of the host", change.path()))?;
         }
-        if self.plan.keeps_var()
-            && let Some(change) = kept::machine_id(&mounts.var())?
-        {
-            apply::change(&change, mounts)?;
+        let kept = match self.plan.keeps_var() {
+            true => kept::machine_id(&mounts.var()),
+            false => Ok(None),
+        };
+        match kept {
+            Ok(Some(change)) => apply::change(&change, mounts)?,
+            Ok(None) => (),
+            // All else of the host is good, and an operator decides.
+            Err(error) => self.log.say(&format!(
+                "warning: {error:#}\nhint: `hostd` may take its state for a copy, and then says what to do"
+            )),
         }
         apply::units(&self.plan.settings.units, mounts)
     }

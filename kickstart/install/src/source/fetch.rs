@@ -1,13 +1,11 @@
 //! A kickstart from a web server. The network may come up later than the installer.
 
 use std::io::ErrorKind;
-use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use basalt_document::MAX_BYTES;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use crate::log::Log;
 
@@ -18,13 +16,11 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// Between two of them; it grows.
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-/// Where Debian keeps the CAs that the system knows.
-const SYSTEM_CAS: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// The text at a URL.
 pub(super) fn text(url: &str, log: &mut Log) -> Result<String> {
     let doing = || format!("cannot get `{url}`");
-    let agent = agent(url)?;
+    let agent = basalt_archive::agent(url, None, DEADLINE)?;
     let (began, mut pause) = (Instant::now(), PAUSE);
     loop {
         match get(&agent, url) {
@@ -64,26 +60,6 @@ pub(crate) fn is_final(error: &ureq::Error) -> bool {
 fn get(agent: &ureq::Agent, url: &str) -> Result<Vec<u8>, ureq::Error> {
     let mut response = agent.get(url).call()?;
     response.body_mut().with_config().limit(MAX_BYTES as u64).read_to_vec()
-}
-
-fn agent(url: &str) -> Result<ureq::Agent> {
-    let mut config = ureq::Agent::config_builder().timeout_global(Some(DEADLINE));
-    if url.starts_with("https:") {
-        let roots = RootCerts::from(certificates(Path::new(SYSTEM_CAS))?);
-        config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
-    }
-    Ok(config.build().into())
-}
-
-fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>> {
-    let doing = || format!("cannot read the certificates in `{}`", file.display());
-    let mut found = Vec::new();
-    for item in parse_pem(&std::fs::read(file).with_context(doing)?) {
-        if let PemItem::Certificate(certificate) = item.with_context(doing)? {
-            found.push(certificate);
-        }
-    }
-    Ok(found)
 }
 
 #[cfg(test)]
