@@ -73,6 +73,17 @@ impl Host {
         Ok(self.vm.shell()?.run(command, COMMAND)?)
     }
 
+    /// Waits until the boot is good.
+    ///
+    /// # Errors
+    /// It never is; the error has what systemd still waits for, and what it last said.
+    pub fn passes_the_gate(&mut self) -> Result<()> {
+        let Err(error) = self.ok("hostctl gate --deadline 200") else { return Ok(()) };
+        let asked = "systemctl list-jobs --no-pager; journalctl -b -p notice -o cat -n 40 _PID=1; \
+                     systemctl status --no-pager -n 5 systemd-networkd systemd-udevd nftables";
+        Err(error.context(self.run(asked)?.text))
+    }
+
     /// Waits until somebody can be asked.
     ///
     /// # Errors

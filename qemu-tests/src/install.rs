@@ -176,7 +176,7 @@ pub fn machine_of(disks: &[Disk]) -> Machine {
 /// It is not, or not in time, or another release runs.
 pub fn boots(host: &mut Host, machine: &Machine) -> Result<()> {
     host.vm = machine.clone().shell().start(&host.folder.join("installed"))?;
-    host.ok("hostctl gate --deadline 200")?;
+    host.passes_the_gate()?;
     let version = host.image.version.clone();
     host.expect_status("version", &version)
 }

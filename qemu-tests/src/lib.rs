@@ -2,6 +2,8 @@
 //! each step is a test. In reading order:
 
 pub mod disk;
+pub mod fleet;
+pub mod fresh;
 pub mod host;
 pub mod image;
 pub mod install;

@@ -36,8 +36,16 @@ impl Recorded {
     /// # Errors
     /// It does not end, or does not start.
     pub fn start(host: &mut Host, folder: &Path) -> Result<Self> {
-        fs::create_dir(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
         host.powers_off()?;
+        Self::start_again(host, folder)
+    }
+
+    /// The same of one whose machine has ended.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_again(host: &mut Host, folder: &Path) -> Result<Self> {
+        fs::create_dir(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
         let before = fs::canonicalize(&host.image.disk)?;
         host.image = host.image.on(&folder.join("disk.qcow2"))?;
         let machine = host.of_releases()?.record_writes(&folder.join("log"));

@@ -12,7 +12,7 @@ pub const MENU: &str = "somebody chose a factory reset in the loader's menu";
 /// # Errors
 /// It does not.
 pub fn proves_itself(host: &mut Host) -> Result<()> {
-    host.ok("hostctl gate --deadline 200")?;
+    host.passes_the_gate()?;
     host.until("hostctl status | grep -q ', blessed'")
 }
 

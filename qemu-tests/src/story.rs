@@ -172,7 +172,10 @@ impl Story {
 }
 
 /// Our own programs lie where cargo puts them, two folders above the test's own file.
-fn programs() -> Result<PathBuf> {
+///
+/// # Errors
+/// A test has no file.
+pub fn programs() -> Result<PathBuf> {
     let own = std::env::current_exe().context("a test is a program")?;
     Ok(own.ancestors().nth(2).context("it lies in target/release/deps")?.to_owned())
 }

@@ -3,6 +3,7 @@
 //! A proof that is interrupted goes on where it was, as long as the commit is the same. What failed
 //! is kept too, with the seed that shows it again.
 
+mod hosts;
 mod install;
 mod kills;
 mod part;
@@ -57,6 +58,11 @@ const PROOFS: &[Proof] = &[
         about: "kill -9 of hostd, hostd-virt, endpoint, podman, dockerd and libvirtd at random \
                 moments",
         run: kills::run,
+    },
+    Proof {
+        name: "hosts",
+        about: "a first boot beside another host's disk, disks that claim to be the same, a copy",
+        run: hosts::run,
     },
     Proof {
         name: "install",

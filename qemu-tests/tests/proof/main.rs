@@ -1,10 +1,14 @@
 //! What takes too long for every change: `cargo xtask torture` runs `recorded`, `cargo xtask bench
-//! updates` runs `timed`, `cargo xtask proof install` those of `install` and `examples`, and `cargo
-//! xtask proof updates` the others.
+//! updates` runs `timed`; the others are pieces of what `cargo xtask proof` proves.
 
+mod clone;
+mod copied;
 mod examples;
+mod first_install;
 mod install;
 mod laden;
+mod life;
+mod live;
 mod recorded;
 mod reset;
 mod timed;
@@ -19,6 +23,11 @@ fn main() -> ExitCode {
     let stories = &[
         recorded::STORY,
         reset::STORY,
+        life::STORY,
+        copied::STORY,
+        first_install::STORY,
+        clone::STORY,
+        live::STORY,
         trials::STORY,
         laden::STORY,
         timed::STORY,

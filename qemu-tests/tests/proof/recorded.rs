@@ -35,7 +35,7 @@ fn first(releases: &Releases) -> Result<Image> {
 }
 
 fn comes_to_the_second(host: &mut Host) -> Result<()> {
-    host.ok("hostctl gate --deadline 200")?;
+    host.passes_the_gate()?;
     host.ok("hostctl os update 2>&1")?;
     Ok(())
 }

@@ -64,7 +64,7 @@ fn afresh(host: &mut Host, name: &str) -> Result<()> {
     let disk = host.folder.join(format!("{name}.qcow2"));
     host.image = host.releases()?.built("1")?.on(&disk)?;
     host.vm = host.of_releases()?.start(&host.folder.join(name))?;
-    host.ok("hostctl gate --deadline 200")?;
+    host.passes_the_gate()?;
     host.ok("systemctl is-system-running --wait || { systemctl --failed; exit 1; }")?;
     Ok(())
 }

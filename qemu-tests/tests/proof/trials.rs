@@ -54,7 +54,7 @@ fn restarts(host: &mut Host, machine: &Machine) -> Result<()> {
 }
 
 fn runs(host: &mut Host, version: &str) -> Result<()> {
-    host.ok("hostctl gate --deadline 200")?;
+    host.passes_the_gate()?;
     host.expect_status("version", version)
 }
 

@@ -14,7 +14,7 @@ const PARTS: &[Part] = &[
     ),
     part(
         "a live host, and a rootfs that was damaged",
-        Place::Boot,
+        Place::Proof,
         "a_root_that_the_initrd_does_not_name_is_not_booted",
     ),
     part(

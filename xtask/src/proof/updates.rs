@@ -44,8 +44,13 @@ const PARTS: &[Part] = &[
         "changed_kernel",
     ),
     part(
+        "a power cut that leaves half a superblock, hostd that ends at once, a root that is gone",
+        Place::Proof,
+        "a_counted_entry_is_blessed_and_loses_its_counter",
+    ),
+    part(
         "by delta, no new kernel, /etc after staging, a power cut, a kernel that panics, a gate that \
-         fails, back",
+         fails",
         Place::Boot,
         "whatever_a_power_cut_leaves_of_an_update_boots",
     ),

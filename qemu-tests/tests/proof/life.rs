@@ -1,8 +1,10 @@
 //! A host's life: its first boot, a reboot, a good update, a bad one.
 
 use anyhow::{Result, ensure};
+use qemu_tests::fresh::{
+    no_unit_fails, nobody_has_a_password, read_only, ready, var_fills_the_disk,
+};
 use qemu_tests::host::{Host, machine};
-use qemu_tests::image::Image;
 use qemu_tests::story::{Start, Story};
 
 pub(crate) const STORY: Story = Story {
@@ -16,7 +18,7 @@ pub(crate) const STORY: Story = Story {
         ("no_unit_fails", no_unit_fails),
         ("usr_and_sysroot_are_read_only", read_only),
         ("var_is_its_own_file_system_and_fills_the_disk", var_fills_the_disk),
-        ("nobody_has_a_password", nobody_has_a_password),
+        ("nobody_has_a_password_and_nobody_may_log_in", nobody_may_log_in),
         ("var_and_etc_survive_a_reboot", survive_a_reboot),
         ("a_host_toml_on_the_esp_is_taken_and_wiped", host_toml_is_taken),
         ("a_counted_entry_is_blessed_and_loses_its_counter", good_update),
@@ -27,50 +29,8 @@ pub(crate) const STORY: Story = Story {
     ],
 };
 
-fn ready(host: &mut Host) -> Result<()> {
-    host.ok("hostctl gate --deadline 200")?;
-    let Image { version, commit, build_id, .. } = host.image.clone();
-    for (key, expected) in [
-        ("state", "ready"),
-        ("boot", "blessed"),
-        ("slot", "a"),
-        ("version", &version),
-        ("commit", &commit),
-        ("build_id", &build_id),
-    ] {
-        host.expect_status(key, expected)?;
-    }
-    host.console_says(&[&format!("version {version}, slot a blessed, hostd is ready")])
-}
-
-fn no_unit_fails(host: &mut Host) -> Result<()> {
-    let failed = "systemctl --failed --plain --no-legend";
-    host.ok(&format!("systemctl is-system-running --wait || {{ {failed}; exit 1; }}"))?;
-    ensure!(host.ok(failed)?.is_empty());
-    Ok(())
-}
-
-fn read_only(host: &mut Host) -> Result<()> {
-    for folder in ["/usr", "/sysroot", "/usr/bin"] {
-        let said = host.fails(&format!("touch {folder}/new"))?;
-        ensure!(said.contains("Read-only file system"), "{said}");
-    }
-    Ok(())
-}
-
-fn var_fills_the_disk(host: &mut Host) -> Result<()> {
-    ensure!(host.ok("findmnt -no SOURCE,FSTYPE /var")?.ends_with("3 ext4"));
-    ensure!(host.ok("findmnt -no SOURCE /")? != host.ok("findmnt -no SOURCE /var")?);
-    let sectors = "d=/sys/class/block/vda; echo $(($(cat $d/size) - $(cat $d/vda3/start) - \
-                   $(cat $d/vda3/size)))";
-    let left: u64 = host.ok(sectors)?.parse()?;
-    ensure!(left < 4096, "{left} sectors behind /var");
-    Ok(())
-}
-
-fn nobody_has_a_password(host: &mut Host) -> Result<()> {
-    let with_password = host.ok("cut -d: -f1,2 /etc/shadow | grep -v ':[!*]' || true")?;
-    ensure!(with_password.is_empty(), "{with_password}");
+fn nobody_may_log_in(host: &mut Host) -> Result<()> {
+    nobody_has_a_password(host)?;
     host.fails("systemctl is-active ssh")?;
     Ok(())
 }
@@ -85,7 +45,7 @@ END
          sync")?;
     host.reboot()?;
     ensure!(host.ok("cat /var/lib/kept /etc/kept /etc/machine-id")? == format!("kept\nkept\n{id}"));
-    host.ok("hostctl gate --deadline 200")?;
+    host.passes_the_gate()?;
     no_unit_fails(host)?;
     // A panic must end, or a host on trial would wait for a hand.
     ensure!(host.ok("cat /proc/sys/kernel/panic")? == "10");
@@ -171,7 +131,7 @@ fn bad_update(host: &mut Host) -> Result<()> {
     ])?;
     host.console_says(&["slot b blessed, hostd is ready"])?;
     host.catches_up()?;
-    host.ok("hostctl gate --deadline 200")?;
+    host.passes_the_gate()?;
     host.expect_status("slot", "b")?;
     host.expect_status("boot", "blessed")?;
     let entries = own_entries(host)?;

@@ -1,6 +1,7 @@
 //! A live host: its root comes over the network into 1 GiB of memory, and it touches no disk.
 
 use anyhow::{Context, Result, ensure};
+use qemu_tests::fresh::no_unit_fails;
 use qemu_tests::host::Host;
 use qemu_tests::story::{Start, Story};
 
@@ -16,6 +17,7 @@ pub(crate) const STORY: Story = Story {
         ("a_live_host_is_ready_with_1_gib_once_its_root_is_served", ready),
         ("a_live_host_has_nothing_of_a_disk_and_makes_nothing_there", touches_no_disk),
         ("a_live_system_carries_its_commit_for_an_installer", has_its_commit),
+        ("a_network_that_was_told_to_end_comes_back", network_comes_back),
     ],
 };
 
@@ -31,12 +33,11 @@ fn refused(host: &mut Host) -> Result<()> {
 
 fn ready(host: &mut Host) -> Result<()> {
     host.console_says(&["the rootfs is whole", "/var is in memory"])?;
-    host.ok("hostctl gate --deadline 200")?;
+    host.passes_the_gate()?;
     host.expect_status("state", "ready")?;
     let version = host.image.version.clone();
     host.expect_status("version", &version)?;
-    let failed = host.ok("systemctl --failed --plain --no-legend")?;
-    ensure!(failed.is_empty(), "{failed}");
+    no_unit_fails(host)?;
     let free: u64 = host.ok("awk '/^MemAvailable/ {print $2}' /proc/meminfo")?.parse()?;
     ensure!(free > 200 << 10, "{free} KiB of memory are left");
     Ok(())
@@ -61,4 +62,11 @@ fn has_its_commit(host: &mut Host) -> Result<()> {
     ensure!(booted.contains(&commit), "{booted}");
     host.ok(&format!("ostree --repo=/sysroot/ostree/repo ls -R {commit} >/dev/null"))?;
     Ok(())
+}
+
+fn network_comes_back(host: &mut Host) -> Result<()> {
+    let pid = "systemctl show -P MainPID systemd-networkd";
+    let before = host.ok(pid)?;
+    host.ok(&format!("kill -TERM {before}"))?;
+    host.until(&format!("systemctl is-active systemd-networkd && [ $({pid}) != {before} ]"))
 }
