@@ -27,6 +27,10 @@ const TEST_DEADLINE: Duration = Duration::from_secs(2700);
 const SEARCH: Duration = Duration::from_secs(90);
 const QUICK_DEADLINE: Duration = Duration::from_secs(300);
 
+/// Most of the time of a test that has containers or waits for an answer is waiting; with as many
+/// at a time as there are processors, half of those would idle.
+const AT_A_TIME: &str = "4";
+
 /// Tells tests which image was built for them.
 const IMAGE_VARIABLE: &str = "BASALT_IMAGE_DIR";
 
@@ -128,6 +132,7 @@ fn nextest(session: &Session) -> Result<Vec<Closing>> {
     let cmd = Cmd::new(tool(Tool::NEXTEST)?)
         .args(["nextest", "run", "--release", "--workspace", "--exclude", "qemu-tests"])
         .args(["--exclude", "build-tests", "--no-fail-fast", "--color", "never"])
+        .args(["--test-threads", AT_A_TIME])
         .current_dir(&session.root);
     tests(session, cmd)
 }
