@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use basalt_power_cut::{Awaited, Boots, Recording, Torture, boot};
-use qemu_tests::host::Host;
+use basalt_vm::Patience;
+use qemu_tests::host::{BOOT, Host};
 use qemu_tests::image::Image;
 use qemu_tests::recording::Recorded;
 use qemu_tests::releases::{GREETED, GREETING as EARLY_GREETING, Releases};
@@ -26,6 +27,8 @@ pub(crate) const STORY: Story = Story {
     ],
 };
 
+/// Nothing is said on the console while a release is brought over and laid out.
+const BROUGHT_OVER: Patience = Patience { overall: BOOT, silence: BOOT };
 const GREETING: &str = "usr/share/greeting";
 /// The folder of what is recorded.
 const RECORDING: &str = "recording";
@@ -164,6 +167,7 @@ fn gate_fails(host: &mut Host) -> Result<()> {
     host.releases()?.publish()?;
     host.ctl(&["os", "channel", "set", "stable", "4"])?;
     host.ctl(&["os", "rollout", "start", "--no-drain"])?;
+    host.vm.wait_for_console("reboot: Restarting system", BROUGHT_OVER)?;
     has_failed(host, "this boot is not good after 20 s")?;
     host.eventually("the rollout stops", |host| {
         let said = host.ctl(&["os", "rollout", "status"])?;
