@@ -81,7 +81,8 @@ impl Host {
         let Err(error) = self.ok("hostctl gate --deadline 200") else { return Ok(()) };
         let asked = "systemctl list-jobs --no-pager; journalctl -b -p notice -o cat -n 40 _PID=1; \
                      systemctl status --no-pager -n 5 systemd-networkd systemd-udevd nftables";
-        Err(error.context(self.run(asked)?.text))
+        let said = self.run(asked).map_or_else(|error| format!("{error:#}"), |answer| answer.text);
+        Err(error.context(said))
     }
 
     /// Waits until somebody can be asked.
