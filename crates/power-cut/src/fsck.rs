@@ -1,7 +1,7 @@
-//! What the repair programs say of a disk, each on a file that holds its partition.
+//! What a host mends of a disk, each on a file that holds the partition.
 //!
-//! A host has `e2fsck` mend its root at each boot; the ESP it leaves alone, but an operator may
-//! have it mended. Neither may take anything away that boots.
+//! It has `e2fsck` mend its root at each boot, and mends its ESP before that is mounted. Neither may
+//! take anything away that boots, or leave anything that is in the way of the next update.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -11,13 +11,13 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use basalt_cmd::Cmd;
-use basalt_sysroot::entry::EntryName;
+use basalt_mend_esp::{Volume, mend};
 use tempfile::TempDir;
 
 use crate::disk::{BASE, Disk, Source, written};
 use crate::fat::{Fat, Piece};
 use crate::log::Log;
-use crate::menu::{Name, Offered, menu};
+use crate::menu::{Offered, menu};
 use crate::parts::Parts;
 use crate::{Problem, SECTOR, doing};
 
@@ -34,8 +34,23 @@ pub(crate) struct Fsck {
     folder: TempDir,
     esp: Copied,
     root: Copied,
-    /// What ran before the update and stays whatever is mended.
-    running: EntryName,
+}
+
+/// A file that outlasts nothing.
+struct Unsynced<'a>(&'a File);
+
+impl Volume for Unsynced<'_> {
+    fn read(&self, at: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(bytes, at)
+    }
+
+    fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(bytes, at)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// An entry, what it says, and where its boot files lie, one after the other.
@@ -54,21 +69,16 @@ struct Copied {
 
 impl Fsck {
     /// Copies both partitions of the recorded disk.
-    pub(crate) fn new(
-        base: &Path,
-        log: &Log,
-        parts: &Parts,
-        running: EntryName,
-    ) -> Result<Self, Problem> {
+    pub(crate) fn new(base: &Path, log: &Log, parts: &Parts) -> Result<Self, Problem> {
         let folder = tempfile::tempdir().map_err(doing("make a folder in", Path::new("/tmp")))?;
         let copy = |name: &str, range: &Range<u64>| {
             Copied::new(base, folder.path().join(name), range.clone(), log)
         };
         let (esp, root) = (copy("esp", &parts.esp)?, copy("root", &parts.root)?);
-        Ok(Self { folder, esp, root, running })
+        Ok(Self { folder, esp, root })
     }
 
-    /// What they find that nobody may find, if anything.
+    /// What is found that nobody may find, if anything.
     pub(crate) fn look(&mut self, disk: &Disk<'_>) -> Result<Result<(), String>, Problem> {
         if self.root.set(disk)?
             && let Err(what) = self.root_is_well()?
@@ -76,7 +86,7 @@ impl Fsck {
             return Ok(Err(what));
         }
         self.esp.set(disk)?;
-        self.esp_boots_once_mended(disk)
+        self.esp_is_mended(disk)
     }
 
     /// As at each boot, but to its end: it may replay the journal and nothing else.
@@ -118,9 +128,9 @@ impl Fsck {
         Ok(())
     }
 
-    /// An ESP that `fsck.fat` mended offers nothing that it did not, each from where it was, and
-    /// still what ran. What was on its way in or out may be gone.
-    fn esp_boots_once_mended(&mut self, disk: &Disk<'_>) -> Result<Result<(), String>, Problem> {
+    /// An ESP that a host mended is sound to `fsck.fat`, and offers what it did, each from where it
+    /// was.
+    fn esp_is_mended(&mut self, disk: &Disk<'_>) -> Result<Result<(), String>, Problem> {
         let failed = doing("read", &self.esp.path);
         let before = Fat::open(disk, self.esp.range.start).and_then(|esp| {
             // It writes to nothing else.
@@ -128,25 +138,29 @@ impl Fsck {
             Ok((offered(&esp), writes))
         });
         let (before, writes) = before.map_err(failed)?;
-        // It ends with 1 where it has mended something.
-        let output = Cmd::new("fsck.fat").arg("-a").arg(&self.esp.path).output()?;
+        let found = mend(&Unsynced(&self.esp.file));
+        let output = Cmd::new("fsck.fat").arg("-n").arg(&self.esp.path).output()?;
         let after = Fat::open(&self.esp.file, 0).map(|esp| offered(&esp));
         let start = self.esp.range.start;
         self.esp.forget(&writes);
-        let (before, after) = match (before, after.map_err(doing("read", &self.esp.path))?) {
-            (Ok(before), Ok(after)) => (before, after),
-            (before, after) => return Ok(Err(format!("fsck.fat made of {before:?} {after:?}"))),
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => return Ok(Err(format!("its ESP cannot be mended: {error}"))),
         };
-        let stays = |(offered, pieces): &Placed| {
-            let place = |(at, length): &Piece| (at + start, *length);
-            before.contains(&(offered.clone(), pieces.iter().map(place).collect()))
-        };
-        let has_running = after.iter().any(|it| it.0.name == Name::Release(self.running));
-        if has_running && after.iter().all(stays) {
+        if !output.status.success() {
+            let said = output.stdout_text();
+            return Ok(Err(format!("the ESP is mended ({found:?}), and fsck.fat says: {said}")));
+        }
+        let after = after.map_err(doing("read", &self.esp.path))?.map(|all| {
+            let moved = |pieces: Vec<Piece>| {
+                pieces.into_iter().map(|(at, length)| (at + start, length)).collect::<Vec<_>>()
+            };
+            all.into_iter().map(|(offered, pieces)| (offered, moved(pieces))).collect::<Vec<_>>()
+        });
+        if before == after {
             return Ok(Ok(()));
         }
-        let said = output.stdout_text();
-        Ok(Err(format!("fsck.fat made of {before:?} {after:?}: {said}")))
+        Ok(Err(format!("mending ({found:?}) made of {before:?} {after:?}")))
     }
 }
 

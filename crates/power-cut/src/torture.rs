@@ -7,7 +7,6 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use basalt_sysroot::entry::EntryName;
 use fastrand::Rng;
 use serde::Serialize;
 
@@ -27,8 +26,6 @@ pub struct Torture {
     log: Log,
     parts: Parts,
     check: Check,
-    /// What ran before the update.
-    running: EntryName,
     /// Entries of the log: its first, the one behind its last, the first after it was done.
     begin: usize,
     last: usize,
@@ -100,12 +97,11 @@ impl Torture {
             return Err(unexpected("after the update", after));
         }
         drop(done);
-        let running = check.chosen(&disk).map_err(Problem::Recording)?;
-        let idle = running.slot.other();
+        let idle = check.chosen(&disk).map_err(Problem::Recording)?.slot.other();
         let syncs = syncs(&log, &mut disk, (begin, last), &mut check, idle).map_err(failed)?;
         drop(disk);
         let recording = recording.clone();
-        Ok(Self { recording, base, log, parts, check, running, begin, last, end, syncs })
+        Ok(Self { recording, base, log, parts, check, begin, last, end, syncs })
     }
 
     /// The syncs that were found, in the order in which they ended.
@@ -119,7 +115,7 @@ impl Torture {
     /// A file cannot be read.
     pub fn states(&self, seed: u64, numbers: std::ops::Range<u64>) -> Result<Report, Problem> {
         let base = &self.recording.base;
-        let fsck = || Fsck::new(base, &self.log, &self.parts, self.running).map(Some);
+        let fsck = || Fsck::new(base, &self.log, &self.parts).map(Some);
         self.report(seed, numbers, fsck, |chances, rng| chances.cut(rng))
     }
 

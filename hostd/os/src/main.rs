@@ -22,6 +22,7 @@ mod trial;
 mod choice;
 mod esp;
 mod etc;
+mod mend;
 
 use std::io::{stdin, stdout};
 use std::process::ExitCode;
@@ -34,6 +35,9 @@ fn main() -> ExitCode {
         Some(word) if word == "--version" || word == "-V" => {
             println!("hostd-os {}", env!("CARGO_PKG_VERSION"));
             return ExitCode::SUCCESS;
+        }
+        Some(word) if word == "mend-esp" => {
+            return exit(mend::mend_esp(std::env::args_os().nth(2)));
         }
         Some(word) if word == "refresh-etc" => return exit(serve::refresh_etc()),
         Some(word) if word == "factory-reset" => {
