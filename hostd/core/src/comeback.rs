@@ -80,7 +80,9 @@ impl Comeback {
             kept.before.clear();
         }
         let missing = self.missing.iter().filter_map(|uid| find(statuses, *uid));
-        missing.map(not_back).collect()
+        let mut problems: Vec<Problem> = missing.map(not_back).collect();
+        problems.sort_by(|one, other| one.subject.cmp(&other.subject));
+        problems
     }
 
     fn note_running(&mut self, statuses: &[WorkloadStatus], now: Duration) {
@@ -202,6 +204,14 @@ mod tests {
             "web=unknown",
             &["web: it ran before the host booted, and is unknown now"],
         );
+    }
+
+    #[test]
+    fn they_are_told_by_their_names_in_order() {
+        let missing = ["a", "b", "c"]
+            .map(|name| format!("{name}: it ran before the host booted, and is failed now"));
+        let missing: Vec<&str> = missing.iter().map(String::as_str).collect();
+        check("c=running a=running b=running", "c=failed a=failed b=failed", &missing);
     }
 
     #[test]
