@@ -1,5 +1,6 @@
 //! The command line: what was typed, and handing it on.
 
+mod formats;
 mod kickstart;
 mod publish;
 mod pxe;
@@ -22,6 +23,7 @@ use crate::plan::{self, Places, Request};
 use crate::progress::Progress;
 use crate::run::{self, Login, Writes};
 use crate::{key, namespace, space, stage};
+use formats::Word;
 
 /// Composes, boots and keeps host images.
 #[derive(Debug, Parser)]
@@ -120,9 +122,10 @@ struct PlaceArgs {
     #[arg(long, value_name = "FILE", requires = "sign_key")]
     trust: Vec<PathBuf>,
     /// What is made beside the commit: `raw`, a disk image; `qcow2`, the same for QEMU; `live`, a
-    /// kernel, an initrd and a root that is fetched [default: what the definition says]
+    /// kernel, an initrd and a root that is fetched; `iso`, a medium with these; or `none`, for a
+    /// release that is published only [default: what the definition says]
     #[arg(long, value_name = "FORMAT", value_delimiter = ',')]
-    format: Option<Vec<Format>>,
+    format: Option<Vec<Word>>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -208,6 +211,10 @@ impl RunArgs {
 }
 
 impl PlaceArgs {
+    fn formats(&self) -> Result<Option<Vec<Format>>> {
+        self.format.as_deref().map(formats::formats).transpose()
+    }
+
     fn lock_policy(&self) -> LockPolicy {
         match (self.locked, self.update) {
             (true, _) => LockPolicy::Keep,
@@ -270,8 +277,8 @@ fn build(args: PlaceArgs, now: u64) -> Result<()> {
     let options = Options {
         places: args.places()?,
         lock: args.lock_policy(),
+        formats: args.formats()?,
         version: args.release,
-        formats: args.format,
         sign_key: args.sign_key,
         trust: args.trust,
         now,
@@ -307,6 +314,9 @@ fn made(manifest: &Manifest, folder: &Path) -> String {
         let folder = folder.join(stage::live::FOLDER);
         text += &format!("\n  live    {}, {} MB", folder.display(), mb(size));
     }
+    if let Some(part) = &manifest.iso {
+        text += &format!("\n  iso     {}, {} MB", folder.join(&part.file).display(), mb(part.size));
+    }
     text
 }
 
@@ -330,8 +340,8 @@ fn mb(bytes: u64) -> u64 {
 fn plan(args: &PlaceArgs) -> Result<()> {
     let places = args.places()?;
     let mut definition = Definition::load(&places.definition)?;
-    if let Some(formats) = &args.format {
-        definition.formats.clone_from(formats);
+    if let Some(formats) = args.formats()? {
+        definition.formats = formats;
     }
     let lock =
         plan::usable_lock(&definition, &Lock::path_for(&places.definition), args.lock_policy())?;

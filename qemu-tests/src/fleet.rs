@@ -10,7 +10,7 @@ use crate::host::{Host, machine};
 use crate::image::Image;
 
 /// Where the container serves its page.
-const WEB: u16 = 8080;
+pub const WEB: u16 = 8080;
 /// The container and the virtual machine.
 pub const BOTH: &[(&str, &str)] = &[("guest", "running"), ("web", "running")];
 
@@ -102,7 +102,7 @@ pub fn killed_come_back(host: &mut Host) -> Result<()> {
 pub fn back_after_a_reboot(host: &mut Host) -> Result<()> {
     host.endpoint()?.stop();
     host.reboot()?;
-    serve_and_speak(host, 3)?;
+    serve_and_speak(host, 2)?;
     host.runs(BOTH)?;
     let status = host.ok("hostctl status --json")?;
     ensure!(status.contains("\"away\""), "{status}");

@@ -65,6 +65,17 @@ pub fn var_fills_the_disk(host: &mut Host) -> Result<()> {
     Ok(())
 }
 
+/// The `host.toml` that lay on the ESP is the host's own now, and on the ESP it is no more.
+///
+/// # Errors
+/// It still is, or somebody else can read it.
+pub fn host_toml_is_taken(host: &mut Host) -> Result<()> {
+    let said = host.ok("stat -c '%a %U' /var/lib/basalt/host.toml")?;
+    ensure!(said == "600 root", "{said}");
+    host.fails("test -e /efi/basalt/host.toml")?;
+    Ok(())
+}
+
 /// No account has a password.
 ///
 /// # Errors

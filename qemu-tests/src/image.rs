@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use basalt_cmd::Cmd;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 /// Names the folder with `manifest.json` and the disk.
 pub const VARIABLE: &str = "BASALT_IMAGE_DIR";
@@ -36,6 +37,17 @@ struct Disk {
     file: String,
 }
 
+/// What the manifest says of what was built in this folder.
+///
+/// # Errors
+/// There is none, or it does not say that.
+pub fn manifest<T: DeserializeOwned>(folder: &Path) -> Result<T> {
+    let path = folder.join("manifest.json");
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("cannot understand `{}`", path.display()))
+}
+
 impl Image {
     /// The image that the environment names.
     ///
@@ -52,11 +64,7 @@ impl Image {
     /// # Errors
     /// It has no manifest.
     pub fn read(folder: &Path) -> Result<Self> {
-        let path = folder.join("manifest.json");
-        let text = fs::read_to_string(&path)
-            .with_context(|| format!("cannot read `{}`", path.display()))?;
-        let Manifest { version, commit, build_id, disk } = serde_json::from_str(&text)
-            .with_context(|| format!("cannot understand `{}`", path.display()))?;
+        let Manifest { version, commit, build_id, disk } = manifest(folder)?;
         Ok(Self { disk: folder.join(disk.file), version, commit, build_id })
     }
 

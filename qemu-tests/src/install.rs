@@ -9,14 +9,13 @@ use anyhow::{Context, Result, ensure};
 use basalt_site::{Site, image::PAGE};
 use basalt_vm::{Bus, Disk, Machine, Patience};
 
+use crate::fleet::WEB;
 use crate::host::Host;
 use crate::image::Image;
 use crate::live::Live;
 
 /// The credential that a kickstart comes by.
 pub const CREDENTIAL: &str = "basalt.kickstart";
-/// Where the container serves its page.
-pub const WEB: u16 = 8080;
 /// Bytes of a disk that any example finds large enough; they are holes until they are written.
 const SIZE: u64 = 32 << 30;
 /// From the last word of an installation until the machine is off.

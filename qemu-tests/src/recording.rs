@@ -9,7 +9,6 @@ use basalt_cmd::Cmd;
 use basalt_power_cut::recording::{Recording, Release};
 
 use crate::host::Host;
-use crate::image::Image;
 
 /// The unit in which the log counts.
 const SECTOR: u64 = 512;
@@ -57,7 +56,7 @@ impl Recorded {
     ///
     /// # Errors
     /// It fails.
-    pub fn update(&self, host: &mut Host, command: &str, to: &Image) -> Result<Recording> {
+    pub fn update(&self, host: &mut Host, command: &str, to: &Release) -> Result<Recording> {
         let from = release(host)?;
         let begin = self.position()?;
         host.ok(command)?;
@@ -70,7 +69,7 @@ impl Recorded {
             end,
             last: self.position()?,
             from,
-            to: Release { version: to.version.clone(), commit: to.commit.clone() },
+            to: to.clone(),
         };
         let base = self.folder.join(&recording.base);
         let convert = Cmd::new("qemu-img").args(["convert", "-O", "raw"]).deadline(END);

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use basalt_cmd::Cmd;
+use basalt_power_cut::recording::Release;
 use basalt_site::Site;
 use basalt_site::web::Web;
 use basalt_vm::Machine;
 
 use crate::host::machine;
-use crate::image::Image;
+use crate::image::{Image, manifest};
 
 /// A build from the caches, or a publication of all of an image, beside a machine that boots.
 const BUILD: Duration = Duration::from_secs(600);
@@ -57,15 +58,38 @@ impl Releases {
         Ok(releases)
     }
 
-    /// Builds the image as this version, with these files, by path and text, in its tree.
+    /// Builds the image that a host is installed with, as this version: with these files, by path
+    /// and text, in its tree, and these in its initramfs, which is made anew where there are any.
     ///
     /// # Errors
     /// It cannot be built.
-    pub fn build(&self, version: &str, files: &[(&str, &str)]) -> Result<Image> {
+    pub fn install(
+        &self,
+        version: &str,
+        files: &[(&str, &str)],
+        initramfs: &[(&str, &str)],
+    ) -> Result<Image> {
+        self.make(version, files, initramfs, "raw")?;
+        self.installed(version)
+    }
+
+    /// What was built as this version for a host to be installed with.
+    ///
+    /// # Errors
+    /// Nothing was.
+    pub fn installed(&self, version: &str) -> Result<Image> {
+        Image::read(&self.built(version))
+    }
+
+    /// Builds a release that hosts are updated to; it has no disk.
+    ///
+    /// # Errors
+    /// It cannot be built.
+    pub fn build(&self, version: &str, files: &[(&str, &str)]) -> Result<Release> {
         self.build_with(version, files, &[])
     }
 
-    /// Builds it with an initramfs that has these files, too; such a one is made anew.
+    /// Builds one with an initramfs of its own that has these files.
     ///
     /// # Errors
     /// It cannot be built.
@@ -74,7 +98,18 @@ impl Releases {
         version: &str,
         files: &[(&str, &str)],
         initramfs: &[(&str, &str)],
-    ) -> Result<Image> {
+    ) -> Result<Release> {
+        self.make(version, files, initramfs, "none")?;
+        manifest(&self.built(version))
+    }
+
+    fn make(
+        &self,
+        version: &str,
+        files: &[(&str, &str)],
+        initramfs: &[(&str, &str)],
+        format: &str,
+    ) -> Result<()> {
         let overlay = format!("files-{version}");
         put(&self.folder.join(&overlay), files)?;
         let early = format!("initramfs-{version}");
@@ -92,16 +127,12 @@ impl Releases {
         let definition = format!("{version}.toml");
         let key = format!("{KEY}.key");
         let args = ["build", &definition, "--locked", "--version", version, "--sign-key", &key];
-        self.basalt(&args)?;
-        self.built(version)
+        self.basalt(&[&args[..], &["--format", format]].concat())
     }
 
-    /// What was built as this version.
-    ///
-    /// # Errors
-    /// Nothing was.
-    pub fn built(&self, version: &str) -> Result<Image> {
-        Image::read(&self.folder.join("out").join(NAME).join(version))
+    /// The folder of what was built as this version.
+    fn built(&self, version: &str) -> PathBuf {
+        self.folder.join("out").join(NAME).join(version)
     }
 
     /// Publishes what was built last.

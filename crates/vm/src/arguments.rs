@@ -193,7 +193,7 @@ mod tests {
             "\
 -machine q35,smm=off,smbios-entry-point-type=64
 -accel tcg,thread=multi,tb-size=256
--cpu max
+-cpu max,-erms,-fsrm
 -smp 2
 -m 2048
 -nodefaults
@@ -232,7 +232,7 @@ mod tests {
 -machine q35,smm=on,smbios-entry-point-type=64
 -global driver=cfi.pflash01,property=secure,value=on
 -accel tcg,thread=multi,tb-size=256
--cpu max
+-cpu max,-erms,-fsrm
 -smp 1
 -m 1024
 -nodefaults

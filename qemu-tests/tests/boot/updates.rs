@@ -1,9 +1,12 @@
 //! A host and its releases: an update that is cut off, one by delta, a kernel that panics, and a
 //! rollout that fails.
 
+use std::fs;
+use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use basalt_power_cut::{Awaited, Boots, Recording, Torture, boot};
 use basalt_vm::Patience;
 use qemu_tests::host::{BOOT, Host};
@@ -32,13 +35,15 @@ const BROUGHT_OVER: Patience = Patience { overall: BOOT, silence: BOOT };
 const GREETING: &str = "usr/share/greeting";
 /// The folder of what is recorded.
 const RECORDING: &str = "recording";
+/// Machines that boot at a time after a power cut: the story's own has ended.
+const AT_A_TIME: usize = 2;
 /// The chances that power cuts take.
 const SEED: u64 = 4;
 
 fn first(releases: &Releases) -> Result<Image> {
     // What fails in a rollout fails at once here.
     let tries = ("usr/lib/basalt/hostd.toml.d/50-tries.toml", "[updates]\ntries = 1\n");
-    let image = releases.build("1", &[(GREETING, "hello from 1\n"), tries])?;
+    let image = releases.install("1", &[(GREETING, "hello from 1\n"), tries], &[])?;
     releases.publish()?;
     releases.build("2", &[(GREETING, "hello from 2\n"), tries])?;
     releases.publish()?;
@@ -145,10 +150,12 @@ fn etc_comes_along(host: &mut Host) -> Result<()> {
 
 /// An update with an initramfs of its own; both slots hold something by now.
 fn kernel_panics(host: &mut Host) -> Result<()> {
-    // Only a host that was told where to enrol: those of the power cuts are to come up.
-    let panic = "[Service]\nImportCredential=basalt.join\nExecStartPre=/bin/sh -c \
+    // Early, but once there is something that keeps its words. Only a host that was told where to
+    // enrol: those of the power cuts are to come up.
+    let panic = "[Unit]\nAfter=systemd-modules-load.service\n\
+                 [Service]\nImportCredential=basalt.join\nExecStartPre=/bin/sh -c \
                  'test ! -e $$CREDENTIALS_DIRECTORY/basalt.join || echo c >/proc/sysrq-trigger'\n";
-    let unit = "usr/lib/systemd/system/basalt-gate.service.d/90-panic.conf";
+    let unit = "usr/lib/systemd/system/nftables.service.d/90-panic.conf";
     let early = [(EARLY_GREETING, "hello from 3\n"), GREETED];
     let third = host.releases()?.build_with("3", &[(unit, panic)], &early)?;
     host.releases()?.publish()?;
@@ -209,13 +216,31 @@ fn power_cuts(host: &mut Host) -> Result<()> {
     ensure!(report.findings.is_empty() && report.old > 0 && report.new > 0, "{report:?}");
     let some = |boots| report.boots.iter().filter(move |it| it.1 == boots).map(|it| it.0);
     let chosen = some(Boots::New).take(2).chain(some(Boots::Old).take(1));
-    for state in chosen {
-        let disk = host.folder.join("power-cut.raw");
-        let expected = torture.write(SEED, state, &disk)?;
-        let folder = host.folder.join(format!("power-cut-{state}"));
-        boot(&disk, &folder, &recording, expected).with_context(|| format!("state {state}"))?;
-    }
-    Ok(())
+    let boots = |state| boots_after(&host.folder, &torture, &recording, state);
+    chosen.collect::<Vec<u64>>().chunks(AT_A_TIME).try_for_each(|states| all_do(states, boots))
+}
+
+/// A machine ends with the thread that started it.
+fn all_do(states: &[u64], boots: impl Fn(u64) -> Result<()> + Sync) -> Result<()> {
+    let boots = &boots;
+    thread::scope(|scope| {
+        let started: Vec<_> =
+            states.iter().map(|&state| scope.spawn(move || boots(state))).collect();
+        for boot in started {
+            boot.join().map_err(|_| anyhow!("a thread that boots a machine panicked"))??;
+        }
+        Ok(())
+    })
+}
+
+/// Boots what the power cut of this number left.
+fn boots_after(folder: &Path, torture: &Torture, recording: &Recording, state: u64) -> Result<()> {
+    let folder = folder.join(format!("power-cut-{state}"));
+    fs::create_dir(&folder)?;
+    let disk = folder.join("disk.raw");
+    let expected = torture.write(SEED, state, &disk)?;
+    boot(&disk, &folder, recording, expected).with_context(|| format!("state {state}"))?;
+    Ok(fs::remove_file(&disk)?)
 }
 
 /// Whether a state shows what this sync is for. One of four does, or more.

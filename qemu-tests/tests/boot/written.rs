@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use basalt_cmd::Cmd;
 use basalt_vm::{Firmware, Machine};
 use qemu_tests::fresh::{
-    no_unit_fails, nobody_has_a_password, read_only, ready, var_fills_the_disk,
+    self, no_unit_fails, nobody_has_a_password, read_only, ready, var_fills_the_disk,
 };
 use qemu_tests::host::{Host, machine};
 use qemu_tests::image::Image;
@@ -81,9 +81,7 @@ fn secure(host: &mut Host) -> Result<()> {
 fn host_toml_is_taken(host: &mut Host) -> Result<()> {
     ensure!(host.ok("hostname")? == "rack4-17");
     ensure!(host.ok("cat /var/lib/basalt/host.toml")? == HOST_TOML.trim());
-    ensure!(host.ok("stat -c '%a %U' /var/lib/basalt/host.toml")? == "600 root");
-    host.fails("test -e /efi/basalt/host.toml")?;
-    Ok(())
+    fresh::host_toml_is_taken(host)
 }
 
 /// By the memory of the console that a person sees first; it is drawn on what the firmware left.

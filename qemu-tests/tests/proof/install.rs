@@ -47,7 +47,7 @@ pub(crate) const DISC: Story = Story {
         let parted = "reqpart\npart / --size=8192 --ondisk=sda\n\
                       part /var --size=2048 --grow --ondisk=sda\n";
         ensure!(text.contains(AUTOPART), "{text}");
-        let volume = volume(ground, "OEMDRV", "ks.cfg", &text.replace(AUTOPART, parted))?;
+        let volume = volume(ground.folder, "OEMDRV", "ks.cfg", &text.replace(AUTOPART, parted))?;
         let machine = machine_with_disc(ground.image)?;
         Ok(machine.with(ground.disk()?.on(Bus::Sata)).disk(&volume))
     }),
@@ -63,7 +63,8 @@ pub(crate) const DISC: Story = Story {
 
 const AUTOPART: &str = "autopart\n";
 
-/// A disc and a credential; the power is cut in the middle, and then it is begun again.
+/// A disc and a credential; the power is cut in the middle, and then it is begun again by a
+/// kickstart on a volume that a kernel argument names.
 pub(crate) const CUT: Story = Story {
     name: "install-cut",
     machine: Start::Install(|ground| {
@@ -173,8 +174,8 @@ fn small(folder: &Path) -> PathBuf {
 }
 
 /// A volume with one file on it.
-fn volume(ground: &Ground<'_>, label: &str, name: &str, text: &str) -> Result<PathBuf> {
-    let path = ground.folder.join("volume.raw");
+fn volume(folder: &Path, label: &str, name: &str, text: &str) -> Result<PathBuf> {
+    let path = folder.join("volume.raw");
     fs::File::create(&path)?.set_len(64 << 20)?;
     Cmd::new("mkfs.vfat").args(["-F", "32", "-n", label]).arg(&path).run()?;
     Cmd::new("mcopy").arg("-i").arg(&path).args(["-", &format!("::{name}")]).stdin(text).run()?;
@@ -219,26 +220,31 @@ fn cut_off(host: &mut Host) -> Result<()> {
         "by the credential `basalt.kickstart`",
         FIRST_STEP,
         "bringing the commit",
+        " MB are there",
     ])?;
     host.vm.kill();
-    ensure!(!host.vm.console().contains("deploying it"), "it was too fast");
+    ensure!(!host.vm.console().contains(": deploying it"), "it was too fast");
     let folder = host.folder.join("cut");
     let alone = Disk::new(&disk(&host.folder)).on(Bus::Nvme);
     host.vm = Machine::without_disk().with(alone).cpus(1).start(&folder)?;
-    // What the firmware says last, of a machine that has nothing to start.
-    host.vm.wait_for_console("Press any key to enter the Boot Manager Menu", Patience::BOOT)?;
+    // What the firmware starts where there is nothing else to start.
+    host.vm.wait_for_console("UEFI Interactive Shell", Patience::BOOT)?;
     let console = host.vm.console();
-    ensure!(!console.contains("BdsDxe: starting"), "it boots: {console}");
+    let mut starts = console.lines().filter(|line| line.contains("BdsDxe: starting "));
+    ensure!(starts.all(|line| line.contains("EFI Internal Shell")), "it boots: {console}");
     host.vm.kill();
     Ok(())
 }
 
 fn begun_again(host: &mut Host) -> Result<()> {
     let kickstart = fs::read_to_string(host.folder.join("host.ks"))?;
+    let volume = volume(&host.folder, "SITE", "host.ks", &kickstart)?;
     let machine = machine_with_disc(&host.image)?
         .with(Disk::new(&disk(&host.folder)).on(Bus::Nvme))
-        .credential(CREDENTIAL, &kickstart);
+        .disk(&volume)
+        .kernel_argument("inst.ks=hd:LABEL=SITE:/host.ks");
     host.vm = machine.start(&host.folder.join("again"))?;
+    host.console_says(&["/host.ks, by the kernel argument `inst.ks=`"])?;
     installs(host)
 }
 

@@ -26,7 +26,7 @@ const TRIED_ONCE: (&str, &str) =
     ("usr/lib/basalt/hostd.toml.d/90-tries.toml", "[updates]\ntries = 1\n");
 
 fn first(releases: &Releases) -> Result<Image> {
-    let image = releases.build("1", &[TRIED_ONCE])?;
+    let image = releases.install("1", &[TRIED_ONCE], &[])?;
     releases.publish()?;
     Ok(image)
 }

@@ -2,9 +2,9 @@
 //! updates` runs `timed`; the others are pieces of what `cargo xtask proof` proves.
 
 mod clone;
-mod copied;
 mod examples;
 mod first_install;
+mod fleet;
 mod install;
 mod laden;
 mod life;
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         recorded::STORY,
         reset::STORY,
         life::STORY,
-        copied::STORY,
+        fleet::STORY,
         first_install::STORY,
         clone::STORY,
         live::STORY,

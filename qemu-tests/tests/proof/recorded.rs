@@ -2,6 +2,7 @@
 //! hold something, and each release has an initramfs of its own.
 
 use anyhow::Result;
+use basalt_power_cut::recording::Release;
 use qemu_tests::host::Host;
 use qemu_tests::image::Image;
 use qemu_tests::recording::Recorded;
@@ -17,21 +18,22 @@ pub(crate) const STORY: Story = Story {
     ],
 };
 
-fn build(releases: &Releases, version: &str) -> Result<Image> {
-    let text = format!("hello from {version}\n");
-    let image = releases.build_with(
-        version,
-        &[("usr/share/greeting", &text)],
-        &[(GREETING, &text), GREETED],
-    )?;
+/// What each release has another text in.
+const FILE: &str = "usr/share/greeting";
+
+fn first(releases: &Releases) -> Result<Image> {
+    let text = "hello from 1\n";
+    let image = releases.install("1", &[(FILE, text)], &[(GREETING, text), GREETED])?;
     releases.publish()?;
+    offers(releases, "2")?;
     Ok(image)
 }
 
-fn first(releases: &Releases) -> Result<Image> {
-    let image = build(releases, "1")?;
-    build(releases, "2")?;
-    Ok(image)
+fn offers(releases: &Releases, version: &str) -> Result<Release> {
+    let text = format!("hello from {version}\n");
+    let release = releases.build_with(version, &[(FILE, &text)], &[(GREETING, &text), GREETED])?;
+    releases.publish()?;
+    Ok(release)
 }
 
 fn comes_to_the_second(host: &mut Host) -> Result<()> {
@@ -41,7 +43,7 @@ fn comes_to_the_second(host: &mut Host) -> Result<()> {
 }
 
 fn third_is_recorded(host: &mut Host) -> Result<()> {
-    let third = build(host.releases()?, "3")?;
+    let third = offers(host.releases()?, "3")?;
     let folder = host.folder.join("recording");
     let recorded = Recorded::start(host, &folder)?;
     host.until("hostctl status | grep -q 'b, blessed'")?;

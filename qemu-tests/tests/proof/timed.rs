@@ -24,7 +24,7 @@ const TIMES: usize = 3;
 const KEYS: &str = "/usr/share/basalt/keys/release.asc";
 
 fn first(releases: &Releases) -> Result<Image> {
-    let image = releases.build("1", &[])?;
+    let image = releases.install("1", &[], &[])?;
     releases.publish()?;
     releases.build("2", &[("usr/share/greeting", "hello from 2\n")])?;
     releases.publish()?;
@@ -62,7 +62,7 @@ fn is_timed(host: &mut Host) -> Result<()> {
 fn afresh(host: &mut Host, name: &str) -> Result<()> {
     host.vm.kill();
     let disk = host.folder.join(format!("{name}.qcow2"));
-    host.image = host.releases()?.built("1")?.on(&disk)?;
+    host.image = host.releases()?.installed("1")?.on(&disk)?;
     host.vm = host.of_releases()?.start(&host.folder.join(name))?;
     host.passes_the_gate()?;
     host.ok("systemctl is-system-running --wait || { systemctl --failed; exit 1; }")?;

@@ -34,7 +34,7 @@ const KERNEL_RUNS: Duration = Duration::from_secs(10);
 const FIRST_AGAIN: &str = "slot a blessed, hostd is ";
 
 fn first(releases: &Releases) -> Result<Image> {
-    let image = releases.build("1", &[])?;
+    let image = releases.install("1", &[], &[])?;
     releases.publish()?;
     Ok(image)
 }

@@ -18,7 +18,7 @@ const PARTS: &[Part] = &[
         "two_disks_of_one_image_stop_the_boot_and_are_both_named",
     ),
     part(
-        "somebody copies its disk while it runs workloads",
+        "it enrols, runs workloads, reboots without its endpoint; somebody copies its disk",
         Place::Proof,
         "a_copy_of_its_disk_is_told_and_both_go_on",
     ),

@@ -28,7 +28,7 @@ const PARTS: &[Part] = &[
         "a_disc_installs_by_the_kickstart_on_the_volume_oemdrv",
     ),
     part(
-        "by a disc to NVMe, a kickstart by credential, cut off and begun again",
+        "by a disc to NVMe, a kickstart by credential, cut off and begun again by one on a volume",
         Place::Proof,
         "an_installation_that_is_cut_off_boots_nowhere",
     ),

@@ -1,4 +1,5 @@
-//! A host whose disk somebody copies.
+//! A host and its endpoint: it enrols, runs what it is told, and goes on without it; and what becomes
+//! of a copy of its disk.
 
 use std::fs;
 
@@ -9,11 +10,12 @@ use qemu_tests::image::Image;
 use qemu_tests::story::{Start, Story};
 
 pub(crate) const STORY: Story = Story {
-    name: "copied",
+    name: "fleet",
     machine: Start::Site(fleet::on_a_disk_of_its_own),
     steps: &[
-        ("a_host_that_is_to_be_copied_enrols", fleet::enrols),
+        ("a_host_enrols_by_the_credential_that_it_was_given", fleet::enrols),
         ("it_runs_a_container_and_a_virtual_machine", fleet::side_by_side),
+        ("all_come_back_after_a_reboot_without_the_endpoint", fleet::back_after_a_reboot),
         ("a_copy_of_its_disk_is_told_and_both_go_on", a_copy_is_told),
         ("the_one_that_is_left_is_itself_again", alone_again),
     ],
