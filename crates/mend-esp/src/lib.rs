@@ -103,7 +103,8 @@ pub fn mend(volume: &impl Volume) -> io::Result<Found> {
     }
     volume.sync()?;
     tree.ends.iter().for_each(|cluster| table.end(*cluster));
-    let freed = table.free_all_but(&tree.used);
+    // What lies in a folder that was left, nobody knows.
+    let freed = if tree.left.is_empty() { table.free_all_but(&tree.used) } else { 0 };
     table.write(volume, &geometry)?;
     volume.sync()?;
     geometry.note_unmounted(volume)?;

@@ -171,6 +171,21 @@ fn a_file_that_was_not_written_goes_unless_it_is_somebody_elses() {
     assert_eq!(type_.run().unwrap().stdout_text(), content(KERNEL));
 }
 
+/// Whose clusters are whose in it, nobody knows.
+#[test]
+fn what_lies_in_somebody_elses_folder_that_is_broken_is_not_freed() {
+    let esp = Esp::with(&[KERNEL, OTHER, FIRMWARES]).mounted();
+    let tool = esp.name(FIRMWARES).first;
+    esp.forgets("EFI/vendor");
+    let other = Path::new(OTHER).parent().unwrap().to_str().unwrap();
+    esp.forgets(other);
+    let expected =
+        Mended { gone: vec![other.to_owned()], left: vec!["EFI/vendor".to_owned()], freed: 0 };
+    assert_eq!(esp.mended(), expected);
+    let table = Table::read(&esp.file, &esp.geometry).unwrap();
+    assert_eq!(table.chain(tool).clusters.len(), content(FIRMWARES).len().div_ceil(512));
+}
+
 /// The loader boots by an entry of one cluster whatever the table says of it.
 #[test]
 fn a_file_that_the_table_alone_does_not_end_is_ended() {

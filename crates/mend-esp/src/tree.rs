@@ -144,7 +144,7 @@ fn content(volume: &impl Volume, geometry: &Geometry, clusters: &[u32]) -> io::R
     let mut all = Vec::new();
     for at in clusters.iter().filter_map(|cluster| geometry.at(*cluster)) {
         if all.len() as u64 >= FOLDER {
-            break;
+            return Err(io::Error::other("a folder on it is longer than can be"));
         }
         let mut bytes = vec![0; usize::try_from(geometry.cluster).map_err(io::Error::other)?];
         volume.read(at, &mut bytes)?;
