@@ -44,7 +44,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("basalt-disk", &["basalt-cmd", "basalt-fuzz", "basalt-sysroot"]),
     ("basalt-deploy", &["basalt-cmd", "basalt-durable", "basalt-sysroot"]),
     ("basalt-vm", &["basalt-cmd", "basalt-sysroot"]),
-    ("basalt-power-cut", &["basalt-cmd", "basalt-sysroot", "basalt-vm"]),
+    ("basalt-mend-esp", &["basalt-fuzz"]),
+    ("basalt-power-cut", &["basalt-cmd", "basalt-mend-esp", "basalt-sysroot", "basalt-vm"]),
     ("basalt-site", &["basalt-cmd"]),
     ("hostd-core", &["basalt-api", "basalt-sysroot"]),
     (
@@ -77,6 +78,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "basalt-deploy",
             "basalt-durable",
             "basalt-explain",
+            "basalt-mend-esp",
             "basalt-release",
             "basalt-sysroot",
         ],
