@@ -44,7 +44,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("basalt-disk", &["basalt-cmd", "basalt-fuzz", "basalt-sysroot"]),
     ("basalt-deploy", &["basalt-cmd", "basalt-durable", "basalt-sysroot"]),
     ("basalt-vm", &["basalt-cmd", "basalt-sysroot"]),
-    ("basalt-mend-esp", &["basalt-fuzz"]),
+    ("basalt-mend-esp", &["basalt-cmd", "basalt-fuzz"]),
     ("basalt-power-cut", &["basalt-cmd", "basalt-mend-esp", "basalt-sysroot", "basalt-vm"]),
     ("basalt-site", &["basalt-cmd"]),
     ("hostd-core", &["basalt-api", "basalt-sysroot"]),
