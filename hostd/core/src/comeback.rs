@@ -70,6 +70,8 @@ impl Comeback {
         let must_return = |uid: &WorkloadUid| find(statuses, *uid).is_some_and(must_run);
         self.missing.retain(|uid| must_return(uid) && !runs_for(uid, BACK));
         kept.ran.extend(runs.keys().filter(|uid| runs_for(uid, SETTLED)));
+        // What came back has settled in an earlier boot, and the next one may be soon.
+        kept.ran.extend(kept.before.iter().filter(|uid| runs_for(uid, BACK)));
         let ended = &self.ended;
         let is_over = |uid: &WorkloadUid| {
             ended.get(uid).is_some_and(|since| now.saturating_sub(*since) >= ENDED)
@@ -245,6 +247,16 @@ mod tests {
         let mut comeback = Comeback::begin(boot(Ran::default(), "one", "web=running", true), "two");
         assert!(comeback.see(None, false, seconds(1))[0].fails_gate);
         assert_eq!(Comeback::begin(Ran::default(), "two").see(None, false, seconds(1)), []);
+    }
+
+    #[test]
+    fn what_has_just_come_back_is_missed_in_the_next_boot() {
+        let ran = boot(Ran::default(), "one", "web=running", true);
+        let mut two = Comeback::begin(ran, "two");
+        two.see(Some(&statuses("web=running")), false, seconds(1));
+        two.see(Some(&statuses("web=running")), true, seconds(7));
+        let mut three = Comeback::begin(two.ran().clone(), "three");
+        assert_eq!(three.see(Some(&statuses("web=failed")), false, seconds(1)).len(), 1);
     }
 
     #[test]
