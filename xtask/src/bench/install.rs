@@ -11,8 +11,8 @@ use basalt_vm::{Bus, Disk, Machine, Patience};
 use super::{Ground, Measure};
 use crate::image::{self, Formats, Image};
 
-/// Bytes of the disk.
-const SIZE: u64 = 8 << 30;
+/// Bytes of the disk: no less than the image has.
+const SIZE: u64 = 16 << 30;
 /// Each side writes so often, by turns, so that what else the machine does meets both.
 const ROUNDS: u32 = 2;
 /// What a machine without a kickstart asks first.
