@@ -87,7 +87,7 @@ pub fn publish(options: &Options, progress: Progress) -> Result<Published> {
     history.refuse_another(&image.version, &commit)?;
     let work = Work { options, progress, key: &key, image: &image, commit: &commit };
     let archive = work.pull(&source)?;
-    let deltas = work.deltas(&archive, &history)?;
+    let deltas = work.deltas(&archive, &source, &history)?;
     work.name(&archive, &ref_name)?;
     let manifest = Manifest {
         form: FORM,
@@ -99,7 +99,8 @@ pub fn publish(options: &Options, progress: Progress) -> Result<Published> {
         published: options.now,
         expires: options.now.checked_add(options.valid).context("`--valid` is too long")?,
         tree_bytes: source.sizes(&commit)?.blocks,
-        boot_bytes: image.boot_bytes,
+        boot_bytes: image.boot_bytes(),
+        boot_files: image.boot_files.clone(),
         download_bytes: archive.sizes(&commit)?.stored,
         deltas,
     };
@@ -171,7 +172,7 @@ impl Work<'_> {
         Ok(archive)
     }
 
-    fn deltas(&self, archive: &Repo, history: &History) -> Result<Vec<Delta>> {
+    fn deltas(&self, archive: &Repo, source: &Repo, history: &History) -> Result<Vec<Delta>> {
         let mut deltas = Vec::new();
         for base in history.bases(self.commit, self.options.deltas) {
             if !archive.has(&base.commit)? {
@@ -179,7 +180,9 @@ impl Work<'_> {
             }
             let step = self.progress.step(&format!("delta from {}", base.version));
             let bytes = archive.make_delta(&base.commit, self.commit)?;
-            deltas.push(Delta { from: base.commit.clone(), bytes });
+            let from = base.commit.clone();
+            let tree_bytes = source.sizes_beside(self.commit, (archive, &from))?.blocks;
+            deltas.push(Delta { from, bytes, tree_bytes });
             step.finish(&format!("{} kB", bytes / 1000));
         }
         Ok(deltas)

@@ -61,6 +61,7 @@ mod tests {
             expires: "2027-11-24T12:00:00Z".parse().unwrap(),
             tree_bytes: 1,
             boot_bytes: 1,
+            boot_files: Vec::new(),
             download_bytes: 1,
             deltas: Vec::new(),
         }

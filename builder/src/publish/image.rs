@@ -2,6 +2,9 @@
 
 use anyhow::{Context, Result, bail};
 use basalt_deploy::Repo;
+use basalt_release::BootContent;
+use basalt_sysroot::boot_file::{BootFile, Kind};
+use sha2::{Digest, Sha256};
 
 const OS_RELEASE: &str = "usr/lib/os-release";
 const MODULES: &str = "usr/lib/modules";
@@ -13,8 +16,8 @@ pub(super) struct Image {
     pub(super) name: String,
     /// Its version.
     pub(super) version: String,
-    /// Bytes of its kernel and its initramfs together.
-    pub(super) boot_bytes: u64,
+    /// Its kernel and its initramfs.
+    pub(super) boot_files: Vec<BootContent>,
 }
 
 impl Image {
@@ -27,7 +30,12 @@ impl Image {
             found.with_context(|| format!("`{OS_RELEASE}` of {commit} has no `{key}`"))
         };
         let (name, version) = (value("IMAGE_ID")?, value("IMAGE_VERSION")?);
-        Ok(Self { name, version, boot_bytes: boot_bytes(repo, commit)? })
+        Ok(Self { name, version, boot_files: boot_files(repo, commit)? })
+    }
+
+    /// Bytes of its kernel and its initramfs together.
+    pub(super) fn boot_bytes(&self) -> u64 {
+        self.boot_files.iter().map(|file| file.bytes).sum()
     }
 }
 
@@ -37,18 +45,19 @@ fn value(os_release: &str, key: &str) -> Option<String> {
     Some(value.trim_matches('"').to_owned())
 }
 
-fn boot_bytes(repo: &Repo, commit: &str) -> Result<u64> {
+fn boot_files(repo: &Repo, commit: &str) -> Result<Vec<BootContent>> {
     let kernels = repo.list_folder(commit, MODULES)?;
     let [kernel] = &kernels[..] else {
         bail!("{commit} has {} kernels in `{MODULES}`, not one", kernels.len());
     };
-    let mut bytes = 0;
-    for name in ["vmlinuz", "initramfs.img"] {
+    let read = |(kind, name)| {
         let path = format!("{MODULES}/{kernel}/{name}");
-        let size = repo.file_size(commit, &path)?;
-        bytes += size.with_context(|| format!("{commit} has no `{path}`"))?;
-    }
-    Ok(bytes)
+        let content = repo.read_file(commit, &path)?;
+        let content = content.with_context(|| format!("{commit} has no `{path}`"))?;
+        let place = BootFile::new(kind, &Sha256::digest(&content).into()).to_string();
+        Ok(BootContent { place, bytes: content.len() as u64 })
+    };
+    [(Kind::Linux, "vmlinuz"), (Kind::Initrd, "initramfs.img")].into_iter().map(read).collect()
 }
 
 #[cfg(test)]
@@ -79,7 +88,14 @@ mod tests {
         assert!(read().unwrap_err().contains("no `usr/lib/modules/6.12/initramfs.img`"));
         fs::write(tree.join("usr/lib/modules/6.12/initramfs.img"), "initramfs").unwrap();
         let (name, version) = ("base".to_owned(), "7".to_owned());
-        assert_eq!(read(), Ok(Image { name, version, boot_bytes: 15 }));
+        let file = |place: &str, bytes| BootContent { place: place.to_owned(), bytes };
+        let boot_files = vec![
+            file("/basalt/6923dd1bc0460082c5d55a831908c24a/linux", 6),
+            file("/basalt/9752c38a9065f7646ffaac3621d1fa2f/initrd", 9),
+        ];
+        let image = Image { name, version, boot_files };
+        assert_eq!(read(), Ok(image.clone()));
+        assert_eq!(image.boot_bytes(), 15);
         fs::create_dir(tree.join("usr/lib/modules/6.13")).unwrap();
         assert!(read().unwrap_err().contains("2 kernels"));
     }

@@ -39,6 +39,10 @@ fn a_release_is_offered_with_a_delta_and_a_manifest_that_its_key_signed() {
     let [delta] = &second.deltas[..] else { panic!("{second:?}") };
     assert_eq!(delta.from, one);
     assert!(delta.bytes < 20_000, "a byte in 400 000 changed: {delta:?}");
+    // A host that unpacks it has the whole file anew, and the folders above it.
+    assert!((400_000..500_000).contains(&delta.tree_bytes), "{delta:?}");
+    let total: u64 = second.boot_files.iter().map(|file| file.bytes).sum();
+    assert_eq!((second.boot_files.len(), total), (2, second.boot_bytes));
     assert_eq!(ground.offered(&published.file), *second);
     assert_eq!(ground.offered(&ground.path("site/releases/base/1.json")), first);
     let refs = Repo::open(&ground.path("site")).unwrap().refs().unwrap();

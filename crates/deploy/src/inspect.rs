@@ -5,7 +5,7 @@ use std::io::Read;
 
 use ostree::gio::prelude::*;
 use ostree::gio::{File, FileQueryInfoFlags, FileType};
-use ostree::{ObjectType, RepoListRefsExtFlags};
+use ostree::{ObjectName, ObjectType, RepoListRefsExtFlags};
 
 use crate::error::Doing;
 use crate::repo::{NEVER, NO_PARENTS};
@@ -142,9 +142,32 @@ impl Repo {
     /// # Errors
     /// There is no such commit, or something of it is missing.
     pub fn sizes(&self, commit: &str) -> Result<Sizes, DeployError> {
+        self.sizes_of(commit, |_| false)
+    }
+
+    /// How large that of `commit` is which a commit of this repository, or of another, has not.
+    ///
+    /// # Errors
+    /// There is no such commit, or something of it is missing.
+    pub fn sizes_beside(
+        &self,
+        commit: &str,
+        (repo, base): (&Self, &str),
+    ) -> Result<Sizes, DeployError> {
+        let doing = || format!("list {base} in `{}`", repo.path().display());
+        let there = repo.inner.traverse_commit(base, NO_PARENTS, NEVER).doing(doing)?;
+        self.sizes_of(commit, |object| there.contains(object))
+    }
+
+    fn sizes_of(
+        &self,
+        commit: &str,
+        is_there: impl Fn(&ObjectName) -> bool,
+    ) -> Result<Sizes, DeployError> {
         let doing = || format!("measure {commit} in `{}`", self.path().display());
         let mut sizes = Sizes { stored: 0, blocks: 0 };
-        for object in self.inner.traverse_commit(commit, NO_PARENTS, NEVER).doing(doing)? {
+        let objects = self.inner.traverse_commit(commit, NO_PARENTS, NEVER).doing(doing)?;
+        for object in objects.iter().filter(|object| !is_there(object)) {
             let (kind, checksum) = (object.object_type(), object.checksum());
             let bytes = self.inner.query_object_storage_size(kind, checksum, NEVER).doing(doing)?;
             sizes.stored += bytes;
@@ -208,5 +231,11 @@ mod tests {
         let blocks = bare.sizes(&made).unwrap().blocks;
         assert!((folders + 8192..=folders + 8192 + BLOCK).contains(&blocks), "{blocks}");
         assert!(archive.sizes(&made).unwrap().stored < bare.sizes(&made).unwrap().stored);
+        // Beside itself it is nothing; beside another, what that has not: a file, and the folders
+        // above it.
+        assert_eq!(bare.sizes_beside(&made, (&archive, &made)).unwrap().blocks, 0);
+        fs::write(tree.join("folder/two"), "b".repeat(5000)).unwrap();
+        let next = commit(&bare, &tree, "image/1");
+        assert_eq!(bare.sizes_beside(&next, (&archive, &made)).unwrap().blocks, 8192 + folders);
     }
 }

@@ -18,4 +18,4 @@ pub use envelope::{EnvelopeError, MAX_BYTES, open, seal};
 pub use image::{Image, ImageError, open_image, seal_image};
 pub use judge::{Host, Refused, Standing, Verdict, judge};
 pub use key::{KeyError, PublicKey, SecretKey};
-pub use manifest::{Delta, FORM, Manifest, ManifestError};
+pub use manifest::{BootContent, Delta, FORM, Manifest, ManifestError};

@@ -34,6 +34,10 @@ pub struct Manifest {
     pub tree_bytes: u64,
     /// Bytes of the kernel and the initramfs together.
     pub boot_bytes: u64,
+    /// The two by their places on the ESP: of what lies there, a host needs no second one. Not
+    /// said by releases of before this was known.
+    #[serde(default)]
+    pub boot_files: Vec<BootContent>,
     /// Bytes on the wire for a host that has nothing of it.
     pub download_bytes: u64,
     /// Shorter ways, from commits that hosts may run.
@@ -47,6 +51,18 @@ pub struct Delta {
     /// Checksum of the commit that it starts from, 64 hex digits.
     pub from: String,
     /// Bytes on the wire.
+    pub bytes: u64,
+    /// Bytes that what `from` has not takes on a root file system; 0 where that is not known.
+    #[serde(default)]
+    pub tree_bytes: u64,
+}
+
+/// A kernel or an initramfs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootContent {
+    /// Where it lies on the ESP: `/basalt/<32 hex digits>/linux` or `…/initrd`.
+    pub place: String,
+    /// Its bytes.
     pub bytes: u64,
 }
 
@@ -93,8 +109,19 @@ impl Manifest {
     /// Bytes on the wire for a host that runs `commit`.
     #[must_use]
     pub fn bytes_from(&self, commit: &str) -> u64 {
-        let delta = self.deltas.iter().find(|delta| delta.from == commit);
-        delta.map_or(self.download_bytes, |delta| delta.bytes)
+        self.delta_from(commit).map_or(self.download_bytes, |delta| delta.bytes)
+    }
+
+    /// Bytes that it takes on the root of a host that runs `commit`, at most: a delta lies there
+    /// before it is unpacked.
+    #[must_use]
+    pub fn root_bytes_from(&self, commit: &str) -> u64 {
+        let delta = self.delta_from(commit).filter(|delta| delta.tree_bytes > 0);
+        delta.map_or(self.tree_bytes, |delta| delta.bytes.saturating_add(delta.tree_bytes))
+    }
+
+    fn delta_from(&self, commit: &str) -> Option<&Delta> {
+        self.deltas.iter().find(|delta| delta.from == commit)
     }
 
     /// Checks every value.
@@ -167,8 +194,12 @@ pub(crate) mod tests {
             expires: "2027-11-24T12:00:00Z".parse().unwrap(),
             tree_bytes: 800_000_000,
             boot_bytes: 40_000_000,
+            boot_files: vec![BootContent {
+                place: format!("/basalt/{}/linux", "ab".repeat(16)),
+                bytes: 12_000_000,
+            }],
             download_bytes: 300_000_000,
-            deltas: vec![Delta { from: "c6".repeat(32), bytes: 3_000_000 }],
+            deltas: vec![Delta { from: "c6".repeat(32), bytes: 3_000_000, tree_bytes: 9_000_000 }],
         }
     }
 
@@ -182,6 +213,18 @@ pub(crate) mod tests {
     fn a_delta_shortens_the_way_from_its_own_commit_only() {
         assert_eq!(manifest().bytes_from(&"c6".repeat(32)), 3_000_000);
         assert_eq!(manifest().bytes_from(&"c5".repeat(32)), 300_000_000);
+        assert_eq!(manifest().root_bytes_from(&"c6".repeat(32)), 12_000_000);
+        assert_eq!(manifest().root_bytes_from(&"c5".repeat(32)), 800_000_000);
+    }
+
+    #[test]
+    fn a_manifest_of_before_sizes_were_known_is_read_and_needs_room_for_all() {
+        let mut value = serde_json::to_value(manifest()).unwrap();
+        value.as_object_mut().unwrap().remove("boot_files");
+        value["deltas"][0].as_object_mut().unwrap().remove("tree_bytes");
+        let old = Manifest::parse(value.to_string().as_bytes()).unwrap();
+        assert_eq!(old.boot_files, []);
+        assert_eq!(old.root_bytes_from(&"c6".repeat(32)), 800_000_000);
     }
 
     #[test]
