@@ -53,6 +53,8 @@ pub enum Request {
         /// What follows.
         reboot: Reboot,
     },
+    /// Takes back what waits to be tried at the next boot.
+    Cancel,
     /// The host's own kernel arguments: changes them by a trial, or tells them where nothing is to
     /// be changed.
     Kargs {
@@ -157,6 +159,8 @@ pub enum Reply {
     Fetched(Release),
     /// This release boots next.
     BootsNext(Release),
+    /// What waited to be tried does not boot any more: this release, or it with other arguments.
+    Withdrawn(Release),
     /// The next boot resets the host.
     ResetsNext {
         /// What it takes.
@@ -193,6 +197,10 @@ pub enum Progress {
         version: String,
         /// Bytes on the wire at most.
         download_bytes: u64,
+        /// What it takes of the root.
+        root: Room,
+        /// What it takes of the ESP.
+        esp: Room,
     },
     /// The download.
     Download {
@@ -212,10 +220,19 @@ pub enum Progress {
     },
 }
 
+/// What something needs of a file system, which has that.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Room {
+    /// Bytes that it needs at most.
+    pub needs_bytes: u64,
+    /// Bytes that are free.
+    pub free_bytes: u64,
+}
+
 /// What is being done to the system at this moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunningUpdate {
-    /// What was asked for: `update`, `rollback` or `kargs`.
+    /// What was asked for: `update`, `rollback`, `kargs` or `cancel`.
     pub request: String,
     /// The version that comes, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -320,7 +337,7 @@ pub struct Verdict {
 pub struct Event {
     /// When, as `2026-11-29T12:00:00Z`.
     pub at: String,
-    /// `installed`, `rolled_back`, `kargs`, `good`, `bad` or `inconclusive`.
+    /// `installed`, `rolled_back`, `kargs`, `withdrawn`, `good`, `bad` or `inconclusive`.
     pub what: String,
     /// What it was about.
     #[serde(flatten)]

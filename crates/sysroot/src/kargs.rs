@@ -81,6 +81,28 @@ pub fn for_slot(slot: Slot, image: &[String], host: &[String]) -> Vec<String> {
     own.chain(image.iter().cloned()).chain(host.iter().cloned()).collect()
 }
 
+/// The host's arguments in the list of an entry that boots `slot` with these of the image; `None`
+/// where it is no such list.
+#[must_use]
+pub fn of_host(options: &str, slot: Slot, image: &[String]) -> Option<Vec<String>> {
+    let others = for_slot(slot, image, &[]).join(" ");
+    let own = options.strip_prefix(&others)?;
+    if !own.is_empty() && !own.starts_with(' ') {
+        return None;
+    }
+    let mut arguments = Vec::new();
+    let mut is_quoted = false;
+    for argument in own.split(|character: char| {
+        is_quoted ^= character == '"';
+        character.is_whitespace() && !is_quoted
+    }) {
+        if !argument.is_empty() {
+            arguments.push(argument.to_owned());
+        }
+    }
+    Some(arguments)
+}
+
 fn check(line: usize, argument: &str) -> Result<(), InvalidArgument> {
     let text = argument.to_owned();
     if argument.contains(char::is_control) {
@@ -113,6 +135,20 @@ mod tests {
         let expected = ["panic=10", "console=ttyS0,115200", "quiet", "dyndbg=\"file x +p\""];
         assert_eq!(parse(text).unwrap(), expected);
         assert_eq!(parse("").unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn the_hosts_arguments_are_told_from_the_images() {
+        let list = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+        let image = list(&["quiet", "panic=10"]);
+        for host in [list(&[]), list(&["debug"]), list(&["a=\"x  y\"", "quiet", "b"])] {
+            let options = for_slot(Slot::B, &image, &host).join(" ");
+            assert_eq!(of_host(&options, Slot::B, &image), Some(host));
+            assert_eq!(of_host(&options, Slot::A, &image), None);
+        }
+        let options = for_slot(Slot::B, &image, &[]).join(" ");
+        assert_eq!(of_host(&format!("{options}0"), Slot::B, &image), None);
+        assert_eq!(of_host("", Slot::B, &image), None);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod refresh;
 mod reset;
 mod roll_back;
 mod steps;
+mod withdraw;
 
 #[cfg(test)]
 mod model;
@@ -24,3 +25,4 @@ pub use refresh::refresh;
 pub use reset::{BeforeReset, FoundReset, Reset, may_reset, offer_reset, reset};
 pub use roll_back::roll_back;
 pub use steps::{Refusal, Step, Volume};
+pub use withdraw::withdraw;

@@ -29,6 +29,8 @@ pub(crate) struct Places {
     pub(crate) pstore: PathBuf,
     /// Where the kernel tells of watchdogs.
     pub(crate) watchdogs: PathBuf,
+    /// Where the journals of this boot and of those before are.
+    pub(crate) journal: PathBuf,
     /// Where it is said how far somebody is who changes it.
     pub(crate) progress: PathBuf,
 }

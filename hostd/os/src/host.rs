@@ -10,6 +10,7 @@ use basalt_sysroot::loader::EFIVARS_FOLDER;
 use basalt_sysroot::slot::Slot;
 
 use crate::disk::Places;
+use crate::journal::JOURNALS;
 use crate::standing::Memory;
 use crate::trial::{PSTORE, WATCHDOGS};
 use crate::update::Updater;
@@ -34,6 +35,7 @@ pub(crate) fn this() -> Result<Updater> {
             variables: PathBuf::from(EFIVARS_FOLDER),
             pstore: PathBuf::from(PSTORE),
             watchdogs: PathBuf::from(WATCHDOGS),
+            journal: PathBuf::from(JOURNALS),
             progress: PathBuf::from(PROGRESS_FOLDER),
         },
         keys: PathBuf::from("/usr/share/basalt/keys"),

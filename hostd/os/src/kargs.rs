@@ -54,7 +54,7 @@ impl Updater {
     /// # Errors
     /// They cannot be read.
     pub(crate) fn kargs(&self, now: Timestamp) -> Result<(Vec<String>, Vec<String>)> {
-        let (disk, found) = self.opened(now)?;
+        let (disk, found) = self.looked_at(now)?;
         let running = found.link(self.slot).context("the running slot's link leads nowhere")?;
         let image = disk.sysroot.repo()?.kernel_arguments(&running.commit)?;
         Ok((image, self.memory.kargs()?))

@@ -16,12 +16,14 @@ mod update;
 mod disk;
 mod host;
 mod release;
+mod room;
 mod standing;
 mod trial;
 
 mod choice;
 mod esp;
 mod etc;
+mod journal;
 mod mend;
 
 use std::io::{stdin, stdout};

@@ -93,8 +93,15 @@ pub(crate) fn running(folder: &Path) -> Option<RunningUpdate> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use basalt_api::os::Room;
+
     use super::*;
+
+    pub(crate) fn plan(version: &str) -> Progress {
+        let room = Room::default();
+        Progress::Plan { version: version.into(), download_bytes: 7, root: room, esp: room }
+    }
 
     fn install(step: &str) -> Progress {
         Progress::Install { step: step.into() }
@@ -109,7 +116,7 @@ mod tests {
         assert_eq!(running(&folder), None);
         let began = Instant::now();
         let at = |millis| began + Duration::from_millis(millis);
-        shown.tell(&Progress::Plan { version: "2".into(), download_bytes: 7 }, at(0));
+        shown.tell(&plan("2"), at(0));
         let first = running(&folder).unwrap();
         assert_eq!((&*first.request, first.version.as_deref()), ("update", Some("2")));
         assert_eq!(first.started_at, "1970-01-01T00:00:00Z");

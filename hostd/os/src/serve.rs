@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use basalt_api::os::{MAX_REQUEST_BYTES, Progress, Reboot, RebootWish, Reply, Request};
+use basalt_api::os::{MAX_REQUEST_BYTES, Progress, Reboot, RebootWish, Release, Reply, Request};
 use basalt_cmd::Cmd;
 use jiff::Timestamp;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -41,7 +41,10 @@ pub(crate) fn serve(input: impl Read, output: impl Write + 'static, now: Timesta
     let done = request(input).and_then(|request| {
         let updater = host::this()?;
         let (reply, reboot) = answer(&updater, request, now, &teller)?;
-        keep_wish(&updater, &reply, reboot, now)?;
+        keep_wish(&updater, &reply, reboot, now).with_context(|| done_but(&reply))?;
+        if matches!(reply, Reply::BootsNext(_)) {
+            follow_etc().with_context(|| done_but(&reply))?;
+        }
         Ok((reply, reboot))
     });
     teller.ends();
@@ -49,9 +52,6 @@ pub(crate) fn serve(input: impl Read, output: impl Write + 'static, now: Timesta
         Ok((reply, reboot)) => (reply.clone(), *reboot),
         Err(error) => (Reply::Failed { reason: basalt_explain::explain(error) }, Reboot::Never),
     };
-    if matches!(reply, Reply::BootsNext(_)) {
-        follow_etc()?;
-    }
     teller.tell(&reply);
     match reboot {
         Reboot::Now => systemctl(&["reboot"])?,
@@ -76,6 +76,14 @@ fn keep_wish(updater: &Updater, reply: &Reply, reboot: Reboot, now: Timestamp) -
     }
 }
 
+/// What was done although something after it was not.
+fn done_but(reply: &Reply) -> String {
+    match reply {
+        Reply::BootsNext(release) => format!("version {} boots next, but", release.version),
+        _ => "the next boot resets the host, but".to_owned(),
+    }
+}
+
 /// What `hostd-os refresh-etc` does; the unit below runs it when the host shuts down.
 ///
 /// # Errors
@@ -93,6 +101,7 @@ pub(crate) fn refresh_etc() -> Result<()> {
 /// From now on the shutdown brings along what is changed in `/etc`.
 fn follow_etc() -> Result<()> {
     systemctl(&["start", "basalt-etc.service"])
+        .context("what is changed in /etc until then does not come along")
 }
 
 fn request(input: impl Read) -> Result<Request> {
@@ -116,23 +125,17 @@ fn answer(
     let told = |request| teller.progress(&updater.places.progress, request, now);
     let reply = match request {
         Request::Status => Reply::Status(status::of(updater, now)?),
-        Request::Check(wanted) => match updater.check(&understood(wanted, 1)?, now)? {
-            Offer::Another(manifest) => Reply::Offered(release_of(&manifest)),
-            Offer::Runs(manifest) => Reply::UpToDate(release_of(&manifest)),
-        },
+        Request::Check(wanted) => {
+            came(&updater.check(&understood(wanted, 1)?, now)?, Reply::Offered)
+        }
         Request::Fetch(wanted) => {
-            match updater.fetch(&understood(wanted, 1)?, now, told("download"))? {
-                Offer::Another(manifest) => Reply::Fetched(release_of(&manifest)),
-                Offer::Runs(manifest) => Reply::UpToDate(release_of(&manifest)),
-            }
+            came(&updater.fetch(&understood(wanted, 1)?, now, told("download"))?, Reply::Fetched)
         }
         Request::Update { wanted, tries, reboot } => {
-            match updater.update(&understood(wanted, tries)?, now, told("update"))? {
-                Offer::Another(manifest) => {
-                    return Ok((Reply::BootsNext(release_of(&manifest)), reboot));
-                }
-                Offer::Runs(manifest) => Reply::UpToDate(release_of(&manifest)),
-            }
+            let offer = updater.update(&understood(wanted, tries)?, now, told("update"))?;
+            let is_news = matches!(offer, Offer::Another(_));
+            let reboot = if is_news { reboot } else { Reboot::Never };
+            return Ok((came(&offer, Reply::BootsNext), reboot));
         }
         Request::Rollback { reboot } => {
             let release = updater.roll_back(now, told("rollback"))?;
@@ -151,6 +154,10 @@ fn answer(
         Request::FactoryReset { depth, reboot } => {
             updater.ask_for_reset(depth, now)?;
             return Ok((Reply::ResetsNext { depth }, reboot));
+        }
+        Request::Cancel => {
+            let release = updater.cancel(now, told("cancel"))?;
+            return Ok((Reply::Withdrawn(release), Reboot::Never));
         }
         Request::CancelReset => {
             updater.cancel_reset()?;
@@ -179,6 +186,14 @@ fn answer(
         }
     };
     Ok((reply, Reboot::Never))
+}
+
+/// What is told of a release that is offered, where it is another one than runs.
+fn came(offer: &Offer, another: fn(Release) -> Reply) -> Reply {
+    match offer {
+        Offer::Another(manifest) => another(release_of(manifest)),
+        Offer::Runs(manifest) => Reply::UpToDate(release_of(manifest)),
+    }
 }
 
 fn understood(wanted: basalt_api::os::Wanted, tries: u32) -> Result<Wanted> {

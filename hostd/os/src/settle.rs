@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::standing::{Event, What};
 use crate::trial::{self, Course, Evidence, Trial};
 use crate::update::Updater;
-use crate::{choice, kargs};
+use crate::{choice, journal, kargs};
 
 impl Updater {
     /// Finds out what became of the last trial, and remembers it. May be repeated at any time.
@@ -40,11 +40,15 @@ impl Updater {
         choice::forget_failure(variables).context("cannot forget why the last trial failed")
     }
 
-    /// A rollback is history once its entry is there; nothing was done otherwise.
+    /// A rollback is history once its entry is there; nothing was done otherwise. The kernel
+    /// arguments that it boots with are the host's from then on.
     pub(crate) fn settle_way_back(&self, found: &Found) -> Result<()> {
         let Some(way_back) = self.memory.way_back()? else { return Ok(()) };
         let own = |it: &FoundEntry| it.name.serial == way_back.serial && it.content.is_some();
         if found.entries.iter().any(own) {
+            if let Some(kargs) = &way_back.kargs {
+                self.memory.keep_kargs(kargs)?;
+            }
             self.memory.note(&way_back.event)?;
         }
         self.memory.forget_way_back()
@@ -69,11 +73,22 @@ impl Updater {
         let reason = [kargs, reason].into_iter().flatten().collect::<Vec<_>>().join(": ");
         let reason = Some(reason).filter(|reason| !reason.is_empty());
         let mut event = Event { reason, ..Event::of(what, at, &trial.version, &trial.commit) };
-        if what == What::Bad {
-            event.journal = failure.map(trial::journal).unwrap_or_default();
+        if what != What::Good {
+            event.journal = self.journal_of(trial, failure);
         }
         self.memory.keep_verdict(&event.clone().told())?;
         self.memory.note_end(trial.event(), event)
+    }
+
+    /// The last lines of a boot that failed; none where nothing of it was kept. Where it left no
+    /// word, as after a panic, it is the boot after the one in which the trial was put there.
+    fn journal_of(&self, trial: &Trial, failure: Option<&Failure>) -> Vec<String> {
+        let own = failure.and_then(|failure| failure.boot_id).map(|id| id.simple().to_string());
+        let journal = &self.places.journal;
+        let boot = own.or_else(|| {
+            journal::boot_after(&journal::boots(journal), &trial.boot_id, &self.boot_id)
+        });
+        boot.map(|boot| journal::tail(journal, &boot)).unwrap_or_default()
     }
 
     /// A release is remembered by what became of it; kernel arguments only where they are good.
@@ -81,11 +96,10 @@ impl Updater {
         match (&trial.kargs, &verdict) {
             (Some(kargs), Verdict::Good { .. }) => self.memory.keep_kargs(kargs),
             (Some(_), _) => Ok(()),
-            (None, _) => {
-                let mut standing = self.memory.standing()?;
+            (None, _) => self.memory.change_standing(|standing| {
                 standing.verdicts.insert(trial.commit.clone(), verdict);
-                self.memory.keep_standing(&standing)
-            }
+                Ok(())
+            }),
         }
     }
 }

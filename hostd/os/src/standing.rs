@@ -1,7 +1,7 @@
 //! What the host knows of releases, and what became of its updates; kept in `/var`, for it must
 //! outlast them.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use basalt_api::os;
 use basalt_durable::PRIVATE;
 use basalt_release::Standing;
 use jiff::Timestamp;
+use rustix::fs::{FlockOperation, flock};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,9 @@ const MAX_EVENTS: usize = 100;
 /// There as long as a trial is open: a unit of the image looks for it.
 const TRIAL: &str = "trial.json";
 
+const STANDING: &str = "standing.json";
+/// Held for the moment in which that is read, changed and written.
+const STANDING_LOCK: &str = "standing.lock";
 /// What [`os::KARGS_FILE`] is called here.
 const KARGS: &str = "kargs.json";
 const HISTORY: &str = "history.json";
@@ -57,6 +61,9 @@ pub(crate) struct WayBack {
     /// The serial of its boot entry.
     pub(crate) serial: u64,
     pub(crate) event: Event,
+    /// The host's own kernel arguments in that entry, which are the host's again with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kargs: Option<Vec<String>>,
 }
 
 /// What was done.
@@ -69,6 +76,8 @@ pub(crate) enum What {
     RolledBack,
     /// What runs boots next with other kernel arguments.
     Kargs,
+    /// What waited to be tried was taken back.
+    Withdrawn,
     /// It proved itself.
     Good,
     /// It did not, and left word of why.
@@ -86,6 +95,7 @@ impl Event {
                 What::Installed => "installed".to_owned(),
                 What::RolledBack => "rolled_back".to_owned(),
                 What::Kargs => "kargs".to_owned(),
+                What::Withdrawn => "withdrawn".to_owned(),
                 What::Good => "good".to_owned(),
                 What::Bad => "bad".to_owned(),
                 What::Inconclusive => "inconclusive".to_owned(),
@@ -109,23 +119,35 @@ impl Memory {
 
     /// What is known; nothing, on a host that never was updated.
     pub(crate) fn standing(&self) -> Result<Standing> {
-        self.read("standing.json")
+        self.read(STANDING)
     }
 
-    pub(crate) fn keep_standing(&self, standing: &Standing) -> Result<()> {
-        self.write("standing.json", standing)
+    /// Changes what is known, as it is at this moment: a host is pinned by another process than the
+    /// one that has spent minutes on a download. Nothing is written where `change` fails.
+    pub(crate) fn change_standing<T>(
+        &self,
+        change: impl FnOnce(&mut Standing) -> Result<T>,
+    ) -> Result<T> {
+        let _alone = self.lock(STANDING_LOCK)?;
+        let before = self.standing()?;
+        let mut standing = before.clone();
+        let changed = change(&mut standing)?;
+        if standing != before {
+            self.write(STANDING, &standing)?;
+        }
+        Ok(changed)
     }
 
     /// Takes no update for this reason, or takes them again.
     pub(crate) fn pin(&self, reason: Option<String>) -> Result<()> {
-        let mut standing = self.standing()?;
-        standing.pinned = reason;
-        self.keep_standing(&standing)
+        self.change_standing(|standing| {
+            standing.pinned = reason;
+            Ok(())
+        })
     }
 
     /// Forgets what became of a release, by its version or its commit.
     pub(crate) fn clear(&self, release: &str) -> Result<()> {
-        let mut standing = self.standing()?;
         let named: Vec<String> = self
             .history()?
             .into_iter()
@@ -135,15 +157,17 @@ impl Memory {
         let is_meant = |commit: &String| commit == release || named.contains(commit);
         let told: Option<os::Event> = self.read(VERDICT)?;
         let is_told = told.is_some_and(|told| is_meant(&told.release.commit));
-        let before = standing.verdicts.len();
-        standing.verdicts.retain(|commit, _| !is_meant(commit));
-        if standing.verdicts.len() == before && !is_told {
-            bail!(
-                "nothing is known of a release `{release}`\nhint: `hostctl os status` lists what \
-                 became of releases here"
-            );
-        }
-        self.keep_standing(&standing)?;
+        self.change_standing(|standing| {
+            let before = standing.verdicts.len();
+            standing.verdicts.retain(|commit, _| !is_meant(commit));
+            if standing.verdicts.len() == before && !is_told {
+                bail!(
+                    "nothing is known of a release `{release}`\nhint: `hostctl os status` lists \
+                     what became of releases here"
+                );
+            }
+            Ok(())
+        })?;
         if is_told { self.remove(VERDICT) } else { Ok(()) }
     }
 
@@ -251,6 +275,16 @@ impl Memory {
         self.remove(WAY_BACK)
     }
 
+    /// Waits until nobody else holds this lock, which is held as long as the file lives.
+    fn lock(&self, name: &str) -> Result<File> {
+        let path = self.0.join(name);
+        let doing = || format!("cannot lock `{}`", path.display());
+        fs::create_dir_all(&self.0).with_context(doing)?;
+        let file = File::create(&path).with_context(doing)?;
+        flock(&file, FlockOperation::LockExclusive).with_context(doing)?;
+        Ok(file)
+    }
+
     fn read<T: DeserializeOwned + Default>(&self, name: &str) -> Result<T> {
         let path = self.0.join(name);
         let bytes = match fs::read(&path) {
@@ -283,13 +317,48 @@ mod tests {
 
     use super::*;
 
+    fn keep(memory: &Memory, standing: &Standing) {
+        let change = |known: &mut Standing| {
+            known.clone_from(standing);
+            Ok(())
+        };
+        memory.change_standing(change).unwrap();
+    }
+
+    #[test]
+    fn what_is_known_is_changed_by_one_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let memory = Memory::at(dir.path());
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..5 {
+                        let change = |standing: &mut Standing| {
+                            standing.sequence += 1;
+                            Ok(())
+                        };
+                        memory.change_standing(change).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(memory.standing().unwrap().sequence, 20);
+        memory
+            .change_standing(|standing| {
+                standing.sequence = 7;
+                Err::<(), _>(anyhow::anyhow!("no"))
+            })
+            .unwrap_err();
+        assert_eq!(memory.standing().unwrap().sequence, 20, "what fails changes nothing");
+    }
+
     #[test]
     fn what_is_kept_is_there_later_and_the_oldest_events_go() {
         let dir = tempfile::tempdir().unwrap();
         let memory = Memory::at(&dir.path().join("os"));
         assert_eq!(memory.standing().unwrap(), Standing::default());
         let standing = Standing { sequence: 7, pinned: Some("why".into()), ..Default::default() };
-        memory.keep_standing(&standing).unwrap();
+        keep(&memory, &standing);
         assert_eq!(memory.standing().unwrap(), standing);
         for number in 0..=MAX_EVENTS {
             let version = number.to_string();
@@ -309,7 +378,7 @@ mod tests {
         memory.note(&Event::of(What::Installed, at, "1", &one)).unwrap();
         let verdicts = [one.clone(), two.clone()].map(|it| (it, Verdict::Inconclusive { at }));
         let standing = Standing { verdicts: verdicts.into(), ..Default::default() };
-        memory.keep_standing(&standing).unwrap();
+        keep(&memory, &standing);
         memory.clear("1").unwrap();
         assert_eq!(memory.standing().unwrap().verdicts.into_keys().collect::<Vec<_>>(), [&*two]);
         assert!(memory.clear("1").unwrap_err().to_string().contains("nothing is known"));

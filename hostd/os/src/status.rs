@@ -22,14 +22,7 @@ use crate::update::Updater;
 /// # Errors
 /// The disk or what the host remembers cannot be read.
 pub(crate) fn of(updater: &Updater, now: Timestamp) -> Result<Status> {
-    // While somebody else is at work, what is over by then is found out by the next one.
-    let own = Disk::try_open(&updater.places, updater.slot)?;
-    let may_settle = own.is_some();
-    let disk = own.map_or_else(|| Disk::look(&updater.places, updater.slot), Ok)?;
-    let found = disk.found()?;
-    if may_settle {
-        updater.settle(&found, now)?;
-    }
+    let (disk, found) = updater.looked_at(now)?;
     let repo = disk.sysroot.repo()?;
     let mut slots = slots(&found);
     for (slot, status) in [Slot::A, Slot::B].into_iter().zip(&mut slots) {

@@ -3,9 +3,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
-use basalt_cmd::Cmd;
 use basalt_release::Verdict;
 use basalt_sysroot::entry::EntryName;
 use basalt_sysroot::loader::Failure;
@@ -27,9 +25,6 @@ const HUNG: &str = "it hung: a watchdog reset the host";
 const PANIC: &str = "Kernel panic - not syncing:";
 /// Bytes of one such file that are looked through, and how many files.
 const MAX_PSTORE: (u64, usize) = (1 << 20, 200);
-/// Lines of a failed boot's journal that are kept.
-const TAIL: u32 = 20;
-const JOURNAL: Duration = Duration::from_secs(60);
 
 /// A release that was put into the idle slot, to be tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,16 +133,6 @@ pub(crate) fn is_reset_by_watchdog(folder: &Path) -> bool {
     };
     let mut statuses = fs::read_dir(folder).into_iter().flatten().flatten().filter_map(says);
     statuses.any(|status| status & CARD_RESET != 0)
-}
-
-/// The last lines that a boot wrote to its journal; none where nothing of it is there.
-pub(crate) fn journal(failure: &Failure) -> Vec<String> {
-    let Some(boot_id) = failure.boot_id else { return Vec::new() };
-    let id = boot_id.simple().to_string();
-    let lines = TAIL.to_string();
-    let args = ["--no-pager", "-q", "-o", "short-monotonic", "-n", &lines, "-b", &id];
-    let said = Cmd::new("journalctl").args(args).deadline(JOURNAL).run();
-    said.map(|said| said.stdout_text().lines().map(str::to_owned).collect()).unwrap_or_default()
 }
 
 #[cfg(test)]

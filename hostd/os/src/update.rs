@@ -10,22 +10,23 @@ use basalt_api::os::{Progress, Release, RunningUpdate};
 use basalt_archive::{Archive, Keys};
 use basalt_deploy::{Patience, Remote, Repo, Transfer};
 use basalt_release::{Host, Manifest, Standing, judge};
+use basalt_sysroot::kargs::of_host;
 use basalt_sysroot::slot::Slot;
-use basalt_sysroot::update::{Found, Refusal, Step, install, may_install, refresh, roll_back};
+use basalt_sysroot::update::{
+    Found, Refusal, Step, install, may_install, refresh, roll_back, withdraw,
+};
 use jiff::Timestamp;
 
 use crate::choice;
 use crate::disk::{Disk, Places};
 use crate::etc;
+use crate::kargs;
 use crate::progress;
 use crate::release::{self, How, Incoming, REMOTE};
 use crate::reset;
+use crate::room::room;
 use crate::standing::{Event, Memory, WayBack, What};
 use crate::trial::Trial;
-
-/// Bytes of the root that stay free whatever comes: libostree's own writing, and the journal of
-/// the file system.
-const RESERVE: u64 = 64 << 20;
 
 /// The host, as an update sees it.
 #[derive(Debug, Clone)]
@@ -163,13 +164,14 @@ impl Updater {
         if manifest.commit == runs(&found)? {
             return Ok(Brought { disk, found, offer: Offer::Runs(manifest) });
         }
-        let download_bytes = manifest.bytes_from(runs(&found)?);
-        has_room(&disk, &manifest, download_bytes)?;
-        told(Progress::Plan { version: manifest.version.clone(), download_bytes });
+        let [root, esp] = room(&disk, &found, &manifest, runs(&found)?)?;
+        let (version, download_bytes) =
+            (manifest.version.clone(), manifest.bytes_from(runs(&found)?));
+        told(Progress::Plan { version, download_bytes, root, esp });
         let repo = disk.sysroot.repo()?;
         let tell = told.clone();
         self.pull(&repo, wanted, &manifest, move |it| tell(download(it)))?;
-        self.believe(&manifest, standing)?;
+        self.believe(wanted, &manifest, &found, now)?;
         Ok(Brought { disk, found, offer: Offer::Another(manifest) })
     }
 
@@ -191,13 +193,34 @@ impl Updater {
         Ok((disk, found))
     }
 
-    /// From now on no older manifest is believed.
-    fn believe(&self, manifest: &Manifest, mut standing: Standing) -> Result<()> {
-        if manifest.sequence <= standing.sequence {
-            return Ok(());
+    /// The disk, to be looked at, and what is on it. While somebody else is at work, the next one
+    /// finds out what became of the last trial.
+    pub(crate) fn looked_at(&self, now: Timestamp) -> Result<(Disk, Found)> {
+        let own = Disk::try_open(&self.places, self.slot)?;
+        let may_settle = own.is_some();
+        let disk = own.map_or_else(|| Disk::look(&self.places, self.slot), Ok)?;
+        let found = disk.found()?;
+        if may_settle {
+            self.settle(&found, now)?;
         }
-        standing.sequence = manifest.sequence;
-        self.memory.keep_standing(&standing)
+        Ok((disk, found))
+    }
+
+    /// From now on no older manifest is believed. The host may have been pinned since the download
+    /// began, so it is judged once more.
+    fn believe(
+        &self,
+        wanted: &Wanted,
+        manifest: &Manifest,
+        found: &Found,
+        now: Timestamp,
+    ) -> Result<()> {
+        let host = self.host(wanted, found)?;
+        self.memory.change_standing(|standing| {
+            judge(manifest, &host, standing, now)?;
+            standing.sequence = standing.sequence.max(manifest.sequence);
+            Ok(())
+        })
     }
 
     /// The trial of a release that these steps lead to.
@@ -258,11 +281,53 @@ impl Updater {
         let steps = roll_back(&found)?;
         let behind = found.link(found.idle()).context("the link of the other slot is gone")?;
         let release = release::of(&disk.sysroot.repo()?, behind)?;
-        let event = Event::of(What::RolledBack, now, &release.version, &release.commit);
+        let kargs = self.kargs_behind(&disk, &found, &steps)?;
+        let mut event = Event::of(What::RolledBack, now, &release.version, &release.commit);
+        event.reason = kargs.as_deref().map(kargs::named);
         self.note_open_trial()?;
-        self.memory.keep_way_back(&WayBack { serial: new_serial(&steps)?, event })?;
+        self.memory.keep_way_back(&WayBack { serial: new_serial(&steps)?, event, kargs })?;
         carry_out(&mut disk, &steps, None, &told)?;
         self.settle_way_back(&disk.found()?)?;
+        Ok(release)
+    }
+
+    /// The host's own kernel arguments in the entry that these steps write, where they are not
+    /// those of now: what is gone back to proved itself with them, and not with others.
+    fn kargs_behind(
+        &self,
+        disk: &Disk,
+        found: &Found,
+        steps: &[Step],
+    ) -> Result<Option<Vec<String>>> {
+        let slot = found.idle();
+        let Some(behind) = found.link(slot) else { return Ok(None) };
+        let image = disk.sysroot.repo()?.kernel_arguments(&behind.commit)?;
+        let options = steps.iter().find_map(|step| match step {
+            Step::WriteEntry(_, entry) => Some(&entry.options),
+            _ => None,
+        });
+        let kargs = options.and_then(|options| of_host(options, slot, &image));
+        let now = self.memory.kargs()?;
+        Ok(kargs.filter(|kargs| *kargs != now))
+    }
+
+    /// Takes back what waits to be tried at the next boot: what runs boots again. Returns the
+    /// release that it was about.
+    ///
+    /// # Errors
+    /// Nothing waits, or the disk fails.
+    pub(crate) fn cancel(&self, now: Timestamp, told: impl Fn(Progress)) -> Result<Release> {
+        let (mut disk, found) = self.opened(now)?;
+        let (waits, steps) = withdraw(&found)?;
+        let behind = found.link(waits.slot).context("its slot's link leads nowhere")?;
+        let release = release::of(&disk.sysroot.repo()?, behind)?;
+        carry_out(&mut disk, &steps, None, &told)?;
+        if let Some(trial) = self.memory.trial()? {
+            let end = Event::of(What::Withdrawn, now, &release.version, &release.commit);
+            self.memory.note_end(trial.event(), end)?;
+        }
+        self.memory.forget_trial()?;
+        self.memory.forget_reboot_wish()?;
         Ok(release)
     }
 
@@ -285,11 +350,17 @@ impl Updater {
     }
 
     fn offered(&self, wanted: &Wanted, found: &Found, by: &Judge<'_>) -> Result<Manifest> {
-        let asked = wanted.version.as_deref();
-        let manifest = basalt_archive::manifest(wanted.archive(), &self.image, asked, by.keys)?;
-        let host = Host { image: &self.image, version: &self.version, commit: runs(found)?, asked };
+        let host = self.host(wanted, found)?;
+        let manifest =
+            basalt_archive::manifest(wanted.archive(), &self.image, host.asked, by.keys)?;
         judge(&manifest, &host, by.standing, by.now)?;
         Ok(manifest)
+    }
+
+    /// The host that is asked whether it takes a release.
+    fn host<'a>(&'a self, wanted: &'a Wanted, found: &'a Found) -> Result<Host<'a>> {
+        let asked = wanted.version.as_deref();
+        Ok(Host { image: &self.image, version: &self.version, commit: runs(found)?, asked })
     }
 }
 
@@ -343,21 +414,6 @@ pub(crate) fn words(step: &Step) -> String {
 fn runs(found: &Found) -> Result<&str> {
     let running = found.link(found.running.slot);
     Ok(&running.ok_or(Refusal::NoRunning(found.running.slot))?.commit)
-}
-
-/// Before the download: what is known to be too little then is said then.
-fn has_room(disk: &Disk, manifest: &Manifest, download: u64) -> Result<()> {
-    let needs = download.saturating_add(RESERVE);
-    enough("the root", disk.sysroot.free()?, needs)?;
-    enough("the ESP", disk.esp.free()?, manifest.boot_bytes)
-}
-
-fn enough(place: &str, free: u64, needs: u64) -> Result<()> {
-    if free >= needs {
-        return Ok(());
-    }
-    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-    bail!("{place} has {} MiB free, and the release needs {} MiB", free >> 20, mib(needs))
 }
 
 /// Carries out steps in their order.

@@ -1,7 +1,8 @@
 //! The system of a host, for people: its slots, its releases, how far an update is.
 
 use basalt_api::os::{
-    Event, Progress, Release, ResetDepth, RunningUpdate, SlotState, SlotStatus, Status, Verdict,
+    Event, Progress, Release, ResetDepth, Room, RunningUpdate, SlotState, SlotStatus, Status,
+    Verdict,
 };
 use basalt_table::{facts, one_line, shortened, table};
 
@@ -132,8 +133,15 @@ pub fn kargs(image: &[String], host: &[String]) -> String {
 #[must_use]
 pub fn progress(progress: &Progress) -> String {
     match progress {
-        Progress::Plan { version, download_bytes } => {
-            format!("{}: {} to download at most", one_line(version), mb(*download_bytes))
+        Progress::Plan { version, download_bytes, root, esp } => {
+            let room = |room: &Room| format!("{} of {}", mb(room.needs_bytes), mb(room.free_bytes));
+            format!(
+                "{}: {} to download at most; takes {} free on the root, {} on the ESP",
+                one_line(version),
+                mb(*download_bytes),
+                room(root),
+                room(esp)
+            )
         }
         Progress::Download { bytes, of_bytes: 0, files, of_files } => {
             format!("download {}, {files} of {of_files} files", mb(*bytes))
@@ -237,8 +245,14 @@ TRIED  VERDICT  AT                    COMMIT        REASON
             |of_bytes| Progress::Download { bytes: 1_250_000, of_bytes, files: 3, of_files: 9 };
         for (one, expected) in [
             (
-                Progress::Plan { version: "2".into(), download_bytes: 37_000 },
-                "2: 0.0 MB to download at most",
+                Progress::Plan {
+                    version: "2".into(),
+                    download_bytes: 37_000,
+                    root: Room { needs_bytes: 70_000_000, free_bytes: 3_100_000_000 },
+                    esp: Room { needs_bytes: 300_000, free_bytes: 400_000_000 },
+                },
+                "2: 0.0 MB to download at most; takes 70.0 MB of 3100.0 MB free on the root, \
+                 0.3 MB of 400.0 MB on the ESP",
             ),
             (download(0), "download 1.2 MB, 3 of 9 files"),
             (download(2_000_000), "download 1.2 MB of 2.0 MB"),

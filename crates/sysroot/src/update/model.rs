@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Deployment, Found, FoundEntry, FoundFile, Refusal, Release, Step, Volume, change_arguments,
-    install, may_install, refresh, roll_back,
+    install, may_install, refresh, roll_back, withdraw,
 };
 use crate::boot_file::{BootFile, Kind};
 use crate::entry::{BootEntry, EntryName, ResetEntry, ResetName, choose};

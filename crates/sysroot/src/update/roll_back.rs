@@ -36,7 +36,10 @@ fn behind(found: &Found) -> Result<&BootEntry, Refusal> {
     // All are of what the slot's link leads to: an update removes those before it.
     let blessed = found.of(slot).filter(|entry| entry.name.is_blessed());
     let last: Option<&FoundEntry> = blessed.max_by_key(|entry| entry.name.serial);
-    let last = last.ok_or(nothing("none of its boot entries was blessed"))?;
+    let last = last.ok_or(nothing(match found.waits(slot) {
+        Some(_) => "what it holds waits to be tried\nhint: `hostctl os cancel` withdraws that",
+        None => "none of its boot entries was blessed",
+    }))?;
     let content = last.content.as_ref().ok_or(nothing("its boot entry is damaged"))?;
     if found.link(slot).is_none() {
         return Err(nothing("its link leads nowhere"));

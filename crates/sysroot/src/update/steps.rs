@@ -79,8 +79,20 @@ pub enum Refusal {
         entry: EntryName,
     },
     /// Something else is to be tried first.
-    #[error("{0} waits to be tried at the next reboot\nhint: reboot first")]
+    #[error(
+        "{0} waits to be tried at the next reboot\nhint: reboot first, or `hostctl os cancel` \
+         withdraws it"
+    )]
     AnotherWaits(EntryName),
+    /// There is nothing to withdraw.
+    #[error("nothing waits to be tried at the next reboot")]
+    NothingWaits,
+    /// What boots next was there before, and proved itself.
+    #[error(
+        "{0} boots next because somebody went back to it\nhint: reboot, and `hostctl os rollback` \
+         leads here again"
+    )]
+    WentBack(EntryName),
     /// What runs cannot be described.
     #[error("the boot entry {0} cannot be read\nhint: the ESP is damaged; update this host anew")]
     Damaged(EntryName),

@@ -24,6 +24,7 @@ use basalt_sysroot::slot::Slot;
 use super::*;
 use crate::kargs::Change;
 use crate::progress::Shown;
+use crate::progress::tests::plan;
 use ground::HostGround;
 use publisher::Publisher;
 
@@ -162,7 +163,7 @@ fn who_asks_for_another_update_meanwhile_hears_of_the_one_that_is_under_way() {
     let ground = HostGround::running(&publisher, &first);
     publisher.publish("2", "kernel 2");
     let shown = Shown::begin(&ground.at("progress"), "update", now()).unwrap();
-    shown.tell(&Progress::Plan { version: "2".into(), download_bytes: 7 }, Instant::now());
+    shown.tell(&plan("2"), Instant::now());
     let said = "another update to version 2 is under way since 2026-11-24T12:00:00Z";
     refused(ground.update(&wanted(&publisher)), said);
     refused(ground.updater().check(&wanted(&publisher), now()), said);
@@ -262,6 +263,58 @@ fn kernel_arguments_are_tried_and_then_stay_with_every_release() {
 }
 
 #[test]
+fn what_is_gone_back_to_boots_with_the_arguments_that_it_had() {
+    let publisher = Publisher::new();
+    let mut ground = HostGround::running(&publisher, &publisher.publish("1", "kernel 1"));
+    publisher.publish("2", "kernel 2");
+    ground.update(&wanted(&publisher)).unwrap();
+    ground.reboots_well("2");
+    let debug = Change { append: vec!["debug".into()], delete: vec![] };
+    ground.updater().change_kargs(&debug, 3, now(), |_| ()).unwrap();
+    ground.reboots_well("2");
+    let host = |ground: &HostGround| ground.updater().kargs(now()).unwrap().1;
+    assert_eq!(host(&ground), ["debug"]);
+    // It never proved itself with them.
+    ground.updater().roll_back(now(), |_| ()).unwrap();
+    assert!(!ground.options().contains("debug"), "{}", ground.options());
+    assert_eq!(host(&ground), [""; 0]);
+    let told = ground.updater().memory.history().unwrap().pop().unwrap();
+    assert_eq!(told.what, What::RolledBack);
+    assert_eq!(told.reason.as_deref(), Some("no kernel arguments of its own"));
+    ground.reboots_well("1");
+    // And forth again, which changed them.
+    ground.updater().roll_back(now(), |_| ()).unwrap();
+    assert!(ground.options().ends_with(" debug"), "{}", ground.options());
+    assert_eq!(host(&ground), ["debug"]);
+}
+
+#[test]
+fn a_release_that_waits_is_withdrawn_and_may_come_again() {
+    let publisher = Publisher::new();
+    let first = publisher.publish("1", "kernel 1");
+    let ground = HostGround::running(&publisher, &first);
+    let cancel = || ground.updater().cancel(now(), |_| ());
+    let said = cancel().unwrap_err().to_string();
+    assert_eq!(said, "nothing waits to be tried at the next reboot");
+    let second = publisher.publish("2", "kernel 2");
+    ground.update(&wanted(&publisher)).unwrap();
+    assert_eq!(cancel().unwrap(), release_of(&second));
+    assert_eq!((ground.chosen(), ground.boots_next()), (ground.running, first.commit.clone()));
+    assert_eq!(ground.history(), ["installed 2", "withdrawn 2"]);
+    assert_eq!(ground.verdicts(now()), [], "it was not tried");
+    let later = now() + jiff::SignedDuration::from_hours(1);
+    ground.updater().update(&wanted(&publisher), later, |_| ()).unwrap();
+    assert_eq!(ground.boots_next(), second.commit);
+    assert_eq!(ground.history(), ["installed 2", "withdrawn 2", "installed 2"]);
+    cancel().unwrap();
+    let debug = Change { append: vec!["debug".into()], delete: vec![] };
+    ground.updater().change_kargs(&debug, 3, now(), |_| ()).unwrap();
+    assert_eq!(cancel().unwrap(), release_of(&first));
+    assert!(!ground.options().contains("debug"), "{}", ground.options());
+    assert_eq!(ground.updater().kargs(now()).unwrap().1, [""; 0]);
+}
+
+#[test]
 fn three_releases_alternate_between_the_slots_and_the_oldest_goes() {
     let publisher = Publisher::new();
     let first = publisher.publish("1", "kernel 1");
@@ -320,15 +373,48 @@ fn a_manifest_that_is_played_again_pinned_or_bad_is_refused() {
     refused(ground.update(&wanted(&publisher)), "played again");
     publisher.offer("4", &second.commit);
     let memory = ground.updater().memory;
-    let mut standing = memory.standing().unwrap();
-    standing.pinned = Some("we count".into());
-    memory.keep_standing(&standing).unwrap();
+    memory.pin(Some("we count".into())).unwrap();
     refused(ground.update(&wanted(&publisher)), "the host is pinned: we count");
-    standing.pinned = None;
+    memory.pin(None).unwrap();
     let bad = Verdict::Bad { at: now(), reason: "it panics".into() };
-    standing.verdicts.insert(second.commit, bad);
-    memory.keep_standing(&standing).unwrap();
+    let is_bad = |standing: &mut Standing| Ok(standing.verdicts.insert(second.commit, bad));
+    memory.change_standing(is_bad).unwrap();
     refused(ground.update(&wanted(&publisher)), "is bad: it panics");
+}
+
+#[test]
+fn a_manifest_that_expired_is_refused_until_it_is_published_anew() {
+    let publisher = Publisher::new();
+    let first = publisher.publish("1", "kernel 1");
+    let ground = HostGround::running(&publisher, &first);
+    publisher.publish("2", "kernel 2");
+    let later = "2027-06-01T00:00:01Z".parse().unwrap();
+    let by_name = Wanted { version: Some("2".into()), ..wanted(&publisher) };
+    for wanted in [&wanted(&publisher), &by_name] {
+        refused(ground.updater().update(wanted, later, |_| ()), "expired 2027-06-01T00:00:00Z");
+    }
+    assert_eq!((ground.names(), ground.boots_next()), (vec![ground.running], first.commit));
+    ground.update(&wanted(&publisher)).unwrap();
+}
+
+#[test]
+fn a_host_that_is_pinned_while_a_release_comes_does_not_install_it_and_stays_pinned() {
+    let publisher = Publisher::new();
+    let first = publisher.publish("1", "kernel 1");
+    let ground = HostGround::running(&publisher, &first);
+    publisher.publish("2", "kernel 2");
+    let memory = ground.updater().memory;
+    // The plan is told before the download, by which time it was judged.
+    let pins = move |progress| match progress {
+        Progress::Plan { .. } => memory.pin(Some("we count".into())).unwrap(),
+        Progress::Download { .. } => (),
+        Progress::Install { step } => panic!("{step}"),
+    };
+    let result = ground.updater().update(&wanted(&publisher), now(), pins);
+    refused(result, "the host is pinned: we count");
+    let known = ground.updater().memory.standing().unwrap();
+    assert_eq!((known.pinned.as_deref(), known.sequence), (Some("we count"), 0));
+    assert_eq!((ground.names(), ground.boots_next()), (vec![ground.running], first.commit));
 }
 
 #[test]

@@ -221,7 +221,18 @@ pub(crate) enum Os {
         #[arg(long)]
         json: bool,
     },
+    /// Withdraw what waits to be tried at the next boot: a release, or kernel arguments
+    ///
+    /// What runs boots again. The slot that the release was put into holds nothing that boots then.
+    Cancel {
+        /// Print what came of it as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Boot the other slot's release at the next boot
+    ///
+    /// It boots as it did last, also with the kernel arguments of the host's own that it had then;
+    /// they are the host's again.
     Rollback {
         /// Whether to reboot now
         #[arg(long, value_enum, value_name = "WHEN", default_value_t = RebootWhen::Never)]
@@ -233,7 +244,7 @@ pub(crate) enum Os {
     /// Show the host's own kernel arguments, or change them by a trial
     ///
     /// The next boot is a trial of what runs with the arguments as changed; once it has proved
-    /// itself, every release boots with them. Without `--append` and `--delete`, shows them.
+    /// itself, every release that comes boots with them. Without `--append` and `--delete`, shows them.
     Kargs {
         /// An argument to add, at the end
         #[arg(long, value_name = "ARG")]

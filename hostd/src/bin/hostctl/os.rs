@@ -51,6 +51,7 @@ fn meant(paths: &Paths, command: Os) -> Result<(Request, bool)> {
             (Request::Update { wanted, tries, reboot: reboot.into() }, json)
         }
         Os::Rollback { reboot, json } => (Request::Rollback { reboot: reboot.into() }, json),
+        Os::Cancel { json } => (Request::Cancel, json),
         Os::Kargs { append, delete, tries, reboot, json } => {
             (Request::Kargs { append, delete, tries, reboot: reboot.into() }, json)
         }
@@ -157,6 +158,9 @@ fn told(reply: &Reply, request: &Request, opens: Option<&str>) -> String {
             format!("{} is in place{when}\n", named(release))
         }
         Reply::BootsNext(release) => format!("{} boots at the next reboot\n", named(release)),
+        Reply::Withdrawn(release) => {
+            format!("{} is not tried; what runs boots again\n", named(release))
+        }
         Reply::ResetsNext { .. } if reboot == Some(Reboot::Now) => {
             "rebooting into the factory reset\n".to_owned()
         }

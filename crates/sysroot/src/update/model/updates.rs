@@ -191,6 +191,44 @@ fn what_was_tried_with_other_arguments_can_be_gone_back_to() {
 }
 
 #[test]
+fn what_waits_to_be_tried_is_withdrawn_and_what_runs_boots_again() {
+    let releases = three([100, 101, 102]);
+    let release = waiting(&releases);
+    let mut arguments = settled(&releases);
+    let steps = change_arguments(&arguments.found(), &with_debug(Slot::B), 3).unwrap();
+    arguments.run(&steps);
+    for host in [release, arguments] {
+        let (withdrawn, steps) = withdraw(&host.found()).unwrap();
+        assert_eq!(host.safe.boot(&releases), Ok(withdrawn));
+        for end in 0..=steps.len() {
+            let mut cut = host.clone();
+            cut.run(&steps[..end]);
+            for choice in every_choice() {
+                let boots = cut.cut(&choice).boot(&releases).unwrap();
+                assert!([withdrawn, host.running].contains(&boots), "{boots}");
+            }
+        }
+        let mut done = host.clone();
+        done.run(&steps);
+        assert_eq!(done.cut(&[]).boot(&releases), Ok(host.running));
+        assert_eq!(withdraw(&done.found()), Err(Refusal::NothingWaits));
+        // Whatever is wanted next may come.
+        done.run(&done.update(&releases[2]).unwrap());
+    }
+}
+
+#[test]
+fn what_was_gone_back_to_is_not_withdrawn() {
+    let releases = three([100, 101, 102]);
+    let mut host = settled(&releases);
+    host.run(&roll_back(&host.found()).unwrap());
+    let boots = host.safe.boot(&releases).unwrap();
+    assert_eq!(withdraw(&host.found()), Err(Refusal::WentBack(boots)));
+    let waits = roll_back(&waiting(&releases).found()).unwrap_err().to_string();
+    assert!(waits.contains("waits to be tried\nhint: `hostctl os cancel`"), "{waits}");
+}
+
+#[test]
 fn an_update_keeps_the_running_slot_and_frees_what_nobody_needs() {
     let releases = three([100, 101, 102]);
     let mut host = settled(&releases);

@@ -43,12 +43,13 @@ impl HostGround {
             repo.read_file(&first.commit, &path).unwrap().unwrap()
         };
         let (linux, initrd) = (read("vmlinuz"), read("initramfs.img"));
+        let image = repo.kernel_arguments(&first.commit).unwrap();
         let entry = BootEntry {
             title: "first".into(),
             serial: 1,
             linux: place(Kind::Linux, &linux).to_string(),
             initrd: place(Kind::Initrd, &initrd).to_string(),
-            options: kargs::for_slot(Slot::A, &[], &[]).join(" "),
+            options: kargs::for_slot(Slot::A, &image, &[]).join(" "),
         };
         esp.write_file(place(Kind::Linux, &linux), &linux).unwrap();
         esp.write_file(place(Kind::Initrd, &initrd), &initrd).unwrap();
@@ -67,6 +68,7 @@ impl HostGround {
                 variables: self.at("variables"),
                 pstore: self.at("pstore"),
                 watchdogs: self.at("watchdogs"),
+                journal: self.at("journal"),
                 progress: self.at("progress"),
             },
             keys: self.trusted(),

@@ -1,9 +1,11 @@
 //! Who publishes releases: libostree, GnuPG and the archive are real.
 
-use basalt_release::{FORM, SecretKey, seal};
+use basalt_release::{BootContent, FORM, SecretKey, seal};
+use basalt_sysroot::boot_file::Kind;
 use tempfile::TempDir;
 
 use super::*;
+use crate::esp::place;
 
 const REF: &str = "basalt/base";
 
@@ -97,6 +99,18 @@ impl Publisher {
         self.offer_by(&self.manifests, version, commit)
     }
 
+    fn boot_files(&self, commit: &str) -> Vec<BootContent> {
+        let archive = Repo::open(&self.at("archive")).unwrap();
+        let file = |(kind, name)| {
+            let path = format!("usr/lib/modules/6.1/{name}");
+            let content = archive.read_file(commit, &path).unwrap()?;
+            let bytes = content.len() as u64;
+            Some(BootContent { place: place(kind, &content).to_string(), bytes })
+        };
+        let files = [(Kind::Linux, "vmlinuz"), (Kind::Initrd, "initramfs.img")];
+        files.into_iter().filter_map(file).collect()
+    }
+
     pub(crate) fn offer_by(&self, key: &SecretKey, version: &str, commit: &str) -> Manifest {
         self.sequence.set(self.sequence.get() + 1);
         let manifest = Manifest {
@@ -110,6 +124,7 @@ impl Publisher {
             expires: "2027-06-01T00:00:00Z".parse().unwrap(),
             tree_bytes: 1 << 20,
             boot_bytes: 1 << 10,
+            boot_files: self.boot_files(commit),
             download_bytes: 1 << 20,
             deltas: Vec::new(),
         };
