@@ -254,6 +254,27 @@ fn every_service_that_runs_once_has_a_deadline() {
 const REBOOT: &str = "systemctl reboot --force";
 
 #[test]
+fn a_trial_that_waits_in_the_initramfs_for_ever_is_left_and_says_for_what() {
+    let host = Host::booted(Some("2-b+2-1")).with_entries("efi/loader/entries", "1-a 2-b+2-1");
+    host.put("etc/initrd-release", "");
+    let jobs = "  7 basalt-trial-deadline.service start running\n\
+                 12 ostree-prepare-root.service  start running\n\
+                 3 initrd.target                start waiting\n";
+    host.put("jobs", jobs);
+    let list = format!("[ \"$1\" != list-jobs ] || cat '{}'", host.path("jobs").display());
+    host.program("bin/systemctl", &list);
+    let said = host.fail("deadline").stdout_text();
+    assert!(host.did("systemctl reboot --force --force"));
+    assert!(said.contains("it waits in the initramfs for: ostree-prepare-root.service "), "{said}");
+    assert!(!said.contains("trial-deadline") && !said.contains("initrd.target"), "{said}");
+    // Where a reboot leads nowhere else, it may still come to an end.
+    let host = Host::booted(None);
+    host.put("etc/initrd-release", "");
+    host.fail("deadline");
+    assert!(!host.did("systemctl reboot --force --force") && !host.did("systemctl reset-failed"));
+}
+
+#[test]
 fn a_failed_trial_leaves_for_the_other_slot() {
     let host = Host::booted(Some("2-b+0-3")).with_entries("efi/loader/entries", "1-a 2-b+0-3");
     host.fail("gate");

@@ -1,8 +1,9 @@
 #!/bin/bash
 # What Basalt adds to the initramfs, which only finds and mounts the root: the
 # check that one disk only is the one we came from, the mending of half a
-# superblock, and what happens when the boot fails here. Its name sorts after `base`, whose release file it replaces, and after
-# the modules out of which it takes what the root needs not.
+# superblock, and what happens when the boot fails or hangs here. Its name sorts
+# after `base`, whose release file it replaces, and after the modules out of which
+# it takes what the root needs not.
 
 check() {
 	return 255
@@ -13,7 +14,7 @@ depends() {
 }
 
 install() {
-	inst_multiple cat cut debugfs grep journalctl ls mkdir mount sed sleep systemctl timeout tr udevadm
+	inst_multiple cat cut debugfs grep journalctl ls mkdir mount rm sed sleep systemctl timeout touch tr udevadm
 	inst_script /usr/lib/basalt/boot-failed /usr/lib/basalt/boot-failed
 	inst_script /usr/lib/basalt/may-reboot /usr/lib/basalt/may-reboot
 	inst_script /usr/lib/basalt/mend-superblock /usr/lib/basalt/mend-superblock
@@ -22,9 +23,13 @@ install() {
 	inst_simple "$systemdsystemunitdir/emergency.service.d/10-basalt.conf"
 	inst_script "$moddir/check-root.sh" /usr/lib/basalt/check-root
 	inst_simple "$moddir/basalt-check-root.service" "$systemdsystemunitdir/basalt-check-root.service"
+	for unit in basalt-trial-deadline.timer basalt-trial-deadline.service; do
+		inst_simple "$moddir/$unit" "$systemdsystemunitdir/$unit"
+	done
+	inst_simple "$moddir/manager.conf" /usr/lib/systemd/system.conf.d/90-basalt-initramfs.conf
 	inst_simple "$moddir/mend-superblock.conf" "$systemdsystemunitdir/systemd-fsck-root.service.d/10-basalt.conf"
 	inst_simple "$moddir/trigger.conf" "$systemdsystemunitdir/systemd-udev-trigger.service.d/10-basalt.conf"
-	$SYSTEMCTL -q --root "$initdir" enable basalt-check-root.service
+	$SYSTEMCTL -q --root "$initdir" enable basalt-check-root.service basalt-trial-deadline.timer
 
 	# The host's name until it has one of its own.
 	printf 'ID=basalt\nNAME="Basalt initramfs"\nDEFAULT_HOSTNAME=basalt\n' \
