@@ -258,8 +258,11 @@ impl Host {
         Ok(self.vm.wait_for_end(END)?)
     }
 
-    /// What would otherwise end the shell before it answers.
-    fn soon(&mut self, command: &str) -> Result<()> {
+    /// Has it do in a moment what would otherwise end the shell before it answers.
+    ///
+    /// # Errors
+    /// The host does not answer.
+    pub fn soon(&mut self, command: &str) -> Result<()> {
         self.ok(&format!("(sleep 3; {command}) >/dev/null 2>&1 &"))?;
         Ok(())
     }

@@ -33,6 +33,9 @@ pub(crate) const STORY: Story = Story {
 /// Nothing is said on the console while a release is brought over and laid out.
 const BROUGHT_OVER: Patience = Patience { overall: BOOT, silence: BOOT };
 const GREETING: &str = "usr/share/greeting";
+/// What both releases bring, and the second one has changed; of these, the host changes the other.
+const IN_ETC: &str = "etc/of-the-image";
+const CONTESTED: &str = "etc/contested";
 /// The folder of what is recorded.
 const RECORDING: &str = "recording";
 /// Machines that boot at a time after a power cut: the story's own has ended.
@@ -43,9 +46,13 @@ const SEED: u64 = 4;
 fn first(releases: &Releases) -> Result<Image> {
     // What fails in a rollout fails at once here.
     let tries = ("usr/lib/basalt/hostd.toml.d/50-tries.toml", "[updates]\ntries = 1\n");
-    let image = releases.install("1", &[(GREETING, "hello from 1\n"), tries], &[])?;
+    let etc = |text| [(IN_ETC, text), (CONTESTED, text)];
+    let [own, contested] = etc("from 1\n");
+    let files = [(GREETING, "hello from 1\n"), tries, own, contested];
+    let image = releases.install("1", &files, &[])?;
     releases.publish()?;
-    releases.build("2", &[(GREETING, "hello from 2\n"), tries])?;
+    let [own, contested] = etc("from 2\n");
+    releases.build("2", &[(GREETING, "hello from 2\n"), tries, own, contested])?;
     releases.publish()?;
     Ok(image)
 }
@@ -90,7 +97,7 @@ fn pinned(host: &mut Host) -> Result<()> {
 fn takes_an_update(host: &mut Host) -> Result<()> {
     let said = host.ok("hostctl os check")?;
     ensure!(said.starts_with("version 2, commit ") && said.ends_with(" is offered"), "{said}");
-    host.ok("echo mine >/etc/mine")?;
+    host.ok(&format!("echo mine >/etc/mine && echo mine >/{CONTESTED}"))?;
     let said = host.ok("hostctl os update 2>&1")?;
     ensure!(said.contains("deploying "), "{said}");
     ensure!(said.ends_with(" boots at the next reboot"), "{said}");
@@ -145,6 +152,10 @@ fn was_checked(host: &mut Host) -> Result<()> {
 
 fn etc_comes_along(host: &mut Host) -> Result<()> {
     ensure!(host.ok("cat /etc/mine /etc/late")? == "mine\nlate");
+    // What the image changed arrives, and what both did is the host's, and is told.
+    ensure!(host.ok(&format!("cat /{IN_ETC} /{CONTESTED}"))? == "from 2\nmine");
+    let said = host.ok("hostctl os status")?;
+    ensure!(said.contains(&format!("/{CONTESTED}")) && !said.contains(IN_ETC), "{said}");
     Ok(())
 }
 
@@ -169,13 +180,14 @@ fn kernel_panics(host: &mut Host) -> Result<()> {
 }
 
 fn gate_fails(host: &mut Host) -> Result<()> {
-    let config = "[gate]\nrequired_units = [\"never.service\"]\ndeadline_s = 20\n";
-    host.releases()?.build("4", &[("usr/lib/basalt/hostd.toml.d/90-bad.toml", config)])?;
+    let check = "#!/bin/sh\necho the array is degraded\nexit 3\n";
+    host.releases()?.build("4", &[("usr/lib/basalt/required.d/50-array", check)])?;
     host.releases()?.publish()?;
     host.ctl(&["os", "channel", "set", "stable", "4"])?;
     host.ctl(&["os", "rollout", "start", "--no-drain"])?;
     host.vm.wait_for_console("reboot: Restarting system", BROUGHT_OVER)?;
-    has_failed(host, "this boot is not good after 20 s")?;
+    let why = "required.d/50-array: this check failed, exit code 3: the array is degraded";
+    has_failed(host, why)?;
     host.eventually("the rollout stops", |host| {
         let said = host.ctl(&["os", "rollout", "status"])?;
         let why = said.lines().find(|line| line.contains("  failed  ")).unwrap_or_default();
@@ -185,7 +197,12 @@ fn gate_fails(host: &mut Host) -> Result<()> {
     let said = host.told_of("4")?;
     ensure!(said.contains("bad") && said.contains("gate: "), "{said}");
     let said = host.ok("hostctl os history --json")?;
-    ensure!(said.contains("never.service: it is inactive, and must be active"), "{said}");
+    let told: serde_json::Value = serde_json::from_str(&said)?;
+    let last = told["events"].as_array().and_then(|events| events.last()).context("no event")?;
+    ensure!(last["reason"].as_str().is_some_and(|reason| reason.contains(why)), "{last}");
+    // The end of what that boot wrote: units that stop.
+    let journal = last["journal"].as_array().map(Vec::len).unwrap_or_default();
+    ensure!((5..=20).contains(&journal), "{last}");
     let said = host.fails("hostctl status")?;
     ensure!(said.contains("version 4 was tried and did not prove itself: gate: "), "{said}");
     let said = host.fails("hostctl os update 2>&1")?;

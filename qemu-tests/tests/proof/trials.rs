@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use basalt_vm::{Machine, Patience};
-use qemu_tests::host::Host;
+use qemu_tests::host::{BOOT, Host};
 use qemu_tests::image::Image;
 use qemu_tests::releases::{GREETED, GREETING, Releases};
 use qemu_tests::story::{Start, Story};
@@ -16,16 +16,22 @@ pub(crate) const STORY: Story = Story {
     steps: &[
         ("a_host_without_room_takes_no_update_and_boots_what_ran", full),
         ("a_release_whose_initramfs_fails_is_left", initramfs_fails),
+        ("a_release_whose_initramfs_hangs_is_left", initramfs_hangs),
         ("a_release_whose_hostd_crashes_is_left", hostd_crashes),
         ("a_release_that_hangs_is_reset_by_the_watchdog_and_left", hangs),
+        ("without_a_watchdog_the_kernels_own_timer_ends_what_hangs", hangs_without_a_watchdog),
         ("three_power_cycles_in_a_trial_say_nothing_of_the_release", power_cycles),
         ("an_update_there_and_back_needs_no_endpoint", there_and_back),
     ],
 };
 
 const UNITS: &str = "usr/lib/systemd/system";
+/// Says how long a trial may take in the initramfs.
+const SOON: &str = "usr/lib/systemd/system/basalt-trial-deadline.timer.d/90-soon.conf";
 /// What the kernel says last before a reboot that was asked for.
 const REBOOTS: &str = "reboot: Restarting system";
+/// Nothing is said on the console while a release is brought over and laid out.
+const BROUGHT_OVER: Patience = Patience { overall: BOOT, silence: BOOT };
 /// What the firmware says when it starts the loader.
 const LOADER: &str = "BdsDxe: starting ";
 /// From there until the kernel surely runs, and long before a boot can prove itself.
@@ -64,12 +70,17 @@ fn release(host: &Host, version: &str, files: &[(&str, &str)]) -> Result<()> {
     releases.publish()
 }
 
-/// Tries the release that was published last, once. The host then runs the first one again, and
-/// says of the other what `verdict` says.
+/// Tries the release that was published last, once, and it is left.
 fn is_left(host: &mut Host, version: &str, signs: &[&str], verdict: &str) -> Result<()> {
     host.ok("hostctl os update --tries 1 2>&1")?;
     host.reboots_soon()?;
     host.console_says(&[REBOOTS])?;
+    was_left(host, version, signs, verdict)
+}
+
+/// The console shows these signs, the host then runs the first release again, and says of the
+/// other one what `verdict` says.
+fn was_left(host: &mut Host, version: &str, signs: &[&str], verdict: &str) -> Result<()> {
     host.console_says(signs)?;
     host.console_says(&[FIRST_AGAIN])?;
     host.catches_up()?;
@@ -122,16 +133,41 @@ fn initramfs_fails(host: &mut Host) -> Result<()> {
     is_left(host, "3", &[], "bad")
 }
 
+/// It never ends to make a system of its root.
+fn initramfs_hangs(host: &mut Host) -> Result<()> {
+    let prepare = ("usr/lib/ostree/ostree-prepare-root", "#!/bin/sh\nexec sleep infinity\n");
+    let soon = (SOON, "[Timer]\nOnActiveSec=\nOnActiveSec=30\n");
+    let takes = format!("install_items+=\" /{SOON} \"\n");
+    let takes = ("usr/lib/dracut/dracut.conf.d/90-soon.conf", &*takes);
+    host.releases()?.build_with("3.1", &[], &[prepare, soon, takes])?;
+    host.releases()?.publish()?;
+    is_left(host, "3.1", &["it waits in the initramfs for: ostree-prepare-root.service"], "bad")
+}
+
 fn hostd_crashes(host: &mut Host) -> Result<()> {
     let unit = format!("{UNITS}/hostd.service.d/90-crash.conf");
     let crash = "[Service]\nExecStartPre=/bin/sh -c 'kill -SEGV $$$$'\n";
     release(host, "4", &[(&unit, crash)])?;
-    is_left(host, "4", &[], "bad")
+    // By somebody who does not look on.
+    host.soon("hostctl os update --tries 1 --reboot now")?;
+    host.vm.wait_for_console(REBOOTS, BROUGHT_OVER)?;
+    was_left(host, "4", &[], "bad")
 }
 
 /// Nothing runs any more but one loop. The kernel would leave others a twentieth of the time, which
 /// is enough for a deadline.
 fn hangs(host: &mut Host) -> Result<()> {
+    hangs_with(host, "5", &[], "inconclusive")
+}
+
+/// A panic of the kernel ends it, whose words say so.
+fn hangs_without_a_watchdog(host: &mut Host) -> Result<()> {
+    let none = ("usr/lib/modprobe.d/90-none.conf", "blacklist iTCO_wdt\nblacklist i6300esb\n");
+    hangs_with(host, "5.1", &[none], "Kernel panic - not syncing")
+}
+
+/// Tries a release that hangs, with these files.
+fn hangs_with(host: &mut Host, version: &str, files: &[(&str, &str)], verdict: &str) -> Result<()> {
     let unit = format!("{UNITS}/basalt-gate.service.d/90-hang.conf");
     let hang = "[Service]\nCPUSchedulingPolicy=fifo\nCPUSchedulingPriority=99\n\
                 ExecStartPre=+/bin/sh -c 'mountpoint -q /sys/kernel/debug || \
@@ -140,8 +176,8 @@ fn hangs(host: &mut Host) -> Result<()> {
                 echo 0 >$$server/runtime; done; \
                 echo -1 >/proc/sys/kernel/sched_rt_runtime_us; \
                 echo it hangs >/dev/console; while :; do :; done'\n";
-    release(host, "5", &[(&unit, hang)])?;
-    is_left(host, "5", &["it hangs"], "inconclusive")
+    release(host, version, &[files, &[(&unit, hang)]].concat())?;
+    is_left(host, version, &["it hangs"], verdict)
 }
 
 fn power_cycles(host: &mut Host) -> Result<()> {

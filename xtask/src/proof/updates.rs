@@ -20,7 +20,8 @@ const PARTS: &[Part] = &[
     part(
         "unsigned, another key, replayed, expired, pinned",
         Place::Folders,
-        "test(what_no_trusted_key_signed) + test(a_manifest_that_is_played_again)",
+        "test(what_no_trusted_key_signed) + test(a_manifest_that_is_played_again) + \
+         test(a_manifest_that_expired) + test(a_host_that_is_pinned_while_a_release_comes)",
     ),
     part(
         "cut before any step",
@@ -28,8 +29,8 @@ const PARTS: &[Part] = &[
         "test(/update::tests::cuts/) + test(/update::model/)",
     ),
     part(
-        "an initramfs that fails, hostd that crashes, a hang, ESP, root and /var full, three power \
-         cycles in a trial, no endpoint, update and downgrade, cold boots",
+        "an initramfs that fails or hangs, hostd that crashes, hangs, ESP, root and /var full, three \
+         power cycles in a trial, no endpoint, update and downgrade, cold boots",
         Place::Proof,
         "an_update_there_and_back_needs_no_endpoint",
     ),

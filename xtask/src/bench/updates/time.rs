@@ -37,7 +37,8 @@ pub(super) fn measures(ground: &Ground<'_>) -> Result<Vec<Measure>> {
         Measure::new("hostctl os update, until it may reboot", ours, "s"),
         Measure::new("ostree pull and ostree admin deploy", ostree, "s"),
         Measure::new("hostctl os update over ostree alone", ours / ostree, "×").at_most(1.2),
-        Measure::new("hostd, grown by an update", median(hostd_grown_kib)? / 1024.0, "MiB"),
+        Measure::new("hostd, grown by an update", median(hostd_grown_kib)? / 1024.0, "MiB")
+            .at_most(0.5),
     ])
 }
 
