@@ -26,6 +26,11 @@ use crate::run::{Ended, Options, run};
 /// first boot. A disk of which anything is mounted or held is never written, nor is the medium that
 /// the installer was started from.
 ///
+/// Scripts of `%pre` run once nothing is known to be wrong in the kickstart; what it includes and they
+/// may write, and the disks, are looked at after them. Where there is no program for a script
+/// (`--interpreter=`), in the installer or in the image for `%post`, nothing is written. `%onerror` runs
+/// wherever the installation fails once its kickstart was read.
+///
 /// Without `--kickstart`, it is looked for: where the kernel argument `inst.ks=` says (http, https,
 /// `hd:LABEL=NAME:/PATH`, `file:/PATH`); as `/ks.cfg` on a volume that is called `OEMDRV`; as
 /// `/ks.cfg` or `/basalt/host.ks` on the partition that the loader was started from; as the systemd

@@ -6,7 +6,12 @@
 mod ask;
 pub mod cli;
 mod run;
+
+mod prepare;
+
 mod source;
+
+mod before_pre;
 
 pub mod plan;
 pub mod settings;
@@ -17,6 +22,8 @@ pub mod image;
 pub mod problems;
 
 mod consoles;
+mod end;
 mod execute;
 mod log;
 mod reporter;
+mod scripts;

@@ -7,6 +7,7 @@ mod disks;
 mod layout;
 mod no_effect;
 mod place;
+mod scripts;
 mod show;
 mod step;
 
@@ -24,6 +25,7 @@ use crate::problems::Problems;
 use crate::settings::{self, Settings};
 
 pub use array::ArrayPlan;
+pub(crate) use scripts::check_here as check_scripts_here;
 pub use step::{Step, steps};
 
 /// What is done.
@@ -160,6 +162,8 @@ pub fn plan(ground: &mut Ground<'_>, problems: &mut Problems) -> Result<Option<P
     check_arguments(asked, problems);
     check_source(asked, about, problems);
     no_effect::tell(asked, problems);
+    scripts::check_here(asked, &*ground.edge, problems);
+    scripts::check_there(asked, image, problems)?;
     let (disks, arrays) = {
         let chosen = disks::Disks::of(asked, facts, problems);
         let edge = &mut *ground.edge;

@@ -89,7 +89,8 @@ fn candidates(
     Ok(found)
 }
 
-fn is_url(text: &str) -> bool {
+/// Whether it lies with a web server.
+pub(crate) fn is_url(text: &str) -> bool {
     text.starts_with("http://") || text.starts_with("https://")
 }
 

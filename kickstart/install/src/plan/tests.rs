@@ -75,6 +75,7 @@ fn image() -> Image {
         ("etc/gshadow", "root:*::\nbasalt:!::\n"),
         ("etc/fstab", "/dev/basalt/var /var ext4 defaults,x-systemd.requires=r 0 2\n"),
         ("usr/bin/bash", ""),
+        ("usr/bin/sh", ""),
         ("usr/share/zoneinfo/Europe/Berlin", ""),
         ("usr/lib/systemd/system/podman.socket", ""),
         ("usr/lib/systemd/system/nftables.service", ""),
@@ -482,5 +483,31 @@ fn what_has_no_effect_is_told_and_stops_nothing() {
         "`lang` has no effect: the image does not know `de_DE.UTF-8`",
     ] {
         assert!(said.contains(expected), "no {expected} in {said}");
+    }
+}
+
+#[test]
+fn a_script_that_nothing_can_run_is_told_with_what_there_is() {
+    let script = |head: &str| format!("{PLAIN}{head}\necho\n%end\n");
+    let mut machine = Machine::with(vec![disk("sda", 50 * GB, Bus::Sata)]);
+    let python = "--interpreter=/usr/bin/python3 --erroronfail";
+    let (_, problems) = machine.plan_of(&read(&script(&format!("%post {python}"))));
+    let [problem] = &problems.0[..] else { panic!("{:?}", problems.0) };
+    let expected = "the image has no `/usr/bin/python3`, which is to run this script";
+    assert_eq!(
+        (problem.message.as_str(), problem.hint.as_str()),
+        (expected, "it has `/bin/sh`, `/bin/bash`")
+    );
+    assert_eq!(read(&script("%post")).sources.place(problem.span).line, 5);
+    let expected = expected.replace("image", "installer");
+    let here = ["%pre", "%pre-install", "%onerror", "%post --nochroot"];
+    for kind in here {
+        assert_eq!(machine.refused(&script(&format!("{kind} {python}"))), expected);
+    }
+    // Arguments may stand behind it, and `/bin` is a link.
+    machine.plan(&script("%post --interpreter=\"/bin/bash -x\""));
+    machine.edge.files.insert("/usr/bin/python3".to_owned(), String::new());
+    for kind in here {
+        machine.plan(&script(&format!("{kind} {python}")));
     }
 }
