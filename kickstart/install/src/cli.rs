@@ -28,8 +28,9 @@ use crate::run::{Ended, Options, run};
 ///
 /// Scripts of `%pre` run once nothing is known to be wrong in the kickstart; what it includes and they
 /// may write, and the disks, are looked at after them. Where there is no program for a script
-/// (`--interpreter=`), in the installer or in the image for `%post`, nothing is written. `%onerror` runs
-/// wherever the installation fails once its kickstart was read.
+/// (`--interpreter=`), in the installer or in the image for `%post`, nothing is written. A `%post`
+/// finds what a first boot makes of a new `/var`, as `/root`, `/opt` and `/usr/local`; a `/var` that is
+/// kept stays as it is. `%onerror` runs wherever the installation fails once its kickstart was read.
 ///
 /// Without `--kickstart`, it is looked for: where the kernel argument `inst.ks=` says (http, https,
 /// `hd:LABEL=NAME:/PATH`, `file:/PATH`); as `/ks.cfg` on a volume that is called `OEMDRV`; as

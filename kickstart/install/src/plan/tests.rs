@@ -511,3 +511,28 @@ fn a_script_that_nothing_can_run_is_told_with_what_there_is() {
         machine.plan(&script(&format!("{kind} {python}")));
     }
 }
+
+#[test]
+fn a_new_var_is_made_whole_before_the_first_script_and_a_kept_one_is_not_touched() {
+    let script = "%post\necho\n%end\n";
+    let mut machine = Machine::with(vec![disk("sda", 50 * GB, Bus::Sata)]);
+    let order = steps(&machine.plan(&format!("{PLAIN}{script}")));
+    let at = |step: &Step| order.iter().position(|it| it == step).unwrap();
+    assert!(
+        at(&Step::Settings) < at(&Step::Var) && at(&Step::Var) < at(&Step::Script { script: 0 })
+    );
+    // A first boot does it where no script comes before.
+    assert!(!steps(&machine.plan(PLAIN)).contains(&Step::Var));
+    let parts = vec![
+        there("nvme0n1", 1, 1, 1024, "vfat"),
+        there("nvme0n1", 2, 1025, 4096, "ext4"),
+        there("nvme0n1", 3, 9217, 90_000, "ext4"),
+    ];
+    let disk = with_table(disk("nvme0n1", 500 * GB, Bus::Nvme), parts);
+    let keeps = format!(
+        "clearpart --list=nvme0n1p1,nvme0n1p2\nreqpart\npart / --size=4096\n\
+         part /var --onpart=nvme0n1p3 --noformat\n{script}"
+    );
+    let plan = Machine::with(vec![disk]).plan(&keeps);
+    assert!(plan.keeps_var() && !steps(&plan).contains(&Step::Var));
+}

@@ -1,9 +1,10 @@
 //! Which scripts run when, what they find, and what follows where one fails.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use super::ground::{Ground, has_disks, read, tool};
+use super::ground::{Ground, has_disks, read, said, tool};
 use super::refusals::Copy;
 
 /// A script that leaves a file, and what that is.
@@ -94,6 +95,101 @@ fn a_disk_is_looked_at_again_after_a_pre_script() {
     disk.check();
     let stays = tool("sgdisk").args(["-i", "4"]).arg(format!("/dev/{}", disk.name));
     assert!(stays.run().expect("sgdisk").stdout_text().contains("'stays'"));
+}
+
+#[test]
+fn a_post_script_finds_what_a_first_boot_makes_of_var() {
+    if !has_disks() {
+        return;
+    }
+    let ground = Ground::new();
+    let disk = ground.disk("disk.img", 520, 512);
+    let post = "%post --log=/root/ks-post.log --erroronfail\necho said by post\nset -e\n\
+                echo x > $HOME/own; echo x > /opt/own; echo x > /srv/own; echo x > /mnt/own\n\
+                echo x > /home/own; echo x > /usr/local/bin/own; echo x > /var/tmp/own\n\
+                echo changed > /root/.profile\n%end\n";
+    ground.install(&(disk.kickstart() + post));
+    disk.check();
+    let var = ground.taken(&disk, 3, "/");
+    for file in ["roothome", "opt", "srv", "mnt", "home", "usrlocal/bin", "tmp"] {
+        assert_eq!(read(&var.join(file).join("own")), "x\n");
+    }
+    assert_eq!(read(&var.join("roothome/ks-post.log")), "said by post\n");
+    assert!(!var.join("never").exists());
+    let known = |path: &str| {
+        let known = fs::symlink_metadata(var.join(path)).expect("it is there");
+        (known.permissions().mode() & 0o7777, known.uid(), known.gid())
+    };
+    assert_eq!(known("roothome"), (0o700, 0, 0));
+    let tmp = tool("debugfs").args(["-R", "stat /tmp"]).arg(disk.part(3)).run().expect("debugfs");
+    assert!(tmp.stdout_text().contains("Mode:  01777 "), "{}", tmp.stdout_text());
+    assert_eq!(known("home"), (0o755, 0, 0));
+    // By the names of the host, and not of the installer.
+    assert_eq!(known("lib/own"), (0o750, 0, 42));
+    assert_eq!(fs::read_link(var.join("run")).expect("a link"), Path::new("/run"));
+    // The host's first boot finds it done, and leaves what the script wrote.
+    let host = ground.path("tree");
+    fs::remove_dir(host.join("var")).expect("it is empty");
+    fs::rename(&var, host.join("var")).expect("the same file system");
+    fs::rename(host.join("usr/etc"), host.join("etc")).expect("as on a host");
+    let boot = tool("systemd-tmpfiles").args(["--create", "--remove", "--boot", "--prefix=/var"]);
+    let boot = boot.arg(format!("--root={}", host.display())).output().expect("it runs");
+    let text = said(&boot);
+    assert!(boot.status.success(), "{text}");
+    assert_eq!(read(&host.join("var/roothome/.profile")), "changed\n", "{text}");
+    assert_eq!(read(&host.join("var/roothome/ks-post.log")), "said by post\n", "{text}");
+}
+
+#[test]
+fn a_kept_var_gets_nothing_but_what_scripts_write() {
+    if !has_disks() {
+        return;
+    }
+    let ground = Ground::new();
+    let disk = ground.disk("disk.img", 520, 512);
+    ground.install(&disk.kickstart());
+    // A log that cannot be kept ends nothing, unless the script says so.
+    let post =
+        |more: &str| format!("%post --log=/root/ks-post.log{more}\necho said by post\n%end\n");
+    let said = ground.install(&(disk.keeping_var() + &post("")));
+    assert!(said.contains("said by post"), "{said}");
+    assert!(said.contains("warning: a script has no log: cannot write the script's log"), "{said}");
+    disk.check();
+    let var = ground.taken(&disk, 3, "/");
+    assert!(!var.join("roothome").exists() && !var.join("opt").exists());
+    let said = ground.refused(&(disk.keeping_var() + &post(" --erroronfail")));
+    assert!(said.contains("a script has no log, and says that this ends all"), "{said}");
+}
+
+#[test]
+fn what_is_kept_below_a_new_var_stays_as_it_is() {
+    if !has_disks() {
+        return;
+    }
+    let ground = Ground::new();
+    let disk = ground.disk("disk.img", 520, 512);
+    let name = &disk.name;
+    let kickstart = |parts: &str, containers: &str| {
+        format!(
+            "{parts}part /boot/efi --fstype=efi --size=64 --ondisk={name}\n\
+             part / --size=320 --ondisk={name}\npart /var --size=64 --ondisk={name}\n\
+             part /var/lib/containers {containers}\n%post\necho x > /opt/own\n%end\n"
+        )
+    };
+    let anew = format!("zerombr\nclearpart --all --initlabel --drives={name}\n");
+    ground.install(&kickstart(&anew, &format!("--size=32 --ondisk={name}")));
+    let containers = |device: String| {
+        let stat = tool("debugfs").args(["-R", "stat /"]).arg(device).run().expect("debugfs");
+        stat.stdout_text()
+    };
+    // It was new, too, and is what a first boot makes of it.
+    assert!(containers(disk.part(4)).contains("Mode:  0711 "), "{}", containers(disk.part(4)));
+    let mode = tool("debugfs").args(["-w", "-R", "set_inode_field / mode 040750"]);
+    mode.arg(disk.part(4)).run().expect("debugfs");
+    let again = format!("clearpart --list={name}p1,{name}p2,{name}p3\n");
+    ground.install(&kickstart(&again, &format!("--onpart={name}p4 --noformat")));
+    assert!(containers(disk.part(4)).contains("Mode:  0750 "), "{}", containers(disk.part(4)));
+    assert_eq!(read(&ground.taken(&disk, 3, "/opt").join("own")), "x\n");
 }
 
 #[test]
