@@ -21,6 +21,7 @@ pub mod facts;
 pub mod image;
 pub mod problems;
 
+mod boot_entry;
 mod consoles;
 mod end;
 mod execute;

@@ -8,6 +8,7 @@ use basalt_api::install::InstallState;
 use basalt_kickstart::Parsed;
 use basalt_kickstart::model::ScriptKind;
 
+use crate::boot_entry::{self, Efi};
 use crate::consoles;
 use crate::end;
 use crate::execute::{self, Held};
@@ -103,5 +104,7 @@ fn failed(error: &Error, scripts: Option<&Parsed>, left: &str, log: &mut Log) ->
 fn carry_out(parsed: &Parsed, plan: &Plan, held: Held, log: &mut Log) -> Result<()> {
     log.say(&plan.to_string());
     scripts::run(parsed, ScriptKind::PreInstall, log)?;
-    execute::carry_out(plan, held, log)
+    execute::carry_out(plan, held, log)?;
+    boot_entry::make(plan, &mut Efi, log);
+    Ok(())
 }

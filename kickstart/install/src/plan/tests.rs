@@ -130,6 +130,11 @@ impl Machine {
     }
 }
 
+/// An installation to a disk `sda`.
+pub(crate) fn plan_of_one_disk() -> Plan {
+    Machine::with(vec![disk("sda", 50 * GB, Bus::Sata)]).plan(PLAIN)
+}
+
 fn read(text: &str) -> Parsed {
     parse("x.ks", text, &mut |_| unreachable!("nothing is included"))
 }
@@ -510,6 +515,20 @@ fn a_script_that_nothing_can_run_is_told_with_what_there_is() {
     for kind in here {
         machine.plan(&script(&format!("{kind} {python}")));
     }
+}
+
+#[test]
+fn the_installed_disk_is_the_first_that_the_firmware_starts_unless_it_shall_not_be() {
+    let first = "then: boot entry `Basalt` first in the firmware's list\n";
+    let kept = "the firmware's list of boots stays as it is\n";
+    let mut machine = Machine::with(vec![disk("sda", 50 * GB, Bus::Sata)]);
+    assert!(machine.plan(PLAIN).to_string().ends_with(first));
+    let leave = machine.plan(&format!("{PLAIN}bootloader --leavebootorder\n"));
+    assert!(leave.to_string().ends_with(kept));
+    // No firmware finds a file.
+    let file = format!("ignoredisk --only-use=loop3\n{PLAIN}");
+    let plan = Machine::with(vec![disk("loop3", 50 * GB, Bus::Virtio)]).plan(&file);
+    assert_eq!(plan.boot_order, BootOrder::Kept);
 }
 
 #[test]
