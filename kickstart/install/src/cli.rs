@@ -35,7 +35,9 @@ use crate::run::{Ended, Options, run};
 /// In the end a boot entry `Basalt` for the disk is made by `efibootmgr`, and is the first in the
 /// firmware's list; entries of that name whose partition is gone are removed. `bootloader
 /// --leavebootorder` leaves that list alone. Where it cannot be changed, or there is no UEFI, that is
-/// said, and the installation is good: firmware finds the loader by itself.
+/// said, and the installation is good: firmware finds the loader by itself. `--eject` of `reboot`,
+/// `poweroff` and `halt` opens the drive of the disc that the installer was started from, and lets a
+/// stick go; a stick that stays in is there again at the next start.
 ///
 /// Without `--kickstart`, it is looked for: where the kernel argument `inst.ks=` says (http, https,
 /// `hd:LABEL=NAME:/PATH`, `file:/PATH`); as `/ks.cfg` on a volume that is called `OEMDRV`; as

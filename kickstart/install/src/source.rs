@@ -179,6 +179,11 @@ fn read(candidate: &Candidate, facts: &Facts, log: &mut Log) -> Result<Option<(S
     }
 }
 
+/// Leaves what the kickstart lies on, once all of it was carried out.
+pub(crate) fn leave() {
+    volume::leave();
+}
+
 /// What a kickstart includes: from files, as everywhere, or from a web server.
 pub(crate) fn included(include: &Include<'_>, log: &mut Log) -> Result<Included, NotRead> {
     if !is_url(include.what) {

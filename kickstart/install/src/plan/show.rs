@@ -61,7 +61,8 @@ impl fmt::Display for Plan {
             BootOrder::Kept => writeln!(f, "     the firmware's list of boots stays as it is")?,
         }
         let Some(end) = self.end else { return Ok(()) };
-        writeln!(f, "     then: {}", format!("{:?}", end.action).to_lowercase())
+        let eject = if end.eject { "eject, " } else { "" };
+        writeln!(f, "     then: {eject}{}", format!("{:?}", end.action).to_lowercase())
     }
 }
 
@@ -131,6 +132,7 @@ impl Serialize for Plan {
             steps: Vec<String>,
             boot_order: BootOrder,
             end: Option<basalt_kickstart::model::EndAction>,
+            eject: bool,
         }
         let shown = Shown {
             image: &self.image,
@@ -142,6 +144,7 @@ impl Serialize for Plan {
             steps: steps(self).iter().map(|step| step.words(self)).collect(),
             boot_order: self.boot_order,
             end: self.end.map(|end| end.action),
+            eject: self.end.is_some_and(|end| end.eject),
         };
         shown.serialize(serializer)
     }

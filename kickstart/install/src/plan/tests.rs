@@ -523,6 +523,8 @@ fn the_installed_disk_is_the_first_that_the_firmware_starts_unless_it_shall_not_
     let kept = "the firmware's list of boots stays as it is\n";
     let mut machine = Machine::with(vec![disk("sda", 50 * GB, Bus::Sata)]);
     assert!(machine.plan(PLAIN).to_string().ends_with(first));
+    let shown = machine.plan(&format!("{PLAIN}reboot --eject\n")).to_string();
+    assert!(shown.ends_with(&format!("{first}     then: eject, reboot\n")), "{shown}");
     let leave = machine.plan(&format!("{PLAIN}bootloader --leavebootorder\n"));
     assert!(leave.to_string().ends_with(kept));
     // No firmware finds a file.
