@@ -41,8 +41,10 @@ struct PutArgs {
     #[arg(long, value_name = "URL")]
     url: String,
     /// What machines install themselves by, as `http://boot.example/host.ks`; they are live hosts
-    /// without it. `basalt kickstart check` says whether it is good. A machine that prefers the
-    /// network to its disk is installed each time that it starts
+    /// without it. `basalt kickstart check` says whether it is good. The
+    /// installed disk is the first in the firmware's list then, unless `bootloader
+    /// --leavebootorder` stands there; a machine that prefers the network all the same is installed
+    /// each time that it starts
     #[arg(long, value_name = "URL")]
     kickstart: Option<String>,
     /// A further kernel argument, as `basalt.live.overlay=256M`; may be given several times
@@ -65,8 +67,10 @@ struct ServeArgs {
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
     /// What machines install themselves by, as `http://boot.example/host.ks`; they are live hosts
-    /// without it. `basalt kickstart check` says whether it is good. A machine that prefers the
-    /// network to its disk is installed each time that it starts
+    /// without it. `basalt kickstart check` says whether it is good. The
+    /// installed disk is the first in the firmware's list then, unless `bootloader
+    /// --leavebootorder` stands there; a machine that prefers the network all the same is installed
+    /// each time that it starts
     #[arg(long, value_name = "URL")]
     kickstart: Option<String>,
     /// A further kernel argument, as `basalt.live.overlay=256M`; may be given several times

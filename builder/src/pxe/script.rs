@@ -10,6 +10,9 @@ use crate::manifest::{Live, Manifest};
 const ITS_OWN: [char; 6] = ['"', '\'', '\\', '$', '|', '#'];
 /// Seconds between two tries: a server that was switched on with the machine takes its time.
 const PAUSE: u32 = 10;
+/// Which card it was booted over, as PXELINUX says it (`IPAPPEND 2`): `netX` is the one that iPXE used
+/// last. An installer knows `network --device=bootif` by it.
+const CARD: &str = "BOOTIF=01-${netX/mac:hexhyp}";
 
 /// The script that boots the live system of a build, whose files lie at `url`, as a host unless
 /// `append` says otherwise.
@@ -25,6 +28,9 @@ pub fn script(manifest: &Manifest, live: &Live, url: &str, append: &[String]) ->
             "iPXE would not read `{word}` as it is meant\nhint: leave out quotes, `\\`, `$`, `|`, `#`"
         );
     }
+    // Whoever names another one means it.
+    let has_card = append.iter().any(|word| word.starts_with("BOOTIF="));
+    let card = if has_card { String::new() } else { format!(" {CARD}") };
     let (kernel, initrd) = (live.kernel.name(), live.initrd.name());
     let (name, version) = (&manifest.name, &manifest.version);
     Ok(format!(
@@ -33,7 +39,7 @@ pub fn script(manifest: &Manifest, live: &Live, url: &str, append: &[String]) ->
          # rootfs and no other.\n\
          :again\n\
          dhcp || goto wait\n\
-         kernel {url}/{kernel} initrd={initrd} {line} || goto wait\n\
+         kernel {url}/{kernel} initrd={initrd} {line}{card} || goto wait\n\
          initrd --name {initrd} {url}/{initrd} || goto wait\n\
          boot || goto wait\n\
          :wait\n\
@@ -73,7 +79,7 @@ dhcp || goto wait
 kernel http://boot.example/base-5/vmlinuz initrd=initrd.img androidboot.slot_suffix=_a ostree \
 systemd.machine_id=firmware basalt.live=host \
 basalt.live.url=http://boot.example/base-5/rootfs.squashfs console=ttyS0,115200n8 \
-basalt.live=install || goto wait
+basalt.live=install BOOTIF=01-${netX/mac:hexhyp} || goto wait
 initrd --name initrd.img http://boot.example/base-5/initrd.img || goto wait
 boot || goto wait
 :wait
@@ -83,6 +89,13 @@ imgfree
 goto again
 ";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_card_that_somebody_names_is_the_one_that_counts() {
+        let text = of(&[], &["BOOTIF=01-52-54-00-12-34-56"]).unwrap();
+        assert!(text.contains(" BOOTIF=01-52-54-00-12-34-56 || goto wait\n"), "{text}");
+        assert_eq!(text.matches("BOOTIF=").count(), 1);
     }
 
     #[test]

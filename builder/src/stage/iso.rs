@@ -37,8 +37,12 @@ This medium installs Basalt.\r\n\
 Put a kickstart here, called ks.cfg, and the machine that starts from this\r\n\
 medium installs itself as it says. Without one it asks.\r\n\
 \r\n\
-A machine that starts from this medium again installs itself again: let the\r\n\
-kickstart end with `poweroff`, or have the firmware start the disk first.\r\n";
+Once installed, the machine starts from its disk: the installer puts that\r\n\
+first in the firmware's list of boots. Some firmware starts a medium first\r\n\
+all the same, and a kickstart may say `bootloader --leavebootorder`: such a\r\n\
+machine installs itself again, and the kickstart should end with `poweroff`\r\n\
+instead of `reboot`, for the medium to be taken away. A disc comes out by\r\n\
+`reboot --eject`; a stick stays in.\r\n";
 /// Room for kickstarts, and for what a laptop puts beside them.
 const SPARE: u64 = 16 << 20;
 const MIB: u64 = 1 << 20;

@@ -1,7 +1,6 @@
 //! What comes after the last byte: the system sees the new partitions, and a stick may be pulled
 //! out.
 
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -34,50 +33,11 @@ pub(super) fn read_table_again(disk: &Path) -> Result<(), String> {
     run.map(|_| ()).map_err(|error| error.to_string())
 }
 
-/// Lets a disk go that may be pulled out. Linux does it where a disk has `device/delete`: its cache
-/// is flushed, it is spun down, and its name is gone until it is plugged in again.
+/// Lets a disk go that may be pulled out.
 pub(super) fn eject(facts: &DiskFacts) -> Left {
-    let delete = facts.folder.join("device/delete");
-    if !facts.is_loose() || !delete.exists() {
-        return Left::Attached;
-    }
-    match fs::write(&delete, "1") {
-        Ok(()) => Left::Ejected,
+    match basalt_disk::let_go(facts) {
+        Ok(true) => Left::Ejected,
+        Ok(false) => Left::Attached,
         Err(error) => Left::NotEjected(error.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::write::target::Bus;
-
-    fn disk(folder: &Path, bus: Bus) -> DiskFacts {
-        DiskFacts {
-            name: "sdb".to_owned(),
-            partition_of: None,
-            size: 0,
-            model: None,
-            serial: None,
-            bus,
-            removable: false,
-            read_only: false,
-            parts: Vec::new(),
-            uses: Vec::new(),
-            folder: folder.to_owned(),
-        }
-    }
-
-    #[test]
-    fn a_stick_is_let_go_and_a_disk_of_the_machine_is_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let delete = folder.path().join("device/delete");
-        assert_eq!(eject(&disk(folder.path(), Bus::Usb)), Left::Attached);
-        fs::create_dir(folder.path().join("device")).unwrap();
-        fs::write(&delete, "").unwrap();
-        assert_eq!(eject(&disk(folder.path(), Bus::Inside("SATA"))), Left::Attached);
-        assert_eq!(fs::read_to_string(&delete).unwrap(), "");
-        assert_eq!(eject(&disk(folder.path(), Bus::Usb)), Left::Ejected);
-        assert_eq!(fs::read_to_string(&delete).unwrap(), "1");
     }
 }

@@ -11,9 +11,11 @@ mod esp;
 mod look;
 
 mod content;
+mod eject;
 mod refuse;
 
 pub use content::{LOOKED_AT, describe};
+pub use eject::let_go;
 pub use esp::{
     Content, EspError, EspFile, EspFiles, EspFilesError, FirstEntry, Volume, add_file, check_file,
     make, put,

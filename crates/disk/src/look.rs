@@ -190,6 +190,12 @@ impl DiskFacts {
     pub fn is_loose(&self) -> bool {
         self.removable || matches!(self.bus, Bus::Usb | Bus::SdCard)
     }
+
+    /// Whether it is a drive for discs.
+    #[must_use]
+    pub fn is_disc(&self) -> bool {
+        self.name.starts_with("sr")
+    }
 }
 
 impl Bus {

@@ -26,6 +26,19 @@ use crate::run::{Ended, Options, run};
 /// first boot. A disk of which anything is mounted or held is never written, nor is the medium that
 /// the installer was started from.
 ///
+/// Scripts of `%pre` run once nothing is known to be wrong in the kickstart; what it includes and they
+/// may write, and the disks, are looked at after them. Where there is no program for a script
+/// (`--interpreter=`), in the installer or in the image for `%post`, nothing is written. A `%post`
+/// finds what a first boot makes of a new `/var`, as `/root`, `/opt` and `/usr/local`; a `/var` that is
+/// kept stays as it is. `%onerror` runs wherever the installation fails once its kickstart was read.
+///
+/// In the end a boot entry `Basalt` for the disk is made by `efibootmgr`, and is the first in the
+/// firmware's list; entries of that name whose partition is gone are removed. `bootloader
+/// --leavebootorder` leaves that list alone. Where it cannot be changed, or there is no UEFI, that is
+/// said, and the installation is good: firmware finds the loader by itself. `--eject` of `reboot`,
+/// `poweroff` and `halt` opens the drive of the disc that the installer was started from, and lets a
+/// stick go; a stick that stays in is there again at the next start.
+///
 /// Without `--kickstart`, it is looked for: where the kernel argument `inst.ks=` says (http, https,
 /// `hd:LABEL=NAME:/PATH`, `file:/PATH`); as `/ks.cfg` on a volume that is called `OEMDRV`; as
 /// `/ks.cfg` or `/basalt/host.ks` on the partition that the loader was started from; as the systemd

@@ -1,5 +1,7 @@
 //! What planning asks of the machine that it runs on, beside the facts.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -25,6 +27,9 @@ pub trait Edge {
     /// # Errors
     /// Nothing can make it.
     fn hash(&self, password: &str) -> Result<String>;
+
+    /// Whether the installer's own system has a program at this path.
+    fn has_program(&self, path: &str) -> bool;
 }
 
 /// This machine.
@@ -44,6 +49,11 @@ impl Edge for Machine {
         let openssl = Cmd::new("openssl").args(["passwd", "-6", "-stdin"]).deadline(DEADLINE);
         let made = openssl.stdin(format!("{password}\n")).run();
         Ok(made.context("cannot hash a password")?.stdout_text().trim().to_owned())
+    }
+
+    fn has_program(&self, path: &str) -> bool {
+        let known = fs::metadata(path);
+        known.is_ok_and(|known| known.is_file() && known.permissions().mode() & 0o111 != 0)
     }
 }
 
@@ -72,6 +82,10 @@ pub(crate) mod tests {
 
         fn hash(&self, password: &str) -> Result<String> {
             Ok(format!("$6$x${}", password.len()))
+        }
+
+        fn has_program(&self, path: &str) -> bool {
+            path == "/bin/sh" || self.files.contains_key(path)
         }
     }
 

@@ -8,6 +8,7 @@ mod format;
 mod kept;
 mod mounts;
 mod script;
+mod var;
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -129,6 +130,11 @@ impl Work<'_> {
             Step::Pull => self.pull(),
             Step::Deploy => self.deploy(),
             Step::Settings => self.settings(),
+            Step::Var => {
+                let mounts = self.mounts.as_ref().context("nothing is mounted")?;
+                var::make(self.plan, mounts, self.log);
+                Ok(())
+            }
             Step::Script { script } => {
                 let mounts = self.mounts.as_ref().context("nothing is mounted")?;
                 script::post(&self.plan.scripts[*script], mounts, self.log)

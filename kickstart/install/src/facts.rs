@@ -88,7 +88,7 @@ impl DiskFact {
     /// Whether it is a file that stands for a disk: meant only by its very name.
     #[must_use]
     pub fn is_loop(&self) -> bool {
-        self.disk.name.starts_with("loop")
+        is_loop(&self.disk.name)
     }
 
     /// Its partitions; none where there is no table.
@@ -105,6 +105,11 @@ impl DiskFact {
     pub fn part_device(&self, number: u32) -> String {
         part_device(&self.disk.name, number)
     }
+}
+
+/// Whether what the kernel calls so is a file that stands for a disk.
+pub(crate) fn is_loop(disk: &str) -> bool {
+    disk.starts_with("loop")
 }
 
 /// The kernel's name of a partition: `sda2`, `nvme0n1p2`.

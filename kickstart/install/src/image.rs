@@ -38,6 +38,15 @@ pub trait Image {
         Ok(self.names(folder)?.iter().any(|it| it == name))
     }
 
+    /// Whether there is a program at a whole path, as `/bin/sh`: `/bin` is a link to `/usr/bin`.
+    ///
+    /// # Errors
+    /// The repository cannot be read.
+    fn has_program(&self, path: &str) -> Result<bool> {
+        let path = path.trim_start_matches('/');
+        Ok(self.has(path)? || self.has(&format!("usr/{path}"))?)
+    }
+
     /// A text file; empty where there is none.
     ///
     /// # Errors

@@ -6,7 +6,12 @@
 mod ask;
 pub mod cli;
 mod run;
+
+mod prepare;
+
 mod source;
+
+mod before_pre;
 
 pub mod plan;
 pub mod settings;
@@ -16,7 +21,10 @@ pub mod facts;
 pub mod image;
 pub mod problems;
 
+mod boot_entry;
 mod consoles;
+mod end;
 mod execute;
 mod log;
 mod reporter;
+mod scripts;

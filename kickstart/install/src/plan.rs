@@ -7,6 +7,7 @@ mod disks;
 mod layout;
 mod no_effect;
 mod place;
+mod scripts;
 mod show;
 mod step;
 
@@ -18,12 +19,13 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::edge::Edge;
-use crate::facts::{Facts, PartFact, part_device};
+use crate::facts::{Facts, PartFact, is_loop, part_device};
 use crate::image::{About, Image, Origin};
 use crate::problems::Problems;
 use crate::settings::{self, Settings};
 
 pub use array::ArrayPlan;
+pub(crate) use scripts::check_here as check_scripts_here;
 pub use step::{Step, steps};
 
 /// What is done.
@@ -44,8 +46,20 @@ pub struct Plan {
     pub arguments: Vec<String>,
     /// Scripts that run in the end, in their order.
     pub scripts: Vec<Script>,
+    /// What becomes of the firmware's list of boots.
+    pub boot_order: BootOrder,
     /// What the machine does in the end.
     pub end: Option<End>,
+}
+
+/// What becomes of the firmware's list of boots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BootOrder {
+    /// The installed disk becomes the first.
+    First,
+    /// It stays as it is: the kickstart says so, or the disk is a file, which no firmware finds.
+    Kept,
 }
 
 /// What becomes of a disk.
@@ -160,6 +174,8 @@ pub fn plan(ground: &mut Ground<'_>, problems: &mut Problems) -> Result<Option<P
     check_arguments(asked, problems);
     check_source(asked, about, problems);
     no_effect::tell(asked, problems);
+    scripts::check_here(asked, &*ground.edge, problems);
+    scripts::check_there(asked, image, problems)?;
     let (disks, arrays) = {
         let chosen = disks::Disks::of(asked, facts, problems);
         let edge = &mut *ground.edge;
@@ -177,6 +193,7 @@ pub fn plan(ground: &mut Ground<'_>, problems: &mut Problems) -> Result<Option<P
     Ok(Some(Plan {
         machine: machine(&settings, facts),
         image: about.clone(),
+        boot_order: boot_order(asked, &disks),
         disks,
         arrays,
         settings,
@@ -184,6 +201,14 @@ pub fn plan(ground: &mut Ground<'_>, problems: &mut Problems) -> Result<Option<P
         scripts: asked.scripts.iter().filter(post).map(|it| it.value.clone()).collect(),
         end: asked.end.as_ref().map(|end| end.value),
     }))
+}
+
+fn boot_order(asked: &Kickstart, disks: &[DiskPlan]) -> BootOrder {
+    let says_so = asked.bootloader.as_ref().is_some_and(|loader| loader.leavebootorder);
+    match says_so || disks.first().is_none_or(|disk| is_loop(&disk.name)) {
+        true => BootOrder::Kept,
+        false => BootOrder::First,
+    }
 }
 
 fn machine(settings: &Settings, facts: &Facts) -> String {
@@ -268,4 +293,4 @@ fn extent<S: serde::Serializer>(extent: &Extent, serializer: S) -> Result<S::Ok,
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

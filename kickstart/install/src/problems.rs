@@ -1,7 +1,8 @@
 //! All that speaks against a kickstart on this machine, each with its place in it. It is said at
 //! once, and before anything is written.
 
-use basalt_kickstart::{Diagnostic, Severity, Span};
+use basalt_document::Mistake;
+use basalt_kickstart::{Diagnostic, Severity, Sources, Span};
 
 /// What was found so far.
 #[derive(Debug, Default)]
@@ -22,6 +23,13 @@ impl Problems {
     #[must_use]
     pub fn has_errors(&self) -> bool {
         self.0.iter().any(|it| it.severity == Severity::Error)
+    }
+
+    /// Those of a severity, as people read them.
+    #[must_use]
+    pub fn mistakes(&self, severity: Severity, sources: &Sources) -> Vec<Mistake> {
+        let of = self.0.iter().filter(|it| it.severity == severity);
+        of.map(|it| it.mistake(sources)).collect()
     }
 
     fn say(&mut self, severity: Severity, span: Span, message: String, hint: &str) {

@@ -89,7 +89,8 @@ fn candidates(
     Ok(found)
 }
 
-fn is_url(text: &str) -> bool {
+/// Whether it lies with a web server.
+pub(crate) fn is_url(text: &str) -> bool {
     text.starts_with("http://") || text.starts_with("https://")
 }
 
@@ -176,6 +177,11 @@ fn read(candidate: &Candidate, facts: &Facts, log: &mut Log) -> Result<Option<(S
             Ok(Some(at(&medium.keep().join(name))?))
         }
     }
+}
+
+/// Leaves what the kickstart lies on, once all of it was carried out.
+pub(crate) fn leave() {
+    volume::leave();
 }
 
 /// What a kickstart includes: from files, as everywhere, or from a web server.

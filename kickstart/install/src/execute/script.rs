@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result};
 use basalt_cmd::Cmd;
 use basalt_kickstart::model::Script;
 
@@ -58,13 +58,22 @@ fn execute(script: &Script, inside: Option<&Path>, log: &mut Log) -> Result<()> 
         lines.push_str(line);
         lines.push('\n');
     });
-    keep(script, inside, &lines)?;
-    let Err(error) = done else { return Ok(()) };
-    if script.error_on_fail {
-        bail!(anyhow::Error::from(error).context("a script failed, and says that this ends all"));
+    judge(script, "a script failed", done.map(drop).map_err(Error::from), log)?;
+    judge(script, "a script has no log", keep(script, inside, &lines), log)
+}
+
+/// A failure ends the installation where the script says so, and else is told.
+fn judge(script: &Script, what: &str, done: Result<()>, log: &mut Log) -> Result<()> {
+    match done {
+        Err(error) if script.error_on_fail => {
+            Err(error.context(format!("{what}, and says that this ends all")))
+        }
+        Err(error) => {
+            log.say(&format!("warning: {what}: {error:#}"));
+            Ok(())
+        }
+        Ok(()) => Ok(()),
     }
-    log.say(&format!("warning: a script failed: {error}"));
-    Ok(())
 }
 
 /// What `--log=` asks for.

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use basalt_disk::{DiskFacts, Ends, LOOKED_AT, System, describe, refuse};
+use basalt_disk::{DiskFacts, Ends, LOOKED_AT, Number, System, describe, refuse};
 use basalt_kickstart::disk::{Bus, Disk};
 use basalt_sysroot::loader::{EFIVARS_FOLDER, Variable};
 use basalt_sysroot::partition::SectorSize;
@@ -48,6 +48,27 @@ pub fn look() -> Result<Facts> {
     })
 }
 
+/// The medium that the installer was started from: a live system's, or the disk of its loader; none
+/// where it came over the network.
+///
+/// # Errors
+/// The kernel does not tell.
+pub(crate) fn medium() -> Result<Option<DiskFacts>> {
+    let device = match live_medium() {
+        Some(device) => Some(device),
+        None => look()?.loader_device,
+    };
+    let known = |name: &str| {
+        let number = number(&Path::new("/sys/class/block").join(name));
+        System::live().disk(number.with_context(|| format!("there is no `{name}` any more"))?)
+    };
+    let medium = device.map(|device| known(&device)).transpose()?;
+    match medium.as_ref().and_then(|it| it.partition_of.as_deref()) {
+        Some(whole) => Ok(Some(known(whole)?)),
+        None => Ok(medium),
+    }
+}
+
 /// What the installer was started from.
 struct Own {
     /// The partition of the loader.
@@ -69,11 +90,7 @@ impl Own {
 /// A disk; none where there is no medium in it.
 fn disk(name: &str, own: &Own) -> Result<Option<DiskFact>> {
     let folder = Path::new("/sys/block").join(name);
-    let number = read(&folder.join("dev")).unwrap_or_default();
-    let number = number
-        .split_once(':')
-        .and_then(|(major, minor)| Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?)));
-    let Some(number) = number else { return Ok(None) };
+    let Some(number) = number(&folder) else { return Ok(None) };
     let known = System::live().disk(number)?;
     if known.size == 0 || read(&folder.join("hidden")).as_deref() == Some("1") {
         return Ok(None);
@@ -103,6 +120,13 @@ fn disk(name: &str, own: &Own) -> Result<Option<DiskFact>> {
     let is_from_it = own.is_medium(name) || fact.parts().iter().any(is_own);
     fact.disk.is_boot_medium = is_from_it || has_own_mounts(&known);
     Ok(Some(fact))
+}
+
+/// The number of a device, by its folder in `/sys`.
+fn number(folder: &Path) -> Option<Number> {
+    let number = read(&folder.join("dev"))?;
+    let (major, minor) = number.split_once(':')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 fn bus(bus: basalt_disk::Bus) -> Option<Bus> {

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::{ArrayPlan, DiskPlan, Make, PartPlan, Plan, Role, steps};
+use super::{ArrayPlan, BootOrder, DiskPlan, Make, PartPlan, Plan, Role, steps};
+use crate::boot_entry::LABEL;
 use crate::image::Signed;
 use crate::settings::Change;
 
@@ -53,10 +54,15 @@ impl fmt::Display for Plan {
         for (number, step) in (1..).zip(steps(self)) {
             writeln!(f, "  {number:>2} {}", step.words(self))?;
         }
-        match self.end {
-            Some(end) => writeln!(f, "     then: {}", format!("{:?}", end.action).to_lowercase()),
-            None => Ok(()),
+        match self.boot_order {
+            BootOrder::First => {
+                writeln!(f, "     then: boot entry `{LABEL}` first in the firmware's list")?;
+            }
+            BootOrder::Kept => writeln!(f, "     the firmware's list of boots stays as it is")?,
         }
+        let Some(end) = self.end else { return Ok(()) };
+        let eject = if end.eject { "eject, " } else { "" };
+        writeln!(f, "     then: {eject}{}", format!("{:?}", end.action).to_lowercase())
     }
 }
 
@@ -124,7 +130,9 @@ impl Serialize for Plan {
             changes: &'a [Change],
             units: &'a crate::settings::Units,
             steps: Vec<String>,
+            boot_order: BootOrder,
             end: Option<basalt_kickstart::model::EndAction>,
+            eject: bool,
         }
         let shown = Shown {
             image: &self.image,
@@ -134,7 +142,9 @@ impl Serialize for Plan {
             changes: &self.settings.changes,
             units: &self.settings.units,
             steps: steps(self).iter().map(|step| step.words(self)).collect(),
+            boot_order: self.boot_order,
             end: self.end.map(|end| end.action),
+            eject: self.end.is_some_and(|end| end.eject),
         };
         shown.serialize(serializer)
     }

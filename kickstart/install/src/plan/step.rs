@@ -43,6 +43,8 @@ pub enum Step {
     Deploy,
     /// The host is told what the kickstart says.
     Settings,
+    /// What a first boot makes of a new `/var` is there, for scripts to find.
+    Var,
     /// A script runs.
     Script {
         /// Its number, from 0.
@@ -75,6 +77,9 @@ pub fn steps(plan: &Plan) -> Vec<Step> {
     }
     steps.extend((0..plan.arrays.len()).map(|array| Step::Array { array }));
     steps.extend([Step::Mount, Step::Pull, Step::Deploy, Step::Settings]);
+    if !plan.scripts.is_empty() && !plan.keeps_var() {
+        steps.push(Step::Var);
+    }
     steps.extend((0..plan.scripts.len()).map(|script| Step::Script { script }));
     steps.extend([Step::CheckRoot, Step::Esp, Step::CheckEsp, Step::Loader]);
     steps
@@ -110,6 +115,7 @@ impl Step {
             Self::Settings => {
                 format!("telling the host {} things", plan.settings.changes.len())
             }
+            Self::Var => "making of /var what a first boot makes of it".to_owned(),
             Self::Script { script } => format!("running %post script {}", script + 1),
             Self::CheckRoot => "reading the system back from the disk".to_owned(),
             Self::Esp => "making the EFI partition".to_owned(),

@@ -75,6 +75,7 @@ fn image() -> Image {
         ("etc/gshadow", "root:*::\nbasalt:!::\n"),
         ("etc/fstab", "/dev/basalt/var /var ext4 defaults,x-systemd.requires=r 0 2\n"),
         ("usr/bin/bash", ""),
+        ("usr/bin/sh", ""),
         ("usr/share/zoneinfo/Europe/Berlin", ""),
         ("usr/lib/systemd/system/podman.socket", ""),
         ("usr/lib/systemd/system/nftables.service", ""),
@@ -127,6 +128,11 @@ impl Machine {
         let said = problems.0.iter().map(|it| it.message.lines().next().unwrap_or_default());
         said.collect::<Vec<_>>().join("\n")
     }
+}
+
+/// An installation to a disk `sda`.
+pub(crate) fn plan_of_one_disk() -> Plan {
+    Machine::with(vec![disk("sda", 50 * GB, Bus::Sata)]).plan(PLAIN)
 }
 
 fn read(text: &str) -> Parsed {
@@ -483,4 +489,71 @@ fn what_has_no_effect_is_told_and_stops_nothing() {
     ] {
         assert!(said.contains(expected), "no {expected} in {said}");
     }
+}
+
+#[test]
+fn a_script_that_nothing_can_run_is_told_with_what_there_is() {
+    let script = |head: &str| format!("{PLAIN}{head}\necho\n%end\n");
+    let mut machine = Machine::with(vec![disk("sda", 50 * GB, Bus::Sata)]);
+    let python = "--interpreter=/usr/bin/python3 --erroronfail";
+    let (_, problems) = machine.plan_of(&read(&script(&format!("%post {python}"))));
+    let [problem] = &problems.0[..] else { panic!("{:?}", problems.0) };
+    let expected = "the image has no `/usr/bin/python3`, which is to run this script";
+    assert_eq!(
+        (problem.message.as_str(), problem.hint.as_str()),
+        (expected, "it has `/bin/sh`, `/bin/bash`")
+    );
+    assert_eq!(read(&script("%post")).sources.place(problem.span).line, 5);
+    let expected = expected.replace("image", "installer");
+    let here = ["%pre", "%pre-install", "%onerror", "%post --nochroot"];
+    for kind in here {
+        assert_eq!(machine.refused(&script(&format!("{kind} {python}"))), expected);
+    }
+    // Arguments may stand behind it, and `/bin` is a link.
+    machine.plan(&script("%post --interpreter=\"/bin/bash -x\""));
+    machine.edge.files.insert("/usr/bin/python3".to_owned(), String::new());
+    for kind in here {
+        machine.plan(&script(&format!("{kind} {python}")));
+    }
+}
+
+#[test]
+fn the_installed_disk_is_the_first_that_the_firmware_starts_unless_it_shall_not_be() {
+    let first = "then: boot entry `Basalt` first in the firmware's list\n";
+    let kept = "the firmware's list of boots stays as it is\n";
+    let mut machine = Machine::with(vec![disk("sda", 50 * GB, Bus::Sata)]);
+    assert!(machine.plan(PLAIN).to_string().ends_with(first));
+    let shown = machine.plan(&format!("{PLAIN}reboot --eject\n")).to_string();
+    assert!(shown.ends_with(&format!("{first}     then: eject, reboot\n")), "{shown}");
+    let leave = machine.plan(&format!("{PLAIN}bootloader --leavebootorder\n"));
+    assert!(leave.to_string().ends_with(kept));
+    // No firmware finds a file.
+    let file = format!("ignoredisk --only-use=loop3\n{PLAIN}");
+    let plan = Machine::with(vec![disk("loop3", 50 * GB, Bus::Virtio)]).plan(&file);
+    assert_eq!(plan.boot_order, BootOrder::Kept);
+}
+
+#[test]
+fn a_new_var_is_made_whole_before_the_first_script_and_a_kept_one_is_not_touched() {
+    let script = "%post\necho\n%end\n";
+    let mut machine = Machine::with(vec![disk("sda", 50 * GB, Bus::Sata)]);
+    let order = steps(&machine.plan(&format!("{PLAIN}{script}")));
+    let at = |step: &Step| order.iter().position(|it| it == step).unwrap();
+    assert!(
+        at(&Step::Settings) < at(&Step::Var) && at(&Step::Var) < at(&Step::Script { script: 0 })
+    );
+    // A first boot does it where no script comes before.
+    assert!(!steps(&machine.plan(PLAIN)).contains(&Step::Var));
+    let parts = vec![
+        there("nvme0n1", 1, 1, 1024, "vfat"),
+        there("nvme0n1", 2, 1025, 4096, "ext4"),
+        there("nvme0n1", 3, 9217, 90_000, "ext4"),
+    ];
+    let disk = with_table(disk("nvme0n1", 500 * GB, Bus::Nvme), parts);
+    let keeps = format!(
+        "clearpart --list=nvme0n1p1,nvme0n1p2\nreqpart\npart / --size=4096\n\
+         part /var --onpart=nvme0n1p3 --noformat\n{script}"
+    );
+    let plan = Machine::with(vec![disk]).plan(&keeps);
+    assert!(plan.keeps_var() && !steps(&plan).contains(&Step::Var));
 }

@@ -147,10 +147,7 @@ fn check_shell(
     span: Span,
     problems: &mut Problems,
 ) -> Result<()> {
-    let path = shell.trim_start_matches('/');
-    // `/bin` is a link to `/usr/bin`.
-    let merged = format!("usr/{path}");
-    if !ground.image.has(path)? && !ground.image.has(&merged)? {
+    if !ground.image.has_program(shell)? {
         let message = format!("the image has no `{shell}`");
         problems.error(span, message, "name a shell that it has with `--shell`, as `/bin/sh`");
     }

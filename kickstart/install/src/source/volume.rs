@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use basalt_medium::Medium;
+use rustix::mount::{UnmountFlags, unmount};
 
 use crate::execute::tool;
 
@@ -34,4 +35,10 @@ pub(super) fn device(volume: &str) -> Result<Option<PathBuf>> {
 /// Mounts one to be read. Nobody else reads from it unless it is kept.
 pub(super) fn mount(device: &Path) -> Result<Medium> {
     Medium::mount(device, Path::new(AT))
+}
+
+/// Unmounts the volume of the kickstart: nothing reads from it any more.
+pub(super) fn leave() {
+    // There may be none.
+    let _ = unmount(AT, UnmountFlags::DETACH);
 }

@@ -11,6 +11,39 @@ use tempfile::TempDir;
 
 pub(crate) const MIB: u64 = 1 << 20;
 pub(crate) const REF: &str = "basalt/test/base";
+/// What leads elsewhere at the top of a host, as the builder makes it.
+const LINKS: [(&str, &str); 11] = [
+    ("bin", "usr/bin"),
+    ("lib", "usr/lib"),
+    ("lib64", "usr/lib64"),
+    ("home", "var/home"),
+    ("root", "var/roothome"),
+    ("opt", "var/opt"),
+    ("srv", "var/srv"),
+    ("mnt", "var/mnt"),
+    ("media", "run/media"),
+    ("ostree", "sysroot/ostree"),
+    ("usr/local", "../var/usrlocal"),
+];
+/// What of `/var` the builder has a host make.
+const TMPFILES: &str = "\
+d /var/home 0755 0 0 -
+d /var/lib 0755 0 0 -
+d /var/log 0755 0 0 -
+d /var/lib/private 0700 0 0 -
+d /var/lib/containers 0711 0 0 -
+d /var/lib/own 0750 root shadow -
+d /var/mnt 0755 0 0 -
+d /var/opt 0755 0 0 -
+d /var/roothome 0700 0 0 -
+C /var/roothome/.profile - - - - /usr/share/factory/var/roothome/.profile
+d /var/srv 0755 0 0 -
+d /var/tmp 1777 0 0 -
+d /var/usrlocal 0755 0 0 -
+d /var/usrlocal/bin 0755 0 0 -
+L /var/run - - - - /run
+d /run/never 0755 0 0 -
+";
 const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Whether disks can be had here: only root has them.
@@ -84,6 +117,8 @@ impl Ground {
             ("usr/etc/gshadow", "root:*::\nshadow:*::\n"),
             ("usr/etc/fstab", "/dev/basalt/var /var ext4 defaults 0 2\n"),
             ("usr/share/zoneinfo/Europe/Berlin", "zone"),
+            ("usr/lib/tmpfiles.d/zz-basalt-var.conf", TMPFILES),
+            ("usr/share/factory/var/roothome/.profile", "a profile"),
             ("usr/lib/systemd/system/own.service", "[Install]\nWantedBy=multi-user.target\n"),
             ("usr/lib/systemd/system/other.service", "[Install]\nWantedBy=multi-user.target\n"),
         ] {
@@ -92,7 +127,7 @@ impl Ground {
         for folder in ["var", "sysroot", "proc", "sys", "dev", "run", "tmp", "boot"] {
             fs::create_dir(self.path("tree").join(folder)).expect("a folder");
         }
-        for (link, to) in [("bin", "usr/bin"), ("lib", "usr/lib"), ("lib64", "usr/lib64")] {
+        for (link, to) in LINKS {
             symlink(to, self.path("tree").join(link)).expect("a link");
         }
         self.put_shell();

@@ -4,6 +4,7 @@
 mod cuts;
 mod ground;
 mod refusals;
+mod scripts;
 mod settings;
 mod sources;
 mod whole;

@@ -75,7 +75,10 @@ fn what_cannot_be_carried_out_leaves_the_disk_as_it_was() {
                 + "\ntoken-file = /nowhere/token\n%end\n",
             "cannot read the token `/nowhere/token`",
         ),
-        (good.clone() + "%pre --erroronfail\nexit 3\n%end\n", "a script failed"),
+        (
+            good.clone() + "%post --interpreter=/usr/bin/python3 --erroronfail\npass\n%end\n",
+            "the image has no `/usr/bin/python3`, which is to run this script",
+        ),
     ] {
         let said = ground.refused(&kickstart);
         assert!(said.contains(expected), "no `{expected}` in {said}");
