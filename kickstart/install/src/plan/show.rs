@@ -49,6 +49,9 @@ impl fmt::Display for Plan {
                 writeln!(f, "  {verb}: {}", names.join(", "))?;
             }
         }
+        for file in &self.unread {
+            writeln!(f, "\nnot read, and not in this plan: `{file}`")?;
+        }
         writeln!(f, "\nsteps:")?;
         for (number, step) in (1..).zip(steps(self)) {
             writeln!(f, "  {number:>2} {}", step.words(self))?;
@@ -125,6 +128,7 @@ impl Serialize for Plan {
             units: &'a crate::settings::Units,
             steps: Vec<String>,
             end: Option<basalt_kickstart::model::EndAction>,
+            unread: &'a [String],
         }
         let shown = Shown {
             image: &self.image,
@@ -135,6 +139,7 @@ impl Serialize for Plan {
             units: &self.settings.units,
             steps: steps(self).iter().map(|step| step.words(self)).collect(),
             end: self.end.map(|end| end.action),
+            unread: &self.unread,
         };
         shown.serialize(serializer)
     }

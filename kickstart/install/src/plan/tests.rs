@@ -1,7 +1,7 @@
 //! Plans of machines that are made up.
 
 use basalt_kickstart::disk::{Bus, Disk};
-use basalt_kickstart::{Parsed, parse};
+use basalt_kickstart::{Include, NotRead, Parsed, parse};
 use basalt_sysroot::partition::{ESP_TYPE, VAR_TYPE};
 
 use super::*;
@@ -483,4 +483,27 @@ fn what_has_no_effect_is_told_and_stops_nothing() {
     ] {
         assert!(said.contains(expected), "no {expected} in {said}");
     }
+}
+
+#[test]
+fn a_file_that_a_pre_may_write_is_in_no_plan_and_that_is_told() {
+    let with = |text: &str| {
+        let text = format!("%include /tmp/part\n{text}%pre\ntrue\n%end\n");
+        let gone = |_: &Include<'_>| Err(NotRead::Missing("gone".to_owned()));
+        parse("x.ks", &text, &mut { gone })
+    };
+    let mut machine = Machine::with(vec![disk("sda", 50 * GB, Bus::Sata)]);
+    let (plan, problems) = machine.plan_of(&with("lang C\n"));
+    assert_eq!(plan, None);
+    let [said] = &problems.0[..] else { panic!("{:?}", problems.0) };
+    assert_eq!(
+        said.message,
+        "`/tmp/part` was not read, and nothing else says where the system goes"
+    );
+    let (plan, problems) = machine.plan_of(&with(PLAIN));
+    assert!(!problems.has_errors(), "{:?}", problems.0);
+    let plan = plan.unwrap();
+    assert!(plan.to_string().contains("\nnot read, and not in this plan: `/tmp/part`\n"), "{plan}");
+    let Err(error) = crate::execute::hold(&plan) else { panic!("it is carried out without it") };
+    assert!(error.to_string().starts_with("`/tmp/part`, which the kickstart includes"), "{error}");
 }

@@ -75,6 +75,10 @@ fn what_cannot_be_carried_out_leaves_the_disk_as_it_was() {
                 + "\ntoken-file = /nowhere/token\n%end\n",
             "cannot read the token `/nowhere/token`",
         ),
+        (
+            good.clone() + "%include /nowhere/x.ks\n%pre\ntrue\n%end\n",
+            "`/nowhere/x.ks`, which the kickstart includes, is not there",
+        ),
         (good.clone() + "%pre --erroronfail\nexit 3\n%end\n", "a script failed"),
     ] {
         let said = ground.refused(&kickstart);

@@ -84,6 +84,41 @@ fn what_cannot_be_included_is_told() {
 }
 
 #[test]
+fn what_a_pre_may_write_is_no_error_wherever_the_pre_stands() {
+    let pre = "%pre\necho autopart > /tmp/x\n%end\n";
+    for text in [format!("%include /tmp/x\nlang C\n{pre}"), format!("{pre}\n%include /tmp/x")] {
+        let parsed = read(&text);
+        assert!(parsed.is_good(), "{text}: {:?}", parsed.diagnostics);
+        let [said] = &parsed.diagnostics[..] else { panic!("{:?}", parsed.diagnostics) };
+        assert_eq!(said.message, "`/tmp/x` cannot be read: no `/tmp/x` here");
+        assert!(said.hint.starts_with("written by a `%pre`?"), "{}", said.hint);
+        let unread: Vec<_> = parsed.kickstart.unread.iter().map(|it| it.value.as_str()).collect();
+        assert_eq!(unread, ["/tmp/x"]);
+    }
+    // In an included file, too; a script of another time writes nothing in time.
+    let included = |text: &str, name: &str, what: &str| {
+        let resolve = &mut |include: &crate::Include<'_>| match include.what == name {
+            true => Ok(crate::Included { name: name.to_owned(), text: what.to_owned() }),
+            false => Err(crate::NotRead::Missing("gone".to_owned())),
+        };
+        crate::parse("a.ks", text, resolve).is_good()
+    };
+    assert!(included("%include /tmp/x\n%include /pre", "/pre", pre));
+    assert!(!included("%include /tmp/x\n%include /pre", "/pre", &pre.replace("%pre", "%post")));
+}
+
+#[test]
+fn a_byte_order_mark_is_no_letter_and_moves_no_place() {
+    let parsed = read("\u{feff}langg C\nautopart --noswap");
+    assert_eq!(said(&parsed), ["1:1: unknown command `langg`"]);
+    let parsed = with_files("%include /b", &[("/b", "\u{feff}autopart --x --noswap")]);
+    assert_eq!(said(&parsed), ["1:10: unknown option `--x`"]);
+    good("\u{feff}text");
+    // Elsewhere it is a letter.
+    assert!(!read("text\n\u{feff}autopart --noswap").is_good());
+}
+
+#[test]
 fn what_is_not_read_now_is_a_warning() {
     let parsed = with_files("%include http://a/b", &[]);
     assert_eq!(said(&parsed), ["W 1:10: `http://a/b` is not read: it is not there"]);
