@@ -67,7 +67,7 @@ fn all_that_is_wrong_is_shown_each_with_its_line_its_mark_and_a_hint() {
         err,
         "error: a.ks:2:1: unknown command `bootlaoder`\n 2 | bootlaoder\n   | ^^^^^^^^^^\nhint: did \
          you mean `bootloader`?\n\nerror: a.ks:4:1: `%packages` cannot be carried out: the system is \
-         one image, and 1 packages or groups would be missing\n 4 | @core\n   | ^^^^^\nhint: add what \
+         one image, and 1 package or group would be missing\n 4 | @core\n   | ^^^^^\nhint: add what \
          you need to the image's definition and build it: `basalt build`; then leave `%packages` \
          away\n"
     );

@@ -146,9 +146,12 @@ fn packages(header: Span, body: &Body, log: &mut Log) {
         let message = "`%packages` has no effect: the system is one image";
         return log.warning(header, message, "leave it away");
     };
+    let missing = match count {
+        1 => "1 package or group".to_owned(),
+        _ => format!("{count} packages or groups"),
+    };
     let message = format!(
-        "`%packages` cannot be carried out: the system is one image, and {count} packages or \
-         groups would be missing"
+        "`%packages` cannot be carried out: the system is one image, and {missing} would be missing"
     );
     let hint = "add what you need to the image's definition and build it: `basalt build`; then \
                 leave `%packages` away";

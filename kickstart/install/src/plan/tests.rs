@@ -486,6 +486,24 @@ fn what_has_no_effect_is_told_and_stops_nothing() {
 }
 
 #[test]
+fn what_is_wrong_with_an_enrolment_is_told_at_its_line() {
+    let mut machine = Machine::with(vec![disk("sda", 50 * GB, Bus::Sata)]);
+    let token = format!("basalt1-secret.{}", "A".repeat(43));
+    machine.edge.files.insert("/token".to_owned(), token);
+    for (file, line, expected) in [
+        ("/no/token", 4, "cannot read the token `/no/token`"),
+        ("/token", 3, "cannot read the CA `/no/ca`"),
+    ] {
+        let addon = format!("endpoint = https://a\nca = /no/ca\ntoken-file = {file}\n");
+        let parsed = read(&format!("%addon basalt\n{addon}%end\n{PLAIN}"));
+        let (_, problems) = machine.plan_of(&parsed);
+        let [said] = &problems.0[..] else { panic!("{:?}", problems.0) };
+        assert_eq!(parsed.sources.place(said.span).line, line, "{}", said.message);
+        assert!(said.message.starts_with(expected), "{}", said.message);
+    }
+}
+
+#[test]
 fn a_file_that_a_pre_may_write_is_in_no_plan_and_that_is_told() {
     let with = |text: &str| {
         let text = format!("%include /tmp/part\n{text}%pre\ntrue\n%end\n");

@@ -25,6 +25,7 @@ const OURS: &[(&str, &str)] = &[
     ("cdrom", "the system is one image"),
     ("clear-all-and-none", "contradict each other"),
     ("clear-what-is-kept", "`clearpart` removes the partition `sda3`"),
+    ("drives-alternatives", "one disk is meant, and not whichever of several is there"),
     ("encrypted", "disks are not encrypted here yet"),
     ("firstboot-nothing", "`firstboot` says nothing"),
     ("home", "`/home` lies in `/var/home`"),
@@ -69,8 +70,10 @@ const OURS: &[(&str, &str)] = &[
 ];
 
 /// What we take and pykickstart does not, and why.
-const THEIRS: &[(&str, &str)] =
-    &[("form-feed", "Python ends a line, and so a comment, at a form feed")];
+const THEIRS: &[(&str, &str)] = &[
+    ("byte-order-mark", "it is no letter, and editors write it without a word"),
+    ("form-feed", "Python ends a line, and so a comment, at a form feed"),
+];
 
 /// Its version, as `pykickstart==3.78 --hash=…`; `cargo xtask setup` installs it by that.
 const REQUIREMENT: &str = include_str!("../reference/pykickstart.txt");
