@@ -5,7 +5,6 @@ mod array;
 mod disk;
 mod disks;
 mod layout;
-mod no_effect;
 mod place;
 mod show;
 mod step;
@@ -161,7 +160,6 @@ pub fn plan(ground: &mut Ground<'_>, problems: &mut Problems) -> Result<Option<P
     let Ground { asked, image, about, facts, .. } = *ground;
     check_arguments(asked, problems);
     check_source(asked, about, problems);
-    no_effect::tell(asked, problems);
     let (disks, arrays) = {
         let chosen = disks::Disks::of(asked, facts, problems);
         let edge = &mut *ground.edge;

@@ -3,7 +3,7 @@
 use crate::diagnostic::Log;
 use crate::lex::Word;
 use crate::model::{At, Certificate, Kickstart, Script, ScriptKind};
-use crate::option::{self, Args, Opt, Syntax, flag, value};
+use crate::option::{self, Accepted, Args, Opt, Syntax, flag, value};
 use crate::read::Body;
 use crate::secret::Secret;
 use crate::source::Span;
@@ -29,6 +29,13 @@ const CERTIFICATE: Syntax = Syntax::new(
     (0, 0),
     &[value(&["--filename"]).required(), value(&["--dir"]), value(&["--type"])],
 );
+
+/// All options that a section takes.
+pub(crate) fn options() -> impl Iterator<Item = Accepted> {
+    let scripts = ["%onerror", "%pre", "%pre-install", "%traceback"];
+    let scripts = scripts.into_iter().flat_map(|name| ANY_SCRIPT.accepted(name));
+    scripts.chain(POST.accepted("%post")).chain(CERTIFICATE.accepted("%certificate"))
+}
 
 pub(crate) fn is_known(name: &str) -> bool {
     NAMES.contains(&name)
