@@ -59,14 +59,15 @@ fn a_warning_is_shown_and_the_kickstart_is_good() {
 
 #[test]
 fn all_that_is_wrong_is_shown_each_with_its_line_its_mark_and_a_hint() {
-    let ground = Ground::with(&[("a.ks", "autopart\nbootlaoder\n%packages\n@core\n%end\n")]);
+    let ground =
+        Ground::with(&[("a.ks", "autopart --noswap\nbootlaoder\n%packages\n@core\n%end\n")]);
     let (code, out, err) = ground.check(&["a.ks"]);
     assert_eq!((code, out.as_str()), (Some(1), ""));
     assert_eq!(
         err,
         "error: a.ks:2:1: unknown command `bootlaoder`\n 2 | bootlaoder\n   | ^^^^^^^^^^\nhint: did \
          you mean `bootloader`?\n\nerror: a.ks:4:1: `%packages` cannot be carried out: the system is \
-         one image, and 1 packages or groups would be missing\n 4 | @core\n   | ^^^^^\nhint: add what \
+         one image, and 1 package or group would be missing\n 4 | @core\n   | ^^^^^\nhint: add what \
          you need to the image's definition and build it: `basalt build`; then leave `%packages` \
          away\n"
     );
@@ -77,9 +78,9 @@ fn an_included_file_is_found_beside_the_one_that_includes_it() {
     let ground = Ground::with(&[
         ("sub/a.ks", "%include layout.ks\n%include http://a/b\nlang\n"),
         ("sub/layout.ks", GOOD),
-        ("sub/b.ks", "%include wrong.ks\nautopart\n"),
+        ("sub/b.ks", "%include wrong.ks\nautopart --noswap\n"),
         ("sub/wrong.ks", "\nlangg x\n"),
-        ("sub/c.ks", "autopart\n%include gone.ks\n%include .\n"),
+        ("sub/c.ks", "autopart --noswap\n%include gone.ks\n%include .\n"),
     ]);
     let (code, _, err) = ground.check(&["sub/a.ks"]);
     assert_eq!(code, Some(1));
@@ -93,6 +94,32 @@ fn an_included_file_is_found_beside_the_one_that_includes_it() {
     let (_, _, err) = ground.check(&["sub/c.ks"]);
     assert!(err.contains("sub/c.ks:2:10: `gone.ks` cannot be read: No such file"), "{err}");
     assert!(err.contains("sub/c.ks:3:10: `.` cannot be read: it is a folder"), "{err}");
+}
+
+#[test]
+fn what_a_pre_at_the_end_may_write_is_a_warning() {
+    let text = "text\n%include /nowhere/part-include\n%pre\ntrue\n%end\n";
+    let ground = Ground::with(&[("a.ks", text)]);
+    let (code, out, err) = ground.check(&["a.ks"]);
+    assert_eq!((code, out.as_str()), (Some(0), "a.ks: good (1 script)\n"));
+    assert!(err.starts_with("warning: a.ks:2:10: `/nowhere/part-include` cannot be read"), "{err}");
+    assert!(err.contains("hint: written by a `%pre`?"), "{err}");
+}
+
+#[test]
+fn a_place_that_nothing_is_read_from_is_told_with_what_is() {
+    for what in ["nfs:server:/a.ks", "ftp://server/a.ks", "hd:sda1:/a.ks"] {
+        let text = format!("%include {what}\n%pre\ntrue\n%end\n");
+        let ground = Ground::with(&[("a.ks", text.as_str())]);
+        let (code, _, err) = ground.check(&["a.ks"]);
+        let scheme = what.split(':').next().expect("a word");
+        assert_eq!(code, Some(1), "{err}");
+        assert!(err.contains(&format!("cannot be read: nothing is read by `{scheme}`")), "{err}");
+        assert!(
+            err.contains("hint: a path, from here or from beside this file, or a URL"),
+            "{err}"
+        );
+    }
 }
 
 #[test]
@@ -115,7 +142,7 @@ fn what_can_be_no_kickstart_is_told() {
 #[test]
 fn json_has_all_that_is_said_and_what_is_asked_for_and_no_secret() {
     let text = format!("{GOOD}rootpw --plaintext hunter2\n%post\necho hunter2\n%end\n");
-    let ground = Ground::with(&[("a.ks", &text), ("b.ks", "autopart --x\nfoo hunter2")]);
+    let ground = Ground::with(&[("a.ks", &text), ("b.ks", "autopart --noswap --x\nfoo hunter2")]);
     let (code, out, err) = ground.check(&["a.ks", "--json"]);
     assert_eq!((code, err.as_str()), (Some(0), ""));
     assert!(!out.contains("hunter2"), "{out}");

@@ -60,7 +60,7 @@ impl Ground<'_> {
     pub fn kickstart(&self, selector: &str) -> Result<String> {
         Ok(format!(
             "cmdline\nzerombr\nignoredisk --only-use={selector}\n\
-             clearpart --all --initlabel\nautopart\ntimezone Etc/UTC --utc\npoweroff\n{}",
+             clearpart --all --initlabel\nautopart --noswap\ntimezone Etc/UTC --utc\npoweroff\n{}",
             self.enrolment()?
         ))
     }

@@ -12,6 +12,9 @@ use basalt_kickstart::{
 };
 use serde::Serialize;
 
+/// Places of `inst.ks=` and of `url` that stand without slashes.
+const OF_ANACONDA: [&str; 5] = ["cdrom", "file", "hd", "nfs", "nfsiso"];
+
 /// What is said about a kickstart, for programs. It holds no secret.
 #[derive(Debug, Serialize)]
 pub struct Report<'a> {
@@ -128,10 +131,14 @@ fn mistakes(parsed: &Parsed, severity: Severity) -> Vec<Mistake> {
 /// A file that a kickstart includes: from here as Anaconda finds it, else from beside the file that includes it.
 ///
 /// # Errors
-/// It is not there, lies in a network, or is no text.
+/// It is not there, lies in a network or where nothing is read from, or is no text.
 pub fn included(include: &Include<'_>) -> Result<Included, NotRead> {
-    if include.what.contains("://") {
-        return Err(NotRead::Later("nothing is fetched from a network here".to_owned()));
+    match scheme(include.what) {
+        None => (),
+        Some("http" | "https") => {
+            return Err(NotRead::Later("nothing is fetched from a network here".to_owned()));
+        }
+        Some(other) => return Err(NotRead::Broken(format!("nothing is read by `{other}`"))),
     }
     let path = find(include);
     match read(&path) {
@@ -143,6 +150,12 @@ pub fn included(include: &Include<'_>) -> Result<Included, NotRead> {
             Err(if is_missing { NotRead::Missing(why) } else { NotRead::Broken(why) })
         }
     }
+}
+
+/// How it would be fetched, as `https` or `nfs`; none for a path.
+fn scheme(what: &str) -> Option<&str> {
+    let (scheme, rest) = what.split_once(':')?;
+    (rest.starts_with("//") || OF_ANACONDA.contains(&scheme)).then_some(scheme)
 }
 
 fn find(include: &Include<'_>) -> PathBuf {

@@ -53,7 +53,7 @@ pub(crate) fn ask(facts: &Facts, terminal: &mut Terminal<'_>) -> Result<Answer> 
         false => Err("it is one line of a `.pub` file, as `ssh-ed25519 AAAA… name`"),
     })?;
     let mut text = format!(
-        "zerombr\nignoredisk --only-use={disk}\nclearpart --all --initlabel\nautopart\n\
+        "zerombr\nignoredisk --only-use={disk}\nclearpart --all --initlabel\nautopart --noswap\n\
          timezone Etc/UTC --utc\nreboot\n"
     );
     if !hostname.is_empty() {

@@ -59,8 +59,11 @@ pub(crate) struct Held(Vec<File>);
 /// Takes the disks of a plan. Nothing of them is changed.
 ///
 /// # Errors
-/// Somebody else uses one.
+/// Somebody else uses one, or the plan lacks what the kickstart includes.
 pub(crate) fn hold(plan: &Plan) -> Result<Held> {
+    if let Some(file) = plan.unread.first() {
+        bail!("`{file}`, which the kickstart includes, is not there, and no `%pre` has written it");
+    }
     Ok(Held(plan.disks.iter().map(disk::hold).collect::<Result<_>>()?))
 }
 

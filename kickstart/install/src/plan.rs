@@ -5,7 +5,6 @@ mod array;
 mod disk;
 mod disks;
 mod layout;
-mod no_effect;
 mod place;
 mod scripts;
 mod show;
@@ -50,6 +49,8 @@ pub struct Plan {
     pub boot_order: BootOrder,
     /// What the machine does in the end.
     pub end: Option<End>,
+    /// Files that the kickstart includes and that are not there: with any, nothing is carried out.
+    pub unread: Vec<String>,
 }
 
 /// What becomes of the firmware's list of boots.
@@ -173,7 +174,6 @@ pub fn plan(ground: &mut Ground<'_>, problems: &mut Problems) -> Result<Option<P
     let Ground { asked, image, about, facts, .. } = *ground;
     check_arguments(asked, problems);
     check_source(asked, about, problems);
-    no_effect::tell(asked, problems);
     scripts::check_here(asked, &*ground.edge, problems);
     scripts::check_there(asked, image, problems)?;
     let (disks, arrays) = {
@@ -186,6 +186,9 @@ pub fn plan(ground: &mut Ground<'_>, problems: &mut Problems) -> Result<Option<P
     let mut ground = settings::Ground { asked, image, facts, edge: &mut *ground.edge };
     let settings = settings::settings(&mut ground, (&disks, &arrays), problems)?;
     let has_root = disks.iter().any(|disk| disk.part(&Role::Root).is_some());
+    if !has_root {
+        tell_of_unread(asked, problems);
+    }
     if problems.has_errors() || !has_root {
         return Ok(None);
     }
@@ -200,6 +203,7 @@ pub fn plan(ground: &mut Ground<'_>, problems: &mut Problems) -> Result<Option<P
         arguments: asked.bootloader.as_ref().map(|it| it.append.clone()).unwrap_or_default(),
         scripts: asked.scripts.iter().filter(post).map(|it| it.value.clone()).collect(),
         end: asked.end.as_ref().map(|end| end.value),
+        unread: asked.unread.iter().map(|file| file.value.clone()).collect(),
     }))
 }
 
@@ -215,6 +219,15 @@ fn machine(settings: &Settings, facts: &Facts) -> String {
     let card = || facts.cards.iter().find(|card| card.has_cable).or(facts.cards.first());
     let address = || card().map(|card| card.mac.clone());
     settings.hostname().or_else(address).unwrap_or_else(|| "a machine".to_owned())
+}
+
+/// Where the layout may stand in a file that was not read, it is that which is missing.
+fn tell_of_unread(asked: &Kickstart, problems: &mut Problems) {
+    let Some(file) = asked.unread.first().filter(|_| !problems.has_errors()) else { return };
+    let message =
+        format!("`{}` was not read, and nothing else says where the system goes", file.value);
+    let hint = "a `%pre` that writes it runs at the installation alone, not with `--dry-run`";
+    problems.error(file.span, message, hint);
 }
 
 /// By the rules by which an image's own arguments are read.

@@ -16,7 +16,7 @@
 
 use basalt_api::enrol::Left;
 use basalt_api::validate::is_label;
-use basalt_document::nearest;
+use basalt_document::{is_like, nearest};
 
 use crate::diagnostic::Log;
 use crate::hide;
@@ -34,16 +34,24 @@ const KEYS: [&str; 9] =
 const PUBLIC: [&str; 7] =
     ["endpoint", "ca", "ca-sha256", "join-file", "token-file", "label", "labels"];
 
-/// What stands behind keys that are not known to be public.
+/// What stands behind keys that are not public, nor meant as one that is.
 pub(crate) fn secrets(body: &Body) -> Vec<Span> {
     let mut found = Vec::new();
     for (key, value) in body.lines.iter().filter_map(entry) {
-        match PUBLIC.contains(&key.text.as_str()) {
+        match is_public(&key.text) {
             true => found.extend(hide::user_of_url(&value)),
             false => found.push(value.span),
         }
     }
     found
+}
+
+/// Whether a key is known to be public, or is like one that is and like none that is secret.
+fn is_public(key: &str) -> bool {
+    let secret = KEYS.iter().filter(|known| !PUBLIC.contains(known));
+    PUBLIC.contains(&key)
+        || PUBLIC.iter().any(|known| is_like(key, known))
+            && !secret.into_iter().any(|known| is_like(key, known))
 }
 
 /// Reads the section; `words` are those of its first line.
@@ -72,11 +80,15 @@ pub(crate) fn read(
         log.error(extra.span, "this addon takes no options", "lines `key = value` say it");
     }
     if kickstart.basalt.is_some() {
-        return log.error(header, "`%addon basalt` stands here for the second time", "");
+        return log.error(
+            header,
+            "`%addon basalt` stands here for the second time",
+            "write one of both",
+        );
     }
-    let mut addon = Addon { value: Basalt::default(), has_endpoint: false, log };
+    let mut addon = Addon { value: Basalt::default(), endpoint: None, log };
     addon.body(body);
-    addon.check(header);
+    addon.check();
     kickstart.basalt = Some(At { value: addon.value, span: header });
 }
 
@@ -96,8 +108,8 @@ fn entry(line: &Line) -> Option<(Word, Word)> {
 
 struct Addon<'a> {
     value: Basalt,
-    /// Also one that is no URL.
-    has_endpoint: bool,
+    /// The first one, also one that is no URL.
+    endpoint: Option<Span>,
     log: &'a mut Log,
 }
 
@@ -158,7 +170,7 @@ impl Addon<'_> {
     }
 
     fn endpoint(&mut self, url: &Word) {
-        self.has_endpoint = true;
+        self.endpoint.get_or_insert(url.span);
         let host = url.text.strip_prefix("https://").unwrap_or_default();
         let is_good = |c: char| c.is_ascii_alphanumeric() || "-._~:/[]%".contains(c);
         if host.is_empty() || host.starts_with([':', '/']) || !host.chars().all(is_good) {
@@ -181,7 +193,7 @@ impl Addon<'_> {
         if self.value.ca.is_some() {
             self.log.error(line, "the CA is said twice", "one of `ca`, `ca-sha256` and a PEM");
         }
-        self.value.ca = Some(ca);
+        self.value.ca = Some(At { value: ca, span: line });
     }
 
     /// Quotes nothing of the value.
@@ -198,7 +210,7 @@ impl Addon<'_> {
                 false
             }
             (Err(error), _) => {
-                self.log.error(value.span, error.to_string(), "");
+                self.log.error(value.span, error.to_string(), "`basaltctl token create` makes one");
                 false
             }
         };
@@ -214,7 +226,7 @@ impl Addon<'_> {
             let hint = "one of `join`, `join-file`, `token` and `token-file`";
             self.log.error(line, "the token is said twice", hint);
         }
-        self.value.join = Some(join);
+        self.value.join = Some(At { value: join, span: line });
     }
 
     fn label(&mut self, label: &Word) {
@@ -224,7 +236,11 @@ impl Addon<'_> {
             return self.log.error(label.span, "this is no label", hint);
         }
         if self.value.labels.insert(key.to_owned(), value.to_owned()).is_some() {
-            self.log.error(label.span, format!("the label `{key}` is said twice"), "");
+            self.log.error(
+                label.span,
+                format!("the label `{key}` is said twice"),
+                "leave one away",
+            );
         }
     }
 
@@ -234,23 +250,31 @@ impl Addon<'_> {
         }
     }
 
-    fn check(&mut self, header: Span) {
+    /// Says what is missing, at the line that needs it.
+    fn check(&mut self) {
         let Basalt { ca, join, .. } = &self.value;
-        let has_endpoint = self.has_endpoint;
-        let is_whole = match join {
+        let is_whole = match join.as_deref() {
             Some(Join::JoinFile(_)) => true,
             Some(Join::Inline(secret)) => {
                 matches!(secret.reveal().parse::<Left>(), Ok(Left::Whole(_)))
             }
             _ => false,
         };
-        if has_endpoint && ca.is_none() && !is_whole {
-            let hint =
-                "`ca-sha256 = …`, which the endpoint keeps in its `ca.sha256`, or `ca = FILE`";
-            self.log.error(header, "nothing says how the endpoint is known", hint);
+        if is_whole {
+            return;
         }
-        if !has_endpoint && (ca.is_some() || join.is_some()) && !is_whole {
-            self.log.error(header, "nothing says where the endpoint is", "`endpoint = https://…`");
+        let lines = [ca.as_ref().map(|ca| ca.span), join.as_ref().map(|join| join.span)];
+        match (self.endpoint, lines.into_iter().flatten().min()) {
+            (Some(endpoint), _) if ca.is_none() => {
+                let hint =
+                    "`ca-sha256 = …`, which the endpoint keeps in its `ca.sha256`, or `ca = FILE`";
+                self.log.error(endpoint, "nothing says how the endpoint is known", hint);
+            }
+            (None, Some(line)) => {
+                let hint = "`endpoint = https://…`";
+                self.log.error(line, "nothing says where the endpoint is", hint);
+            }
+            _ => (),
         }
     }
 }

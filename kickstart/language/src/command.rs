@@ -18,7 +18,7 @@ use crate::diagnostic::Log;
 use crate::hide;
 use crate::lex::Word;
 use crate::model::{At, Kickstart};
-use crate::option::{self, Args, Syntax};
+use crate::option::{self, Accepted, Args, Syntax};
 
 /// What carries a command out.
 pub(crate) type Carry = fn(&Args, &mut Kickstart, &mut Log);
@@ -48,6 +48,7 @@ const COMMANDS: &[Command] = &[
     installer::UPDATES,
     installer::EULA,
     installer::FIRSTBOOT,
+    network::HOSTNAME,
     network::NETWORK,
     ostree::OSTREESETUP,
     part::PART,
@@ -73,11 +74,13 @@ pub(crate) fn read(words: Vec<Word>, kickstart: &mut Kickstart, log: &mut Log) {
     if unusable::tell(name, words, log) {
         return;
     }
-    let hint = match name.text.as_str() {
-        "hostname" => "a host's name stands in `network --hostname=NAME`".to_owned(),
-        text => nearest(text, &names()),
-    };
+    let hint = nearest(&name.text, &names());
     log.error(name.span, format!("unknown command `{}`", name.text), &hint);
+}
+
+/// All options that a command takes.
+pub(crate) fn options() -> impl Iterator<Item = Accepted> {
+    COMMANDS.iter().flat_map(|command| command.syntax.accepted(command.names[0]))
 }
 
 /// Whether there is such a command, here or in Anaconda.

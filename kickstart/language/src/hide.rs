@@ -19,6 +19,8 @@ const SECRET: [&str; 8] = [
 ];
 /// Options of commands that are about passwords, which are not.
 const PUBLIC: [&str; 2] = ["--username", "--name"];
+/// Options that are called as if theirs were, and only say how a password is kept.
+const OF_A_KIND: [&str; 2] = ["--passalgo", "--backuppassphrase"];
 
 /// What is secret among the words of a command.
 pub(crate) fn secrets(words: &[Word]) -> Vec<Span> {
@@ -61,6 +63,9 @@ fn is_about_passwords(command: &str) -> bool {
 
 /// Also beginnings of their names, and what is only nearly one.
 fn is_secret_option(name: &str) -> bool {
+    if OF_A_KIND.contains(&name) {
+        return false;
+    }
     let bare = name.trim_start_matches('-');
     let is_nearly = |known: &str| {
         name.len() > 2 && known.starts_with(name) || is_like(bare, known.trim_start_matches('-'))
@@ -101,6 +106,8 @@ mod tests {
         check("network --wpakey=hunter2 --device=x", &["hunter2"]);
         check("url --url=https://me:hunter2@x/y", &["me:hunter2"]);
         check("timezone UTC --utc", &[]);
+        check("auth --passalgo=sha512 --enableshadow", &[]);
+        check("auth --passalog=hunter2", &["hunter2"]);
         check("logging --host=a --port=b", &[]);
         check("part / --size=1 --ondisk=a --label b --fstype=c", &[]);
         check("network --device=a --gateway=b --netmask c --activate", &[]);

@@ -26,6 +26,7 @@ mod tests;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use model::Kickstart;
+pub use option::{Accepted, Fate};
 pub use read::{Include, Included, NotRead, Resolve};
 pub use secret::Secret;
 pub use source::{Sources, Span};
@@ -47,6 +48,11 @@ impl Parsed {
     pub fn is_good(&self) -> bool {
         self.diagnostics.iter().all(|it| it.severity == Severity::Warning)
     }
+}
+
+/// All options of commands and sections that are taken, and what becomes of each.
+pub fn options() -> impl Iterator<Item = Accepted> {
+    command::options().chain(section::options())
 }
 
 /// Reads a kickstart. `name` is the file as a person named it; `resolve` reads what it includes.

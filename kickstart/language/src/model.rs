@@ -111,6 +111,8 @@ pub struct Kickstart {
     pub scripts: Vec<At<Script>>,
     /// Certificates that are installed.
     pub certificates: Vec<At<Certificate>>,
+    /// Files that were included and not read: nothing can be carried out before they are.
+    pub unread: Vec<At<String>>,
     /// How the host enrols.
     pub basalt: Option<At<Basalt>>,
 }

@@ -10,6 +10,32 @@ use crate::diagnostic::Log;
 use crate::lex::Word;
 use crate::source::Span;
 
+/// An option that is taken. None is ignored in silence: it is used, or it is said why it is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// The first name of its command, or of its section, as `%post`.
+    pub command: &'static str,
+    /// Its first name.
+    pub option: &'static str,
+    /// Whether a value goes with it.
+    pub takes_value: bool,
+    /// What becomes of it.
+    pub fate: Fate,
+}
+
+/// What becomes of an option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// An installer reads it; where it still has no effect beside others, that is told.
+    Used,
+    /// What it asks for is so on every host, for this reason; a value that asks for more is told.
+    Anyway(&'static str),
+    /// It has no effect, for this reason, which is told.
+    Moot(&'static str),
+    /// It cannot be, for this reason, which is told.
+    Refused(&'static str),
+}
+
 /// What a command takes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Syntax {
@@ -33,6 +59,16 @@ impl Syntax {
     fn options(&self) -> impl Iterator<Item = &'static Opt> {
         self.options.iter().chain(self.shared)
     }
+
+    /// All of its options, and what becomes of them.
+    pub(crate) fn accepted(&self, command: &'static str) -> impl Iterator<Item = Accepted> {
+        self.options().map(move |option| Accepted {
+            command,
+            option: option.names[0],
+            takes_value: option.takes_value,
+            fate: option.stance.fate(),
+        })
+    }
 }
 
 /// An option.
@@ -41,6 +77,9 @@ pub(crate) struct Opt {
     /// The first one is its name in code; the others mean the same.
     pub(crate) names: &'static [&'static str],
     takes_value: bool,
+    required: bool,
+    /// Whether it may be given several times.
+    repeated: bool,
     stance: Stance,
 }
 
@@ -48,34 +87,48 @@ pub(crate) struct Opt {
 #[derive(Debug, Clone, Copy)]
 enum Stance {
     Used,
-    /// May be given several times.
-    Repeated,
-    Required,
-    /// Has no effect, for this reason.
-    Moot(&'static str),
+    /// Is so without it, too, for this reason.
+    Anyway(&'static str),
+    /// Has no effect, for this reason; and what to do.
+    Moot(&'static str, &'static str),
     /// Cannot be, for this reason; and what to do.
     Refused(&'static str, &'static str),
 }
 
+impl Stance {
+    fn fate(self) -> Fate {
+        match self {
+            Self::Used => Fate::Used,
+            Self::Anyway(why) => Fate::Anyway(why),
+            Self::Moot(why, _) => Fate::Moot(why),
+            Self::Refused(why, _) => Fate::Refused(why),
+        }
+    }
+}
+
 pub(crate) const fn flag(names: &'static [&'static str]) -> Opt {
-    Opt { names, takes_value: false, stance: Stance::Used }
+    Opt { names, takes_value: false, required: false, repeated: false, stance: Stance::Used }
 }
 
 pub(crate) const fn value(names: &'static [&'static str]) -> Opt {
-    Opt { names, takes_value: true, stance: Stance::Used }
+    Opt { takes_value: true, ..flag(names) }
 }
 
 impl Opt {
     pub(crate) const fn repeated(self) -> Self {
-        Self { stance: Stance::Repeated, ..self }
+        Self { repeated: true, ..self }
     }
 
     pub(crate) const fn required(self) -> Self {
-        Self { stance: Stance::Required, ..self }
+        Self { required: true, ..self }
     }
 
-    pub(crate) const fn moot(self, why: &'static str) -> Self {
-        Self { stance: Stance::Moot(why), ..self }
+    pub(crate) const fn anyway(self, why: &'static str) -> Self {
+        Self { stance: Stance::Anyway(why), ..self }
+    }
+
+    pub(crate) const fn moot(self, why: &'static str, instead: &'static str) -> Self {
+        Self { stance: Stance::Moot(why, instead), ..self }
     }
 
     pub(crate) const fn refused(self, why: &'static str, instead: &'static str) -> Self {
@@ -157,7 +210,7 @@ impl Args {
         if number.is_none() {
             let message =
                 format!("`{name}` takes a number from {} to {}", range.start(), range.end());
-            log.error(word.span, message, "");
+            log.error(word.span, message, "a whole number, without a sign, a fraction and a unit");
         }
         number
     }
@@ -275,17 +328,26 @@ fn check_given(args: &Args, log: &mut Log) {
         let name = given.option.names[0];
         let whole = given.value.as_ref().map_or(given.at, |value| given.at.to(value.span));
         match (given.option.takes_value, &given.value) {
-            (true, None) => log.error(given.at, format!("`{name}` needs a value"), ""),
-            (false, Some(_)) => log.error(whole, format!("`{name}` takes no value"), ""),
+            (true, None) => {
+                let hint = format!("as `{name}=VALUE`; or leave it away");
+                log.error(given.at, format!("`{name}` needs a value"), &hint);
+            }
+            (false, Some(_)) => {
+                let hint = format!("`{name}` alone says it");
+                log.error(whole, format!("`{name}` takes no value"), &hint);
+            }
             _ => (),
         }
         let same = |other: &Given| std::ptr::eq(other.option, given.option);
         let again = args.given[..index].iter().any(same);
+        if again && given.option.takes_value && !given.option.repeated {
+            log.error(whole, format!("`{name}` is given twice"), "leave one of them away");
+            continue;
+        }
         match given.option.stance {
             Stance::Refused(why, instead) => log.error(whole, format!("`{name}`: {why}"), instead),
-            Stance::Moot(why) => log.warning(whole, format!("`{name}` has no effect: {why}"), ""),
-            Stance::Used | Stance::Required if again && given.option.takes_value => {
-                log.error(whole, format!("`{name}` is given twice"), "leave one of them away");
+            Stance::Moot(why, instead) => {
+                log.warning(whole, format!("`{name}` has no effect: {why}"), instead);
             }
             _ => (),
         }
@@ -293,10 +355,11 @@ fn check_given(args: &Args, log: &mut Log) {
 }
 
 fn check_required(args: &Args, syntax: &Syntax, log: &mut Log) {
-    let required = syntax.options().filter(|it| matches!(it.stance, Stance::Required));
+    let required = syntax.options().filter(|option| option.required);
     for option in required.filter(|option| !args.has(option.names[0])) {
         let (command, name) = (&args.command.text, option.names[0]);
-        log.error(args.span, format!("`{command}` needs `{name}=`"), "");
+        let hint = format!("as `{command} {name}=VALUE`");
+        log.error(args.span, format!("`{command}` needs `{name}=`"), &hint);
     }
 }
 
@@ -305,11 +368,12 @@ fn check_count(args: &Args, syntax: &Syntax, log: &mut Log) {
     let (least, most) = syntax.words;
     if args.words.len() < least {
         let needs = if least == 1 { "a word".to_owned() } else { format!("{least} words") };
-        log.error(args.span, format!("`{command}` needs {needs} beside its options"), "");
+        let hint = "what begins with no `-`, and is no option's value";
+        log.error(args.span, format!("`{command}` needs {needs} beside its options"), hint);
     }
     if let Some(first) = args.words.get(most) {
         let hint = match most {
-            0 => "",
+            0 => "leave it away",
             _ => "what has blanks in it stands in quotes",
         };
         log.error(first.span, format!("`{command}` takes no such word"), hint);
@@ -329,7 +393,7 @@ mod tests {
             value(&["--size"]),
             value(&["--label", "--name"]).required(),
             value(&["--trust"]).repeated(),
-            flag(&["--old"]).moot("it is old"),
+            flag(&["--old"]).moot("it is old", "be new"),
         ],
     )
     .with(&[flag(&["--bad"]).refused("it is bad", "be good")]);

@@ -11,7 +11,7 @@ use crate::diagnostic::Log;
 use crate::hide;
 use crate::lex::{self, Hash, NoWords, Word};
 use crate::lines::{Line, Lines, MAX_DEPTH, MAX_FILES, MAX_TOGETHER, Next, Origin};
-use crate::model::{Kickstart, ScriptKind};
+use crate::model::{At, Kickstart, ScriptKind};
 use crate::section;
 use crate::source::{Sources, Span};
 
@@ -50,6 +50,10 @@ pub type Resolve<'a> = dyn FnMut(&Include<'_>) -> Result<Included, NotRead> + 'a
 /// Commands whose mistakes make it idle to say what else of the layout is missing.
 const LAYOUT: [&str; 5] = ["autopart", "part", "partition", "raid", "reqpart"];
 
+const BYTE_ORDER_MARK: char = '\u{feff}';
+/// What `%include` takes.
+const CAN_BE_READ: &str = "a path, from here or from beside this file, or a URL: http or https";
+
 pub(crate) struct Reader<'a> {
     pub(crate) sources: Sources,
     pub(crate) log: Log,
@@ -59,6 +63,10 @@ pub(crate) struct Reader<'a> {
     bytes: usize,
     /// Whether the layout may be more than what was understood of it.
     unsure: bool,
+    /// Files that were included and are not there, each with the reason.
+    missing: Vec<(At<String>, String)>,
+    /// Whether a `%pre` does not end, so that it is none of the scripts.
+    pre_without_end: bool,
 }
 
 /// A section's body.
@@ -76,6 +84,8 @@ impl<'a> Reader<'a> {
             resolve,
             bytes: 0,
             unsure: false,
+            missing: Vec::new(),
+            pre_without_end: false,
         };
         let start = Span::new(0, 0..0);
         reader.open(name, text, Origin::Whole, start);
@@ -90,6 +100,7 @@ impl<'a> Reader<'a> {
                 Next::Line(line) => self.line(&line),
             }
         }
+        self.tell_of_missing();
         check::whole(&self.kickstart, self.unsure, &mut self.log);
     }
 
@@ -100,7 +111,9 @@ impl<'a> Reader<'a> {
         let Some(words) = self.words(line, Hash::BeginsComment) else { return };
         match words.first().map(|first| first.text.as_str()) {
             None => (),
-            Some("") => self.log.error(line.span(), "a command has a name", ""),
+            Some("") => {
+                self.log.error(line.span(), "a command has a name", "leave the quotes away");
+            }
             Some("%include") => self.include(&words, line),
             Some(first) if first.starts_with('%') => self.section(&words, line),
             Some(_) => self.command(words),
@@ -195,13 +208,14 @@ impl<'a> Reader<'a> {
         let message = format!("`{}` does not end", name.text);
         self.log.error(name.span, message, "`%end` on a line of its own ends it");
         self.unsure = true;
+        self.pre_without_end |= name.text == "%pre";
         None
     }
 
     fn include(&mut self, words: &[Word], line: &Line) {
         match words.get(1).filter(|word| !word.text.is_empty()) {
             Some(what) => self.read_file(&what.text.clone(), what.span, Origin::Whole),
-            None => self.log.error(line.span(), "`%include` needs a file", ""),
+            None => self.log.error(line.span(), "`%include` needs a file", CAN_BE_READ),
         }
     }
 
@@ -216,7 +230,7 @@ impl<'a> Reader<'a> {
                 self.log.error(span, message, "append the other file in the kickstart itself");
             }
             Some(what) => self.read_file(what, span, Origin::Spliced),
-            None => self.log.error(span, "`%ksappend` needs a file or a URL", ""),
+            None => self.log.error(span, "`%ksappend` needs a file or a URL", CAN_BE_READ),
         }
         true
     }
@@ -235,21 +249,34 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A `%pre` script may write what is not there yet, as many do.
     fn not_read(&mut self, what: &str, why: NotRead, span: Span) {
         self.unsure = true;
-        let has_pre = self.kickstart.scripts.iter().any(|it| it.kind == ScriptKind::Pre);
+        let file = At { value: what.to_owned(), span };
         match why {
-            NotRead::Missing(why) if has_pre => {
-                let hint = "if `%pre` writes it, it is checked when the installer runs";
-                self.log.warning(span, format!("`{what}` cannot be read: {why}"), hint);
-            }
+            NotRead::Missing(why) => self.missing.push((file, why)),
             NotRead::Later(why) => {
-                let hint = "it is checked when the installer runs";
+                let hint = "what it says is checked at the installation";
                 self.log.warning(span, format!("`{what}` is not read: {why}"), hint);
+                self.kickstart.unread.push(file);
             }
-            NotRead::Missing(why) | NotRead::Broken(why) => {
-                self.log.error(span, format!("`{what}` cannot be read: {why}"), "");
+            NotRead::Broken(why) => {
+                self.log.error(span, format!("`{what}` cannot be read: {why}"), CAN_BE_READ);
+            }
+        }
+    }
+
+    /// A `%pre` script may write what is not there yet, as many do; it may stand anywhere.
+    fn tell_of_missing(&mut self) {
+        let mut scripts = self.kickstart.scripts.iter();
+        let has_pre = self.pre_without_end || scripts.any(|it| it.kind == ScriptKind::Pre);
+        for (file, why) in std::mem::take(&mut self.missing) {
+            let message = format!("`{}` cannot be read: {why}", file.value);
+            if has_pre {
+                let hint = "written by a `%pre`? what it says is checked at the installation";
+                self.log.warning(file.span, message, hint);
+                self.kickstart.unread.push(file);
+            } else {
+                self.log.error(file.span, message, CAN_BE_READ);
             }
         }
     }
@@ -264,9 +291,10 @@ impl<'a> Reader<'a> {
                 span.file
             };
             let message = format!("`{name}` is too long: at most {MAX_BYTES} bytes are read");
-            return self.log.error(Span { file: at, ..span }, message, "");
+            return self.log.error(Span { file: at, ..span }, message, "divide it in two");
         }
-        let text: Arc<str> = Arc::from(text);
+        // Editors of Windows write one; it is no letter.
+        let text: Arc<str> = Arc::from(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text));
         let file = self.sources.add(name, &text);
         self.lines.open(file, text, origin);
     }

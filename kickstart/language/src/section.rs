@@ -3,7 +3,7 @@
 use crate::diagnostic::Log;
 use crate::lex::Word;
 use crate::model::{At, Certificate, Kickstart, Script, ScriptKind};
-use crate::option::{self, Args, Opt, Syntax, flag, value};
+use crate::option::{self, Accepted, Args, Opt, Syntax, flag, value};
 use crate::read::Body;
 use crate::secret::Secret;
 use crate::source::Span;
@@ -29,6 +29,13 @@ const CERTIFICATE: Syntax = Syntax::new(
     (0, 0),
     &[value(&["--filename"]).required(), value(&["--dir"]), value(&["--type"])],
 );
+
+/// All options that a section takes.
+pub(crate) fn options() -> impl Iterator<Item = Accepted> {
+    let scripts = ["%onerror", "%pre", "%pre-install", "%traceback"];
+    let scripts = scripts.into_iter().flat_map(|name| ANY_SCRIPT.accepted(name));
+    scripts.chain(POST.accepted("%post")).chain(CERTIFICATE.accepted("%certificate"))
+}
 
 pub(crate) fn is_known(name: &str) -> bool {
     NAMES.contains(&name)
@@ -146,9 +153,12 @@ fn packages(header: Span, body: &Body, log: &mut Log) {
         let message = "`%packages` has no effect: the system is one image";
         return log.warning(header, message, "leave it away");
     };
+    let missing = match count {
+        1 => "1 package or group".to_owned(),
+        _ => format!("{count} packages or groups"),
+    };
     let message = format!(
-        "`%packages` cannot be carried out: the system is one image, and {count} packages or \
-         groups would be missing"
+        "`%packages` cannot be carried out: the system is one image, and {missing} would be missing"
     );
     let hint = "add what you need to the image's definition and build it: `basalt build`; then \
                 leave `%packages` away";

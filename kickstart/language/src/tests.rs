@@ -2,13 +2,14 @@
 
 mod commands;
 mod files;
+mod no_effect;
 mod secrets;
 mod whole;
 
 use crate::{Included, NotRead, Parsed, Severity, parse};
 
 /// A layout, so that none is missing.
-const LAYOUT: &str = "autopart\n";
+const LAYOUT: &str = "autopart --noswap\n";
 
 fn read(text: &str) -> Parsed {
     parse("a.ks", text, &mut |include| Err(NotRead::Missing(format!("no `{}` here", include.what))))
@@ -18,6 +19,7 @@ fn read(text: &str) -> Parsed {
 fn said(parsed: &Parsed) -> Vec<String> {
     let one = |it: &crate::Diagnostic| {
         let place = parsed.sources.place(it.span);
+        assert!(!it.hint.is_empty(), "nothing says what to do: {}", it.message);
         let sign = if it.severity == Severity::Warning { "W " } else { "" };
         format!("{sign}{}:{}: {}", place.line, place.column, it.message)
     };

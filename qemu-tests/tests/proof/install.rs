@@ -61,7 +61,7 @@ pub(crate) const DISC: Story = Story {
     ],
 };
 
-const AUTOPART: &str = "autopart\n";
+const AUTOPART: &str = "autopart --noswap\n";
 
 /// A disc and a credential; the power is cut in the middle, and then it is begun again by a
 /// kickstart on a volume that a kernel argument names.
@@ -255,9 +255,12 @@ fn asks(host: &mut Host) -> Result<()> {
 
 /// A kickstart, or what else is typed, and what is said of it.
 const REFUSALS: &[(&str, &str)] = &[
-    ("autopart\nignoredisk --only-use=@bus=scsi\n", "no disk"),
-    ("autopart\nignoredisk --only-use=@size>=1MB\n", "disks"),
-    ("autopart\nclearpart --all --initlabel\nignoredisk --only-use=vda\n", "there is no room for"),
+    ("autopart --noswap\nignoredisk --only-use=@bus=scsi\n", "no disk"),
+    ("autopart --noswap\nignoredisk --only-use=@size>=1MB\n", "disks"),
+    (
+        "autopart --noswap\nclearpart --all --initlabel\nignoredisk --only-use=vda\n",
+        "there is no room for",
+    ),
     ("autopar\n", "unknown command `autopar`"),
 ];
 
@@ -272,7 +275,7 @@ fn refusals(host: &mut Host) -> Result<()> {
     let nowhere = "http://10.0.2.2:9/host.ks";
     let said = host.fails(&format!("{INSTALL} --kickstart {nowhere}"))?;
     ensure!(said.contains(nowhere) && said.contains("nothing was changed"), "{said}");
-    let plan = "printf 'autopart\\nclearpart --all --initlabel\\nzerombr\\n\
+    let plan = "printf 'autopart --noswap\\nclearpart --all --initlabel\\nzerombr\\n\
                 ignoredisk --only-use=nvme0n1\\n' >/run/good.ks";
     host.ok(plan)?;
     host.ok(&format!("{INSTALL} --kickstart /run/good.ks --dry-run"))?;

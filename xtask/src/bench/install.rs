@@ -66,7 +66,7 @@ fn copy(image: &Image, device: &str) -> Cmd {
 fn install(ground: &Ground<'_>, device: &str, kickstart: &Path) -> Result<Cmd> {
     let name = device.trim_start_matches("/dev/");
     let text = format!(
-        "cmdline\nzerombr\nignoredisk --only-use={name}\nclearpart --all --initlabel\nautopart\n"
+        "cmdline\nzerombr\nignoredisk --only-use={name}\nclearpart --all --initlabel\nautopart --noswap\n"
     );
     fs::write(kickstart, text)?;
     let cmd = Cmd::new(ground.session.program("basalt-install")).arg("--stay");

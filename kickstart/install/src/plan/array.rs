@@ -55,12 +55,7 @@ fn array(
     disks: &[DiskPlan],
     problems: &mut Problems,
 ) -> Option<ArrayPlan> {
-    let level = raid.level.filter(|_| !raid.useexisting);
-    let Some(level) = level else {
-        let hint = "leave `--useexisting` and `--noformat` away, and its members are used anew";
-        problems.error(raid.span, "an array that is there is not used again", hint);
-        return None;
-    };
+    let level = raid.level?;
     let role = match &raid.usage {
         usage if usage.is_at("/var") => Role::Var,
         Use::Mount(path) => Role::Data(path.clone()),

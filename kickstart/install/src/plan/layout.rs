@@ -154,10 +154,6 @@ fn of_part(ground: &mut Ground<'_>, part: &At<Part>, problems: &mut Problems) ->
         Use::Swap => Role::Swap,
         Use::RaidMember(name) => Role::Member(name.clone()),
     };
-    if part.resize {
-        let hint = "leave `--resize` away: it is used as large as it is";
-        problems.error(span, "a partition that is there is not made larger or smaller", hint);
-    }
     let (disk, there) = match &part.place {
         Place::Any => (ground.disks.any(span, problems)?, None),
         Place::OnDisk(selector) => (ground.disks.select(selector, span, problems)?, None),

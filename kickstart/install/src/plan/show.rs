@@ -50,6 +50,9 @@ impl fmt::Display for Plan {
                 writeln!(f, "  {verb}: {}", names.join(", "))?;
             }
         }
+        for file in &self.unread {
+            writeln!(f, "\nnot read, and not in this plan: `{file}`")?;
+        }
         writeln!(f, "\nsteps:")?;
         for (number, step) in (1..).zip(steps(self)) {
             writeln!(f, "  {number:>2} {}", step.words(self))?;
@@ -133,6 +136,7 @@ impl Serialize for Plan {
             boot_order: BootOrder,
             end: Option<basalt_kickstart::model::EndAction>,
             eject: bool,
+            unread: &'a [String],
         }
         let shown = Shown {
             image: &self.image,
@@ -145,6 +149,7 @@ impl Serialize for Plan {
             boot_order: self.boot_order,
             end: self.end.map(|end| end.action),
             eject: self.end.is_some_and(|end| end.eject),
+            unread: &self.unread,
         };
         shown.serialize(serializer)
     }

@@ -127,8 +127,8 @@ fn add_user(
         if !accounts.add_member(group, &user.name) {
             let names = accounts.group_names();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let message = format!("there is no group `{group}`");
-            problems.error(span, message, &nearest(group, &names));
+            let message = format!("there is no group `{}`", group.value);
+            problems.error(group.span, message, &nearest(group, &names));
         }
     }
     let shell = user.shell.as_deref().unwrap_or("/bin/bash");

@@ -1,8 +1,8 @@
 //! `%addon basalt`: how the host finds its endpoint, and what it is let in for.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use basalt_api::enrol::{JoinString, Left};
-use basalt_kickstart::model::{Authority, Basalt, Join};
+use basalt_kickstart::model::{At, Authority, Basalt, Join};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
@@ -25,7 +25,7 @@ pub(super) fn settings(
         match join(ground, basalt) {
             Ok(Some(text)) => changes.push(Change::private(JOIN, format!("{text}\n"))),
             Ok(None) => (),
-            Err(error) => problems.error(basalt.span, format!("{error:#}"), ""),
+            Err(wrong) => problems.error(wrong.span, format!("{:#}", wrong.value), ""),
         }
     }
     let archive = asked.ostreesetup.as_ref().filter(|setup| setup.is_elsewhere());
@@ -36,27 +36,38 @@ pub(super) fn settings(
     Ok(())
 }
 
-/// The join string of this host; none where nothing lets it in.
-fn join(ground: &Ground<'_>, basalt: &Basalt) -> Result<Option<String>> {
-    let read = |path: &str| {
-        ground.edge.file(path).with_context(|| format!("cannot read the token `{path}`"))
-    };
-    let text = match &basalt.join {
-        None => return Ok(None),
-        Some(Join::Inline(secret)) => secret.reveal().to_owned(),
-        Some(Join::JoinFile(path) | Join::TokenFile(path)) => read(path)?,
-    };
-    // Quotes nothing of it.
-    let left: Left = text.trim().parse().context("what lets the host in is no token")?;
-    let ca = basalt.ca.as_ref().map(|ca| fingerprint(ground, ca)).transpose()?;
+/// The join string of this host, none where nothing lets it in; or what is wrong, and in which line.
+fn join(ground: &Ground<'_>, basalt: &Basalt) -> Result<Option<String>, At<Error>> {
+    let Some(join) = &basalt.join else { return Ok(None) };
+    let at_join = |value| At { value, span: join.span };
+    let left = left(ground, join).map_err(at_join)?;
+    let span = basalt.ca.as_ref().map_or(join.span, |ca| ca.span);
+    let at_ca = |value| At { value, span };
+    let ca = basalt.ca.as_ref().map(|ca| fingerprint(ground, ca)).transpose().map_err(at_ca)?;
     let secret = match left {
-        Left::Whole(join) => return Ok(Some(whole(join, ca, &basalt.endpoints)?.reveal())),
+        Left::Whole(join) => {
+            let join = whole(join, ca, &basalt.endpoints).map_err(at_ca)?;
+            return Ok(Some(join.reveal()));
+        }
         Left::Secret(secret) => secret,
     };
     let Some(ca_sha256) = ca.filter(|_| !basalt.endpoints.is_empty()) else {
-        bail!("a token alone says neither where the endpoint is nor how it is known");
+        let why = "a token alone says neither where the endpoint is nor how it is known";
+        return Err(at_join(anyhow!(why)));
     };
     Ok(Some(JoinString { urls: basalt.endpoints.clone(), ca_sha256, secret }.reveal()))
+}
+
+/// What lets the host in.
+fn left(ground: &Ground<'_>, join: &Join) -> Result<Left> {
+    let text = match join {
+        Join::Inline(secret) => secret.reveal().to_owned(),
+        Join::JoinFile(path) | Join::TokenFile(path) => {
+            ground.edge.file(path).with_context(|| format!("cannot read the token `{path}`"))?
+        }
+    };
+    // Quotes nothing of it.
+    text.trim().parse().context("what lets the host in is no token")
 }
 
 /// A join string with further ways to the same endpoint.

@@ -42,10 +42,6 @@ pub(super) fn settings(ground: &Ground<'_>, changes: &mut Vec<Change>, problems:
             problems.error(firewall.span, message, &format!("{hint}; or `--port=`"));
         }
     }
-    if firewall.remove_services.iter().any(|name| name == "ssh") {
-        let message = "`--remove-service=ssh` has no effect: sshd opens its port while it runs";
-        problems.warning(firewall.span, message, "it runs once somebody has a key");
-    }
     if let Some(text) = rules(firewall) {
         changes.push(Change::public(PATH, text));
     }

@@ -8,6 +8,9 @@ use crate::disk::DiskSelector;
 use crate::model::{At, Clear, ClearPart, IgnoreDisk, Kickstart, Part, Place, Use};
 use crate::source::Span;
 
+const ONE_ARRAY: &str = "each array has members of its own";
+const USE_IT: &str = "name another disk, or let `ignoredisk` leave this one to the installer";
+
 pub(super) fn check(kickstart: &Kickstart, log: &mut Log) {
     mounts(kickstart, log);
     members(kickstart, log);
@@ -18,8 +21,9 @@ pub(super) fn check(kickstart: &Kickstart, log: &mut Log) {
     kept(kickstart, log);
 }
 
-/// What a host cannot be without.
+/// What a host cannot be without, and what arrays and their members cannot be without each other.
 pub(super) fn check_missing(kickstart: &Kickstart, log: &mut Log) {
+    members_and_arrays(kickstart, log);
     if kickstart.autopart.is_some() {
         return;
     }
@@ -54,30 +58,41 @@ fn mounts(kickstart: &Kickstart, log: &mut Log) {
 }
 
 fn members(kickstart: &Kickstart, log: &mut Log) {
-    let named = |part: &At<Part>| match &part.usage {
-        Use::RaidMember(name) => Some((name.clone(), part.span)),
-        _ => None,
-    };
-    let parts: Vec<(String, Span)> = kickstart.part.iter().filter_map(named).collect();
-    twice(parts.iter().cloned(), |name| format!("there is a `{name}` already"), log);
-    let known: BTreeSet<&String> = parts.iter().map(|(name, _)| name).collect();
+    twice(named_members(kickstart), |name| format!("there is a `{name}` already"), log);
     let mut used = BTreeSet::new();
     for raid in &kickstart.raid {
-        for name in raid.members.iter().filter(|name| !known.contains(name)) {
-            let message = format!("there is no partition `{name}`");
-            log.error(raid.span, message, &format!("`part {name} --size=… --ondisk=…`"));
-        }
         // Within one array it was told where the array was read.
         if let Some(name) = raid.members.iter().find(|name| used.contains(name)) {
-            log.error(raid.span, format!("`{name}` is a member of another array"), "");
+            log.error(raid.span, format!("`{name}` is a member of another array"), ONE_ARRAY);
         }
         used.extend(&raid.members);
     }
-    for (name, span) in parts.iter().filter(|(name, _)| !used.contains(name)) {
-        let message = format!("no array has the member `{name}`");
-        log.error(*span, message, &format!("`raid /var --device=var --level=1 {name} …`"));
-    }
     same_disk(kickstart, log);
+}
+
+/// Partitions that are members of arrays, by their names.
+fn named_members(kickstart: &Kickstart) -> impl Iterator<Item = (&str, Span)> {
+    kickstart.part.iter().filter_map(|part| match &part.usage {
+        Use::RaidMember(name) => Some((name.as_str(), part.span)),
+        _ => None,
+    })
+}
+
+/// No member without an array, and no array without its members.
+fn members_and_arrays(kickstart: &Kickstart, log: &mut Log) {
+    let known: BTreeSet<&str> = named_members(kickstart).map(|(name, _)| name).collect();
+    let used: BTreeSet<&str> =
+        kickstart.raid.iter().flat_map(|raid| &raid.members).map(String::as_str).collect();
+    for raid in &kickstart.raid {
+        for name in raid.members.iter().filter(|name| !known.contains(name.as_str())) {
+            let message = format!("there is no partition `{name}`");
+            log.error(raid.span, message, &format!("`part {name} --size=… --ondisk=…`"));
+        }
+    }
+    for (name, span) in named_members(kickstart).filter(|(name, _)| !used.contains(name)) {
+        let message = format!("no array has the member `{name}`");
+        log.error(span, message, &format!("`raid /var --device=var --level=1 {name} …`"));
+    }
 }
 
 /// A mirror on one disk mirrors nothing.
@@ -128,7 +143,7 @@ fn disks(kickstart: &Kickstart, log: &mut Log) {
     let clear = kickstart.clearpart.iter();
     let clear = clear.flat_map(|it| it.drives.iter().map(|disk| (disk, it.span)));
     for (disk, span) in parts.chain(boot).chain(clear).filter(|(it, _)| is_ignored(it, ignore)) {
-        log.error(span, format!("`ignoredisk` leaves the disk `{disk}` alone"), "");
+        log.error(span, format!("`ignoredisk` leaves the disk `{disk}` alone"), USE_IT);
     }
 }
 

@@ -5,12 +5,15 @@ use basalt_host_toml::is_key;
 use super::{Command, at, once};
 use crate::diagnostic::Log;
 use crate::lex::Word;
-use crate::model::{Group, Kickstart, Password, RootPassword, SshKey, User};
+use crate::model::{At, Group, Kickstart, Password, RootPassword, SshKey, User};
 use crate::option::{Args, Syntax, flag, value};
 use crate::secret::Secret;
 
 /// useradd(8).
 const MAX_NAME: usize = 32;
+const PLAIN: &str = "a password is plain unless it is `--iscrypted`";
+/// What stands in `shadow` where nobody comes in by a password.
+const LOCKED: [&str; 5] = ["!", "!!", "*", "!*", "x"];
 
 pub(super) const ROOTPW: Command = Command {
     names: &["rootpw"],
@@ -18,7 +21,7 @@ pub(super) const ROOTPW: Command = Command {
         (0, 1),
         &[
             flag(&["--iscrypted"]),
-            flag(&["--plaintext"]),
+            flag(&["--plaintext"]).anyway(PLAIN),
             flag(&["--lock"]),
             flag(&["--allow-ssh"]).refused(
                 "nobody comes in by ssh with a password",
@@ -29,7 +32,7 @@ pub(super) const ROOTPW: Command = Command {
     carry: |args, kickstart, log| {
         let word = args.words.first();
         if word.is_none() && !args.has("--lock") {
-            log.error(args.span, "`rootpw` needs a password, or `--lock`", "");
+            log.error(args.span, "`rootpw` needs a password, or `--lock`", "`rootpw --lock`");
         }
         let password = word.and_then(|word| password(word, args, log));
         let value = RootPassword { password, lock: args.has("--lock") };
@@ -51,7 +54,7 @@ pub(super) const USER: Command = Command {
             value(&["--gecos"]),
             value(&["--password"]),
             flag(&["--iscrypted"]),
-            flag(&["--plaintext"]),
+            flag(&["--plaintext"]).anyway(PLAIN),
             flag(&["--lock"]),
         ],
     ),
@@ -92,18 +95,18 @@ fn user(args: &Args, kickstart: &mut Kickstart, log: &mut Log) {
     groups.iter().for_each(|group| check_name(group, log));
     for option in ["--homedir", "--shell"] {
         if let Some(path) = args.value(option).filter(|path| !path.text.starts_with('/')) {
-            log.error(path.span, format!("`{option}` takes a whole path"), "");
+            log.error(path.span, format!("`{option}` takes a whole path"), "it begins with `/`");
         }
     }
     if let Some(gecos) = args.value("--gecos").filter(|it| it.text.contains(':')) {
-        log.error(gecos.span, "a name cannot have a `:`", "");
+        log.error(gecos.span, "a name cannot have a `:`", "leave it away");
     }
     let password = args.value("--password").and_then(|word| password(word, args, log));
     let user = User {
         name: name.text.clone(),
         uid: args.small("--uid", 0..=u32::MAX - 1, log),
         gid: args.small("--gid", 0..=u32::MAX - 1, log),
-        groups: groups.into_iter().map(|group| group.text).collect(),
+        groups: groups.into_iter().map(|it| At { value: it.text, span: it.span }).collect(),
         homedir: args.text("--homedir"),
         shell: args.text("--shell"),
         gecos: args.text("--gecos"),
@@ -126,8 +129,7 @@ fn password(word: &Word, args: &Args, log: &mut Log) -> Option<Password> {
             .iter()
             .any(|kind| word.text.starts_with(kind));
         if !is_hash || !is_known || word.text.contains([':', ' ']) {
-            let hint = "`openssl passwd -6` prints one, as `$6$…`; it stands in single quotes";
-            log.error(word.span, "this is no hash of a password", hint);
+            log.error(word.span, "this is no hash of a password", no_hash(word, args));
         }
         return Some(Password::Crypted(Secret::new(&word.text)));
     }
@@ -137,6 +139,16 @@ fn password(word: &Word, args: &Args, log: &mut Log) -> Option<Password> {
         "`--iscrypted` takes what `openssl passwd -6` prints",
     );
     Some(Password::Plain(Secret::new(&word.text)))
+}
+
+/// What to write in place of what is no hash.
+fn no_hash(word: &Word, args: &Args) -> &'static str {
+    let is_lock = LOCKED.contains(&word.text.as_str());
+    match (is_lock, args.command.text.as_str()) {
+        (true, "rootpw") => "`rootpw --lock` lets nobody in by a password",
+        (true, _) => "`--lock`, without `--password=`, lets nobody in by a password",
+        _ => "`openssl passwd -6` prints one, as `$6$…`; it stands in single quotes",
+    }
 }
 
 fn check_name(name: &Word, log: &mut Log) {

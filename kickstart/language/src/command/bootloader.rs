@@ -5,6 +5,7 @@ use crate::command::disks;
 use crate::model::BootLoader;
 use crate::option::{Syntax, flag, value};
 
+const NO_EDITOR: &str = "nobody can change the kernel's arguments in the menu";
 const NOT_GRUB: &str = "the loader is systemd-boot, which has none";
 
 pub(super) const BOOTLOADER: Command = Command {
@@ -13,17 +14,20 @@ pub(super) const BOOTLOADER: Command = Command {
         (0, 0),
         &[
             value(&["--append"]),
-            value(&["--timeout"]),
+            value(&["--timeout"])
+                .moot("a key that is held at power-on shows the menu", "leave it away"),
             value(&["--boot-drive"]),
-            value(&["--location"]),
+            value(&["--location"]).anyway("the loader lies on the EFI partition"),
             flag(&["--leavebootorder"]),
-            flag(&["--sdboot"]),
-            flag(&["--nombr"]),
-            value(&["--driveorder"]).moot("firmware says which disk comes first"),
-            value(&["--default"]).moot("the newest release that proved itself is booted"),
-            value(&["--password"]).moot("nobody can change the kernel's arguments in the menu"),
-            value(&["--md5pass"]).moot("nobody can change the kernel's arguments in the menu"),
-            flag(&["--iscrypted"]),
+            flag(&["--sdboot"]).anyway("the loader is systemd-boot"),
+            flag(&["--nombr"]).anyway("firmware reads no loader of an MBR"),
+            value(&["--driveorder"])
+                .moot("firmware says which disk comes first", "`--boot-drive=` names the disk"),
+            value(&["--default"])
+                .moot("the newest release that proved itself is booted", "leave it away"),
+            value(&["--password"]).moot(NO_EDITOR, "leave it away"),
+            value(&["--md5pass"]).moot(NO_EDITOR, "leave it away"),
+            flag(&["--iscrypted"]).moot(NO_EDITOR, "leave it away"),
             flag(&["--extlinux"]).refused(NOT_GRUB, "leave it away"),
             flag(&["--disabled"]).refused("a host boots by its own loader", "leave it away"),
         ],
@@ -40,7 +44,7 @@ pub(super) const BOOTLOADER: Command = Command {
             None | Some((_, "mbr")) => (),
             Some((word, "boot" | "partition")) => {
                 let why = "`--location` has no effect: the loader lies on the EFI partition";
-                log.warning(word.span, why, "");
+                log.warning(word.span, why, "leave it away");
             }
             Some((word, "none")) => {
                 log.error(word.span, "without a loader the host does not boot", "leave it away");

@@ -17,12 +17,12 @@ pub(super) const CLEARPART: Command = Command {
         &[
             flag(&["--all"]),
             flag(&["--linux"]),
-            flag(&["--none"]),
+            flag(&["--none"]).anyway("nothing is removed unless it is said"),
             value(&["--list"]),
             value(&["--drives"]),
             flag(&["--initlabel"]),
-            value(&["--disklabel"]),
-            flag(&["--cdl"]).moot("there are no DASDs"),
+            value(&["--disklabel"]).anyway("disks have a GPT"),
+            flag(&["--cdl"]).moot("there are no DASDs", "leave it away"),
         ],
     ),
     carry: clearpart,
@@ -44,7 +44,7 @@ pub(super) const IGNOREDISK: Command = Command {
             (true, false) => IgnoreDisk::OnlyUse(selectors(&used, log)),
             _ => {
                 let message = "`ignoredisk` needs one of `--drives=` and `--only-use=`";
-                return log.error(args.span, message, "");
+                return log.error(args.span, message, "as `ignoredisk --only-use=sda`");
             }
         };
         once(&mut kickstart.ignoredisk, args, value, log);
@@ -56,12 +56,12 @@ pub(super) const AUTOPART: Command = Command {
     syntax: Syntax::new(
         (0, 0),
         &[
-            value(&["--type"]),
-            value(&["--fstype"]),
-            flag(&["--nolvm"]),
-            flag(&["--nohome"]),
-            flag(&["--noboot"]),
-            flag(&["--noswap"]),
+            value(&["--type"]).anyway("partitions are plain ones"),
+            value(&["--fstype"]).anyway("file systems are ext4"),
+            flag(&["--nolvm"]).anyway("there is no LVM"),
+            flag(&["--nohome"]).anyway("homes lie in `/var`"),
+            flag(&["--noboot"]).anyway("kernels lie on the EFI partition"),
+            flag(&["--noswap"]).anyway("`autopart` makes no swap"),
             flag(&["--hibernation"]).refused("a host does not hibernate", "leave it away"),
         ],
     )
@@ -73,21 +73,27 @@ pub(super) const AUTOPART: Command = Command {
         if let Some(fstype) = args.value("--fstype").filter(|it| it.text != "ext4") {
             log.error(fstype.span, "file systems are ext4 here", "`--fstype=ext4`, or none");
         }
-        let value = AutoPart { noswap: args.has("--noswap") };
+        let noswap = args.has("--noswap");
+        if !noswap {
+            let hint = "`--noswap` says so; or `reqpart`, `part / --size=4096` and `part swap \
+                        --size=…` in its place";
+            log.warning(args.span, "`autopart` makes no swap here", hint);
+        }
+        let value = AutoPart { noswap };
         once(&mut kickstart.autopart, args, value, log);
     },
 };
 
 pub(super) const REQPART: Command = Command {
     names: &["reqpart"],
-    syntax: Syntax::new((0, 0), &[flag(&["--add-boot"])]),
+    syntax: Syntax::new(
+        (0, 0),
+        &[flag(&["--add-boot"])
+            .moot("there is no `/boot`: kernels lie on the EFI partition", "leave it away")],
+    ),
     carry: |args, kickstart, log| {
-        let add_boot = args.has("--add-boot");
-        if add_boot {
-            let why = "there is no `/boot`: kernels lie on the EFI partition";
-            log.warning(args.at("--add-boot"), why, "");
-        }
-        once(&mut kickstart.reqpart, args, ReqPart { add_boot }, log);
+        let value = ReqPart { add_boot: args.has("--add-boot") };
+        once(&mut kickstart.reqpart, args, value, log);
     },
 };
 

@@ -5,13 +5,19 @@ use super::{Command, once, public_url};
 use crate::model::{Display, End, EndAction, FirstBoot, Logging};
 use crate::option::{Syntax, flag, value};
 
+const NO_QUESTIONS: &str = "a host asks nothing at its first boot";
+const SAY_IT: &str = "say in the kickstart what it would have asked";
+
 pub(super) const END: Command = Command {
     names: &["reboot", "poweroff", "shutdown", "halt"],
     syntax: Syntax::new(
         (0, 0),
         &[
             flag(&["--eject"]),
-            flag(&["--kexec"]).moot("only a boot by the firmware shows that the loader is right"),
+            flag(&["--kexec"]).moot(
+                "only a boot by the firmware shows that the loader is right",
+                "leave it away",
+            ),
         ],
     ),
     carry: |args, kickstart, log| {
@@ -33,7 +39,10 @@ pub(super) const END: Command = Command {
 
 pub(super) const DISPLAY: Command = Command {
     names: &["text", "cmdline", "graphical"],
-    syntax: Syntax::new((0, 0), &[flag(&["--non-interactive"])]),
+    syntax: Syntax::new(
+        (0, 0),
+        &[flag(&["--non-interactive"]).anyway("an installation by a kickstart asks nothing")],
+    ),
     carry: |args, kickstart, log| {
         let value = match args.command.text.as_str() {
             "text" if args.has("--non-interactive") => Display::CmdLine,
@@ -42,7 +51,11 @@ pub(super) const DISPLAY: Command = Command {
             _ => Display::Graphical,
         };
         if args.command.text == "cmdline" && args.has("--non-interactive") {
-            log.error(args.at("--non-interactive"), "`cmdline` asks nothing anyway", "");
+            log.error(
+                args.at("--non-interactive"),
+                "`cmdline` asks nothing anyway",
+                "leave it away",
+            );
         }
         if value == Display::Graphical {
             log.warning(args.span, "the installer has no desktop, and shows text", "`text`");
@@ -55,11 +68,15 @@ pub(super) const LOGGING: Command = Command {
     names: &["logging"],
     syntax: Syntax::new(
         (0, 0),
-        &[value(&["--host"]), value(&["--port"]), value(&["--level"]).moot("all is logged")],
+        &[
+            value(&["--host"]),
+            value(&["--port"]),
+            value(&["--level"]).moot("all is logged", "leave it away"),
+        ],
     ),
     carry: |args, kickstart, log| {
         if args.has("--port") && !args.has("--host") {
-            log.error(args.at("--port"), "`--port=` needs `--host=`", "");
+            log.error(args.at("--port"), "`--port=` needs `--host=`", "`--host=` takes a name");
         }
         let port = args.number("--port", 1..=65535, log).and_then(|it| u16::try_from(it).ok());
         once(&mut kickstart.logging, args, Logging { host: args.text("--host"), port }, log);
@@ -80,7 +97,11 @@ pub(super) const UPDATES: Command = Command {
 
 pub(super) const EULA: Command = Command {
     names: &["eula"],
-    syntax: Syntax::new((0, 0), &[flag(&["--agreed", "--agree", "--accepted", "--accept"])]),
+    syntax: Syntax::new(
+        (0, 0),
+        &[flag(&["--agreed", "--agree", "--accepted", "--accept"])
+            .anyway("there is no licence to agree to")],
+    ),
     carry: |args, kickstart, log| {
         if !args.has("--agreed") {
             log.error(args.span, "`eula` needs `--agreed`", "or leave it away: there is none here");
@@ -94,9 +115,9 @@ pub(super) const FIRSTBOOT: Command = Command {
     syntax: Syntax::new(
         (0, 0),
         &[
-            flag(&["--disable", "--disabled"]),
-            flag(&["--enable", "--enabled"]),
-            flag(&["--reconfig"]),
+            flag(&["--disable", "--disabled"]).anyway(NO_QUESTIONS),
+            flag(&["--enable", "--enabled"]).moot(NO_QUESTIONS, SAY_IT),
+            flag(&["--reconfig"]).moot(NO_QUESTIONS, SAY_IT),
         ],
     ),
     carry: |args, kickstart, log| {
@@ -109,10 +130,6 @@ pub(super) const FIRSTBOOT: Command = Command {
             () if args.has("--enable") => FirstBoot::Enable,
             () => FirstBoot::Disable,
         };
-        if value != FirstBoot::Disable {
-            let message = "`firstboot` has no effect: a host asks nothing at its first boot";
-            log.warning(args.span, message, "say here what it would have asked");
-        }
         once(&mut kickstart.firstboot, args, value, log);
     },
 };

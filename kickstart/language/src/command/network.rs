@@ -7,12 +7,14 @@ use basalt_host_toml::is_hostname;
 use super::{Command, at};
 use crate::diagnostic::Log;
 use crate::lex::Word;
-use crate::model::{At, Device, Kickstart, Link, Network};
+use crate::model::{At, Device, Ipv4, Ipv6, Kickstart, Link, Network};
 use crate::option::{Args, Syntax, flag, value};
 
 /// Bytes of an interface's name, without its end: `IFNAMSIZ`.
 const MAX_NAME: usize = 15;
+const STAYS: &str = "the installer's own network stays as it is";
 const NO_WIRELESS: &str = "there is no wireless network on a host";
+const NAMES_VLAN: &str = "it is the name of a VLAN";
 const NO_TEAM: &str = "there is no team here";
 const BOND: &str = "a bond does the same: `--bondslaves=`, `--bondopts=`";
 
@@ -39,8 +41,8 @@ pub(super) const NETWORK: Command = Command {
             flag(&["--ipv4-ignore-auto-dns"]),
             flag(&["--ipv6-ignore-auto-dns"]),
             value(&["--onboot"]),
-            flag(&["--activate"]),
-            flag(&["--no-activate"]),
+            flag(&["--activate"]).moot(STAYS, "the kernel argument `ip=` sets that up"),
+            flag(&["--no-activate"]).anyway(STAYS),
             value(&["--mtu"]),
             value(&["--dhcpclass"]),
             value(&["--bondslaves"]),
@@ -49,7 +51,10 @@ pub(super) const NETWORK: Command = Command {
             value(&["--bridgeopts"]),
             value(&["--vlanid"]),
             value(&["--interfacename"]),
-            value(&["--bindto"]),
+            value(&["--bindto"]).moot(
+                "a connection is bound to the device's name",
+                "a `.link` file in the image gives a card its name by its address: systemd.link(5)",
+            ),
             value(&["--teamslaves"]).refused(NO_TEAM, BOND),
             value(&["--teamconfig"]).refused(NO_TEAM, BOND),
             value(&["--essid"]).refused(NO_WIRELESS, "leave it away"),
@@ -59,20 +64,42 @@ pub(super) const NETWORK: Command = Command {
                 "what it says is not known here",
                 "a `.link` file in the image says it: systemd.link(5)",
             ),
-            flag(&["--notksdevice"]).moot("the kickstart is there already"),
+            flag(&["--notksdevice"]).moot("the kickstart is there already", "leave it away"),
         ],
     ),
     carry: network,
 };
 
+/// Not in the language, and written by many who think that it is.
+pub(super) const HOSTNAME: Command = Command {
+    names: &["hostname"],
+    syntax: Syntax::new((1, 1), &[]),
+    carry: |args, kickstart, log| {
+        let Some(name) = args.words.first() else { return };
+        let message = "Anaconda knows no `hostname`, and would refuse this file";
+        let hint = format!("`network --hostname={}` says the same everywhere", name.text);
+        log.warning(args.span, message, &hint);
+        hostname(name, args, kickstart, log);
+    },
+};
+
+fn hostname(name: &Word, args: &Args, kickstart: &mut Kickstart, log: &mut Log) {
+    check_hostname(name, log);
+    let said = kickstart.hostname.as_ref().filter(|before| before.value != name.text);
+    if said.is_some() {
+        log.error(name.span, "the host has another name already", "leave one of them away");
+    }
+    kickstart.hostname = Some(At { value: name.text.clone(), span: args.span });
+}
+
 fn network(args: &Args, kickstart: &mut Kickstart, log: &mut Log) {
-    if let Some(name) = args.value("--hostname").filter(|name| !name.text.is_empty()) {
-        check_hostname(name, log);
-        let said = kickstart.hostname.as_ref().filter(|before| before.value != name.text);
-        if said.is_some() {
-            log.error(name.span, "the host has another name already", "leave one of them away");
+    match args.value("--hostname") {
+        Some(name) if name.text.is_empty() => {
+            let message = "`--hostname` has no effect: it says no name";
+            log.warning(args.at("--hostname"), message, "leave it away");
         }
-        kickstart.hostname = Some(At { value: name.text.clone(), span: args.span });
+        Some(name) => hostname(name, args, kickstart, log),
+        None => (),
     }
     if args.has("--hostname") && args.has_only("--hostname") {
         return;
@@ -97,6 +124,7 @@ fn network(args: &Args, kickstart: &mut Kickstart, log: &mut Log) {
         bind_to_mac: args.value("--bindto").is_some_and(|word| bind_to_mac(word, log)),
     };
     check_device(args, &value, log);
+    tell_of_no_effect(args, &value, log);
     kickstart.network.push(at(args, value));
 }
 
@@ -145,7 +173,11 @@ fn link(args: &Args, log: &mut Log) -> Link {
     };
     for (options, slaves) in [("--bondopts", "--bondslaves"), ("--bridgeopts", "--bridgeslaves")] {
         if args.has(options) && !args.has(slaves) {
-            log.error(args.at(options), format!("`{options}=` needs `{slaves}=`"), "");
+            log.error(
+                args.at(options),
+                format!("`{options}=` needs `{slaves}=`"),
+                "as `ens1,ens2`",
+            );
         }
     }
     if args.has("--bondslaves") {
@@ -169,7 +201,7 @@ fn link(args: &Args, log: &mut Log) -> Link {
         return Link::Vlan { id: id.unwrap_or(0), name: name.map(|word| word.text.clone()) };
     }
     if args.has("--interfacename") {
-        log.error(args.at("--interfacename"), "`--interfacename=` needs `--vlanid=`", "");
+        log.error(args.at("--interfacename"), "`--interfacename=` needs `--vlanid=`", NAMES_VLAN);
     }
     Link::Ethernet
 }
@@ -236,7 +268,25 @@ fn check_device(args: &Args, network: &Network, log: &mut Log) {
         "--ipv6-ignore-auto-dns",
     ];
     for option in options.iter().filter(|it| args.has(it) && !args.has("--device")) {
-        log.error(args.at(option), format!("`{option}` needs `--device=`"), "");
+        log.error(args.at(option), format!("`{option}` needs `--device=`"), "as `--device=ens1`");
+    }
+}
+
+/// Options that have an effect, but not beside what else is said.
+fn tell_of_no_effect(args: &Args, network: &Network, log: &mut Log) {
+    let by_hand_v6 = matches!(network.ipv6, Ipv6::Static { .. });
+    let no_route = network.nodefroute;
+    let options = [
+        ("--gateway", no_route, "`--nodefroute` says that this is no way to everywhere"),
+        ("--ipv6gateway", no_route, "`--nodefroute` says that this is no way to everywhere"),
+        ("--ipv6gateway", !no_route && !by_hand_v6, "it goes with an address by `--ipv6=`"),
+        ("--dhcpclass", network.ipv4 != Ipv4::Dhcp, "no DHCP is asked for IPv4"),
+    ];
+    for (option, is_moot, why) in options {
+        if is_moot && args.has(option) {
+            let message = format!("`{option}` has no effect: {why}");
+            log.warning(args.at(option), message, "leave one of them away");
+        }
     }
 }
 

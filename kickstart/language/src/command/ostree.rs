@@ -4,15 +4,18 @@ use super::{Command, once, public_url};
 use crate::model::OsTreeSetup;
 use crate::option::{Syntax, flag, value};
 
+/// The name that the system has on every host's disk.
+const OS_NAME: &str = "basalt";
+
 pub(super) const OSTREESETUP: Command = Command {
     names: &["ostreesetup"],
     syntax: Syntax::new(
         (0, 0),
         &[
-            value(&["--osname"]).required(),
+            value(&["--osname"]).anyway("every host has one and the same").required(),
             value(&["--url"]).required(),
             value(&["--ref"]).required(),
-            value(&["--remote"]),
+            value(&["--remote"]).moot("a host knows its archive by one name", "leave it away"),
             flag(&["--nogpg"]).refused(
                 "a host takes nothing that is not signed",
                 "sign the release, and trust its key: `basalt build --sign-key`, `--trust`",
@@ -37,6 +40,10 @@ pub(super) const OSTREESETUP: Command = Command {
             if !is_part(&name.text) || name.text.contains(|c| !is_letter(c) || c == '/') {
                 log.error(name.span, "this is no name", "letters, digits, `.`, `_`, `-`");
             }
+        }
+        if osname.text != OS_NAME {
+            let message = format!("`--osname` has no effect: every host has `{OS_NAME}`");
+            log.warning(args.at("--osname"), message, "`--osname=basalt`");
         }
         let value = OsTreeSetup {
             osname: osname.text.clone(),

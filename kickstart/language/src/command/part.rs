@@ -18,18 +18,21 @@ pub(super) const PART: Command = Command {
             value(&["--size"]),
             value(&["--maxsize"]),
             flag(&["--grow"]),
-            flag(&["--resize"]),
+            flag(&["--resize"]).refused(
+                "a partition that is there is not made larger or smaller",
+                "leave `--resize` and `--size=` away: it is used as large as it is",
+            ),
             flag(&["--recommended"]),
             flag(&["--hibernation"]).refused("a host does not hibernate", "leave it away"),
             value(&["--ondisk", "--ondrive"]),
             value(&["--onpart", "--usepart"]),
-            value(&["--fstype", "--type"]),
+            value(&["--fstype", "--type"]).anyway(ONE_KIND),
             value(&["--label"]),
             value(&["--fsoptions"]),
             value(&["--mkfsoptions"]),
             flag(&["--noformat"]),
             value(&["--fsprofile"]).refused(NO_PROFILES, "say it with `--mkfsoptions`"),
-            flag(&["--asprimary"]).moot("every partition of a GPT is one"),
+            flag(&["--asprimary"]).moot("every partition of a GPT is one", "leave it away"),
             value(&["--onbiosdisk"]).refused(
                 "there is no BIOS to ask",
                 "`--ondisk=` takes a name, an id, a serial number, a size",
@@ -40,15 +43,16 @@ pub(super) const PART: Command = Command {
     carry: part,
 };
 
+/// Why `--fstype` is said in vain: whatever else is refused.
+const ONE_KIND: &str = "there is one kind of file system for each use";
 pub(super) const NO_PROFILES: &str = "there are no profiles of file systems";
 
 /// What both call the same; their values are read by [`format`].
-pub(super) const FORMAT: [Opt; 5] = [
-    value(&["--fstype"]),
+pub(super) const FORMAT: [Opt; 4] = [
+    value(&["--fstype"]).anyway(ONE_KIND),
     value(&["--label"]),
     value(&["--fsoptions"]),
     value(&["--mkfsoptions"]),
-    flag(&["--noformat"]),
 ];
 
 fn part(args: &Args, kickstart: &mut Kickstart, log: &mut Log) {
@@ -58,13 +62,12 @@ fn part(args: &Args, kickstart: &mut Kickstart, log: &mut Log) {
         size_mib: args.number("--size", 1..=MAX_MIB, log),
         max_size_mib: args.number("--maxsize", 1..=MAX_MIB, log),
         grow: args.has("--grow"),
-        resize: args.has("--resize"),
         recommended: args.has("--recommended"),
         format: format(args, &usage, log),
         usage,
     };
     check_size(args, &part, log);
-    check_resize(args, &part, log);
+    check_there(args, &part, log);
     kickstart.part.push(at(args, part));
 }
 
@@ -86,7 +89,7 @@ fn check_size(args: &Args, part: &Part, log: &mut Log) {
         && size > most
     {
         let message = format!("it cannot have {size} MiB and at most {most}");
-        log.error(args.at("--maxsize"), message, "");
+        log.error(args.at("--maxsize"), message, "leave one of them away");
     }
     if part.max_size_mib.is_some() && !part.grow {
         log.error(args.at("--maxsize"), "it does not grow", "`--maxsize=` goes with `--grow`");
@@ -101,22 +104,29 @@ fn check_size(args: &Args, part: &Part, log: &mut Log) {
         );
     }
     if is_there && part.grow {
-        log.error(args.at("--grow"), "a partition that is there does not grow", "`--resize`");
+        log.error(args.at("--grow"), "a partition that is there does not grow", "leave it away");
     }
     if part.recommended && part.usage != Use::Swap {
         log.error(args.at("--recommended"), "only swap has a size of its own", "`--size=` in MiB");
     }
 }
 
-fn check_resize(args: &Args, part: &Part, log: &mut Log) {
-    if !part.resize {
-        return;
+/// What is said of a partition that is there as if it were new, or the other way round.
+fn check_there(args: &Args, part: &Part, log: &mut Log) {
+    let is_there = matches!(part.place, Place::OnPart(_));
+    if part.format.noformat && !is_there {
+        let hint = "`--onpart=` names one that is there; or leave it away";
+        log.error(args.at("--noformat"), "a new partition has nothing to keep", hint);
     }
-    if !matches!(part.place, Place::OnPart(_)) {
-        log.error(args.at("--resize"), "`--resize` needs `--onpart=`", "");
-    }
-    if !args.has("--size") {
-        log.error(args.at("--resize"), "`--resize` needs `--size=`", "");
+    let has_size = is_there || args.has("--size");
+    for option in ["--size", "--recommended"].iter().filter(|option| args.has(option)) {
+        let why = match is_there {
+            true if !args.has("--resize") => "a partition that is there stays as large as it is",
+            false if has_size && *option == "--recommended" => "`--size=` says it",
+            _ => continue,
+        };
+        let message = format!("`{option}` has no effect: {why}");
+        log.warning(args.at(option), message, "leave it away");
     }
 }
 
@@ -184,12 +194,37 @@ pub(super) fn format(args: &Args, usage: &Use, log: &mut Log) -> Format {
         let hint = "keep `/var` in its place: the root is always new";
         log.error(args.at("--noformat"), "the root is made anew", hint);
     }
+    tell_of_no_effect(args, usage, log);
     Format {
         fstype,
         label: args.text("--label"),
         fsoptions: args.text("--fsoptions"),
         mkfsoptions: args.text("--mkfsoptions"),
         noformat,
+    }
+}
+
+/// What is said of a file system that the image or an array says already.
+fn tell_of_no_effect(args: &Args, usage: &Use, log: &mut Log) {
+    let is_root = usage.is_at("/");
+    let why = match usage {
+        Use::Mount(_) if usage.is_esp() || is_root => {
+            "the image says how a host knows and mounts it"
+        }
+        Use::Mount(_) if args.has("--noformat") => "what is there keeps its own",
+        Use::Mount(_) => return,
+        Use::Swap => "swap is the same everywhere",
+        Use::RaidMember(_) => "the array has the file system",
+    };
+    let options: &[&str] = match usage {
+        Use::Mount(_) if is_root => &["--label", "--fsoptions"],
+        Use::Mount(_) if !usage.is_esp() => &["--label"],
+        _ => &["--label", "--fsoptions", "--mkfsoptions"],
+    };
+    for option in options.iter().filter(|option| args.has(option)) {
+        let what = args.words.first().map_or("", |word| &word.text);
+        let message = format!("`{option}` has no effect for `{what}`: {why}");
+        log.warning(args.at(option), message, "leave it away");
     }
 }
 

@@ -10,6 +10,9 @@ use crate::lex::Word;
 use crate::model::{Kickstart, Raid, RaidLevel, Use};
 use crate::option::{Args, Syntax, flag, value};
 
+const NOT_AGAIN: &str = "an array that is there is not used again";
+const MADE_ANEW: &str = "leave it away, name the members, and they are used anew";
+
 pub(super) const RAID: Command = Command {
     names: &["raid"],
     syntax: Syntax::new(
@@ -19,12 +22,12 @@ pub(super) const RAID: Command = Command {
             value(&["--level"]),
             value(&["--spares"]),
             value(&["--chunksize"]),
-            flag(&["--useexisting"]),
+            flag(&["--useexisting"]).refused(NOT_AGAIN, MADE_ANEW),
+            flag(&["--noformat"]).refused(NOT_AGAIN, MADE_ANEW),
             FORMAT[0],
             FORMAT[1],
             FORMAT[2],
             FORMAT[3],
-            FORMAT[4],
             value(&["--fsprofile"]).refused(NO_PROFILES, "say it with `--mkfsoptions`"),
         ],
     )
@@ -36,7 +39,7 @@ fn raid(args: &Args, kickstart: &mut Kickstart, log: &mut Log) {
     let Some((word, members)) = args.words.split_first() else { return };
     let Some(usage) = usage(word, log) else { return };
     if matches!(usage, Use::RaidMember(_)) {
-        return log.error(word.span, "an array is no member of another", "");
+        return log.error(word.span, "an array is no member of another", "as `raid /var`");
     }
     if usage.is_esp() || usage.is_at("/") {
         let hint = "mirror `/var`; the system itself is in the image, and is installed anew";
@@ -48,7 +51,6 @@ fn raid(args: &Args, kickstart: &mut Kickstart, log: &mut Log) {
         members: members.iter().map(|member| member.text.clone()).collect(),
         spares: args.small("--spares", 0..=64, log).unwrap_or(0),
         chunk_kib: args.number("--chunksize", 4..=1 << 20, log),
-        useexisting: args.has("--useexisting") || args.has("--noformat"),
         format: format(args, &usage, log),
         usage,
     };
@@ -86,10 +88,8 @@ fn level(word: &Word, log: &mut Log) -> Option<RaidLevel> {
 }
 
 fn check_members(args: &Args, raid: &Raid, members: &[Word], log: &mut Log) {
-    if raid.useexisting {
-        if let Some(first) = members.first() {
-            log.error(first.span, "an array that is there has its members", "leave them away");
-        }
+    // That was told, and has neither members nor a level.
+    if args.has("--useexisting") || args.has("--noformat") {
         return;
     }
     if members.is_empty() {
@@ -110,12 +110,12 @@ fn check_members(args: &Args, raid: &Raid, members: &[Word], log: &mut Log) {
     if working < level.min_members() {
         let least = level.min_members();
         let message = format!("{} needs {least} members, and has {working}", level.name());
-        log.error(args.span, message, "");
+        log.error(args.span, message, "name more of them, or take another level");
     }
     let mut seen = BTreeSet::new();
     for member in members {
         if !seen.insert(&member.text) {
-            log.error(member.span, "it is a member already", "");
+            log.error(member.span, "it is a member already", "leave it away");
         }
     }
 }

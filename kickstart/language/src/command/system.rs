@@ -11,6 +11,10 @@ use crate::model::{
 };
 use crate::option::{Args, Syntax, flag, value};
 
+const NO_POLICY: &str = "a host's system is Debian's, without a policy of SELinux";
+const KEPT_IN: &str = "containers are kept in by namespaces and seccomp, machines by KVM, and /usr is \
+                       read-only; `selinux --disabled` says what is";
+
 pub(super) const TIMEZONE: Command = Command {
     names: &["timezone"],
     syntax: Syntax::new(
@@ -56,7 +60,7 @@ pub(super) const KEYBOARD: Command = Command {
         &[
             value(&["--vckeymap"]),
             value(&["--xlayouts"]),
-            value(&["--switch"]).moot("the console has one layout"),
+            value(&["--switch"]).moot("the console has one layout", "leave it away"),
         ],
     ),
     carry: |args, kickstart, log| {
@@ -69,6 +73,7 @@ pub(super) const KEYBOARD: Command = Command {
         if let Some(word) = keymap.filter(|word| !is_plain(&word.text)) {
             log.error(word.span, "this is no layout", "as `us` or `de-nodeadkeys`");
         }
+        layouts(args, keymap, &xlayouts, log);
         let value = Keyboard {
             keymap: keymap.map(|word| word.text.clone()),
             xlayouts: xlayouts.into_iter().map(|word| word.text).collect(),
@@ -81,7 +86,7 @@ pub(super) const LANG: Command = Command {
     names: &["lang"],
     syntax: Syntax::new(
         (1, 1),
-        &[value(&["--addsupport"]).moot("a host's messages are in English")],
+        &[value(&["--addsupport"]).moot("a host's messages are in English", "leave it away")],
     ),
     carry: |args, kickstart, log| {
         let Some(word) = args.words.first() else { return };
@@ -124,7 +129,11 @@ pub(super) const SELINUX: Command = Command {
     names: &["selinux"],
     syntax: Syntax::new(
         (0, 0),
-        &[flag(&["--enforcing"]), flag(&["--permissive"]), flag(&["--disabled"])],
+        &[
+            flag(&["--enforcing"]).moot(NO_POLICY, KEPT_IN),
+            flag(&["--permissive"]).moot(NO_POLICY, KEPT_IN),
+            flag(&["--disabled"]).anyway(NO_POLICY),
+        ],
     ),
     carry: |args, kickstart, log| {
         args.only_one(&["--enforcing", "--permissive", "--disabled"], log);
@@ -136,16 +145,19 @@ pub(super) const SELINUX: Command = Command {
             () if args.has("--permissive") => SeLinux::Permissive,
             () => SeLinux::Enforcing,
         };
-        if value != SeLinux::Disabled {
-            let message =
-                "`selinux` has no effect: a host's system is Debian's, without its policy";
-            let hint = "containers are kept in by namespaces and seccomp, machines by KVM, and /usr is \
-                        read-only; `selinux --disabled` says what is";
-            log.warning(args.span, message, hint);
-        }
         once(&mut kickstart.selinux, args, value, log);
     },
 };
+
+/// Of the layouts of a desktop the first serves the console where nothing else does.
+fn layouts(args: &Args, keymap: Option<&Word>, xlayouts: &[Word], log: &mut Log) {
+    let message = match (keymap, xlayouts) {
+        (Some(_), [_, ..]) => "`--xlayouts` has no effect: a host has no desktop",
+        (None, [_, _, ..]) => "`--xlayouts`: only the first has an effect, at the console",
+        _ => return,
+    };
+    log.warning(args.at("--xlayouts"), message, "`--vckeymap=` alone says the console's layout");
+}
 
 fn timezone(args: &Args, kickstart: &mut Kickstart, log: &mut Log) {
     let word = args.words.first();

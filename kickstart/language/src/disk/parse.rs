@@ -45,6 +45,12 @@ impl FromStr for DiskSelector {
             let hint = "one disk stands here; in a condition, `?` stands for a comma";
             return Err(NoSelector::new(at..at + 1, "a comma divides a list of disks", hint));
         }
+        if let Some(at) = text.find('|') {
+            let hint = "`@smallest`, `@bus=nvme` and other conditions mean one disk on every \
+                        machine; a comma divides a list";
+            let message = "one disk is meant, and not whichever of several is there";
+            return Err(NoSelector::new(at..at + 1, message, hint));
+        }
         match text.strip_prefix('@') {
             Some(conditions) => like(text, conditions),
             None => named(text),
@@ -235,6 +241,8 @@ mod tests {
         wrong("", "", "no name of a disk");
         wrong("/dev/@sda", "/dev/@sda", "no name of a disk");
         wrong("sda,sdb", ",", "divides a list");
+        wrong("sda|nvme0n1", "|", "not whichever of several is there");
+        wrong("@serial=a|b", "|", "a comma divides a list");
         wrong("@smallest=3", "smallest=3", "no condition");
     }
 

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::At;
 use crate::secret::Secret;
 
 /// A password.
@@ -33,7 +34,7 @@ pub struct User {
     /// The number of the group of the same name.
     pub gid: Option<u32>,
     /// Other groups.
-    pub groups: Vec<String>,
+    pub groups: Vec<At<String>>,
     /// The home; `/var/home/NAME` else.
     pub homedir: Option<String>,
     /// The shell.

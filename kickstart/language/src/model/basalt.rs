@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::At;
 use crate::secret::Secret;
 
 /// `%addon basalt`.
@@ -12,9 +13,9 @@ pub struct Basalt {
     /// URLs of the endpoint, asked in turn.
     pub endpoints: Vec<String>,
     /// How it is known.
-    pub ca: Option<Authority>,
+    pub ca: Option<At<Authority>>,
     /// What it lets the host in for.
-    pub join: Option<Join>,
+    pub join: Option<At<Join>>,
     /// Labels of the host.
     pub labels: BTreeMap<String, String>,
 }

@@ -42,7 +42,7 @@ pub enum IgnoreDisk {
 /// `autopart`: the EFI partition, the root, and `/var` in the rest.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct AutoPart {
-    /// Without `/var`'s swap, which there is none of anyway.
+    /// Without swap, which there is none of anyway.
     pub noswap: bool,
 }
 
@@ -149,8 +149,6 @@ pub struct Part {
     pub max_size_mib: Option<u64>,
     /// Whether it takes the room that is left.
     pub grow: bool,
-    /// Whether one that is there gets another size.
-    pub resize: bool,
     /// Whether the installer chooses the size.
     pub recommended: bool,
     /// What is made in it.
@@ -204,7 +202,7 @@ pub struct Raid {
     pub usage: Use,
     /// Its name, as `md0` or `var`.
     pub device: String,
-    /// None for one that is there.
+    /// None where it was not understood.
     pub level: Option<RaidLevel>,
     /// The names of its members, as `raid.01`.
     pub members: Vec<String>,
@@ -212,8 +210,6 @@ pub struct Raid {
     pub spares: u32,
     /// KiB of a chunk.
     pub chunk_kib: Option<u64>,
-    /// Whether it is there already.
-    pub useexisting: bool,
     /// What is made in it.
     pub format: Format,
 }

@@ -47,6 +47,13 @@ fn packages_are_told_and_where_they_stand() {
         ],
     );
     check(
+        "%packages\n@core\n%end",
+        &[
+            "2:1: `%packages` cannot be carried out: the system is one image, and 1 package or group \
+         would be missing",
+        ],
+    );
+    check(
         "%packages\n# none\n%end",
         &["W 1:1: `%packages` has no effect: the system is one image"],
     );
@@ -60,7 +67,7 @@ fn packages_are_told_and_where_they_stand() {
 fn an_included_file_stands_where_it_is_included() {
     let parsed = with_files(
         "%include /b\nlang a\n%post\none\n%include /c#d\nthree\n%end",
-        &[("/b", "autopart\n\n  langg x"), ("/c#d", "two\n")],
+        &[("/b", "autopart --noswap\n\n  langg x"), ("/c#d", "two\n")],
     );
     assert_eq!(said(&parsed), ["3:3: unknown command `langg`"]);
     assert_eq!(parsed.sources.name(parsed.diagnostics[0].span.file), "/b");
@@ -79,8 +86,60 @@ fn what_cannot_be_included_is_told() {
     assert!(parsed.is_good());
     let parsed = with_files("%include /b", &[("/b", "%post\nx\n")]);
     assert_eq!(said(&parsed), ["1:1: `%post` does not end"]);
-    let parsed = with_files("%post\n%include /b\n%end\nautopart", &[("/b", "x\n%end\n")]);
+    let parsed = with_files("%post\n%include /b\n%end\nautopart --noswap", &[("/b", "x\n%end\n")]);
     assert_eq!(said(&parsed), ["2:1: a section ends in the file that it begins in"]);
+}
+
+#[test]
+fn what_a_pre_may_write_is_no_error_wherever_the_pre_stands() {
+    let pre = "%pre\necho autopart > /tmp/x\n%end\n";
+    for text in [format!("%include /tmp/x\nlang C\n{pre}"), format!("{pre}\n%include /tmp/x")] {
+        let parsed = read(&text);
+        assert!(parsed.is_good(), "{text}: {:?}", parsed.diagnostics);
+        let [said] = &parsed.diagnostics[..] else { panic!("{:?}", parsed.diagnostics) };
+        assert_eq!(said.message, "`/tmp/x` cannot be read: no `/tmp/x` here");
+        assert!(said.hint.starts_with("written by a `%pre`?"), "{}", said.hint);
+        let unread: Vec<_> = parsed.kickstart.unread.iter().map(|it| it.value.as_str()).collect();
+        assert_eq!(unread, ["/tmp/x"]);
+    }
+    // In an included file, too; a script of another time writes nothing in time.
+    let included = |text: &str, name: &str, what: &str| {
+        let resolve = &mut |include: &crate::Include<'_>| match include.what == name {
+            true => Ok(crate::Included { name: name.to_owned(), text: what.to_owned() }),
+            false => Err(crate::NotRead::Missing("gone".to_owned())),
+        };
+        crate::parse("a.ks", text, resolve).is_good()
+    };
+    assert!(included("%include /tmp/x\n%include /pre", "/pre", pre));
+    assert!(!included("%include /tmp/x\n%include /pre", "/pre", &pre.replace("%pre", "%post")));
+}
+
+#[test]
+fn a_byte_order_mark_is_no_letter_and_moves_no_place() {
+    let parsed = read("\u{feff}langg C\nautopart --noswap");
+    assert_eq!(said(&parsed), ["1:1: unknown command `langg`"]);
+    let parsed = with_files("%include /b", &[("/b", "\u{feff}autopart --x --noswap")]);
+    assert_eq!(said(&parsed), ["1:10: unknown option `--x`"]);
+    good("\u{feff}text");
+    // Elsewhere it is a letter.
+    assert!(!read("text\n\u{feff}autopart --noswap").is_good());
+}
+
+#[test]
+fn what_is_wrong_in_a_section_is_told_at_its_very_line() {
+    check(
+        "%addon basalt\n# a comment\n\nlabel = a=1\n  endpoint = http://a\n%end",
+        &["5:14: this is no URL of an endpoint", "5:14: nothing says how the endpoint is known"],
+    );
+    check(
+        "%addon basalt\n\nca = /a\ntoken-file = /b\n%end",
+        &["3:1: nothing says where the endpoint is"],
+    );
+    check(
+        "%post --log=/x \\\n%end",
+        &["1:16: a line is not continued by a backslash", "2:1: `%end` without a section"],
+    );
+    check("%pre --interpreter=sh\nx\n%end", &["1:20: `--interpreter` takes a whole path"]);
 }
 
 #[test]
@@ -115,7 +174,7 @@ fn however_much_is_wrong_it_is_told_in_no_time() {
 #[test]
 fn an_appended_file_may_begin_what_another_ends() {
     let parsed = with_files(
-        "autopart\n%ksappend http://a/b\ntwo\n%end\n%ksappend /c",
+        "autopart --noswap\n%ksappend http://a/b\ntwo\n%end\n%ksappend /c",
         &[("http://a/b", "%post\none\n"), ("/c", "lang a\n%ksappend /c")],
     );
     assert_eq!(said(&parsed), ["2:1: `%ksappend` in a file that was appended does nothing"]);
@@ -142,12 +201,13 @@ fn the_hosts_enrolment_is_read() {
     ));
     let basalt = ks.basalt.unwrap().value;
     assert_eq!(basalt.endpoints, ["https://a:8443", "https://b", "https://[::1]:1"]);
-    assert_eq!(basalt.ca, Some(Authority::Pem(format!("{pem}\n"))));
-    assert_eq!(basalt.join, Some(Join::TokenFile("/run/a b".to_owned())));
+    assert_eq!(basalt.ca.as_deref(), Some(&Authority::Pem(format!("{pem}\n"))));
+    assert_eq!(basalt.join.as_deref(), Some(&Join::TokenFile("/run/a b".to_owned())));
     assert_eq!(basalt.labels.len(), 3);
     let hex = "AB:".repeat(31) + "AB";
     let ks = good(&format!("%addon basalt\nca-sha256={hex}\nendpoint=https://a\n%end"));
-    assert_eq!(ks.basalt.unwrap().value.ca, Some(Authority::Sha256("ab".repeat(32))));
+    let ca = ks.basalt.unwrap().value.ca;
+    assert_eq!(ca.as_deref(), Some(&Authority::Sha256("ab".repeat(32))));
     good("%addon basalt\njoin-file = /run/join\n%end");
 }
 
@@ -158,8 +218,8 @@ fn an_enrolment_that_cannot_be_is_told() {
     };
     check("endpoint = http://a\nca = /a", &["2:12: this is no URL of an endpoint"]);
     check("endpoint = https://u:p@a\nca = /a", &["2:12: this is no URL of an endpoint"]);
-    check("endpoint = https://a", &["1:1: nothing says how the endpoint is known"]);
-    check("token-file = /a\nca = /b", &["1:1: nothing says where the endpoint is"]);
+    check("\nendpoint = https://a", &["3:12: nothing says how the endpoint is known"]);
+    check("\ntoken-file = /a\nca = /b", &["3:1: nothing says where the endpoint is"]);
     check("ca-sha256 = abc", &["2:13: this is no SHA-256 of a certificate"]);
     check("endpont = https://a", &["2:1: unknown key `endpont`"]);
     check("what is this", &["2:1: this is no line of an addon"]);
@@ -170,7 +230,7 @@ fn an_enrolment_that_cannot_be_is_told() {
     check(
         "token = hunter2",
         &[
-            "1:1: nothing says where the endpoint is",
+            "2:1: nothing says where the endpoint is",
             "2:9: a join string begins with `basalt1.`, a secret alone with `basalt1-secret.`",
         ],
     );

@@ -47,13 +47,16 @@ fn no_password_is_in_an_error_in_json_or_in_a_debug_print() {
         let shown = shown(text);
         assert!(!shown.contains(CANARY), "{text}: {shown}");
     }
+    // What is only nearly called a secret is none.
+    assert!(shown("auth --passalgo=SECRET").contains(CANARY));
+    assert!(shown("%addon basalt\nlable = x=SECRET\n%end").contains(CANARY));
     // It would be seen.
     assert!(shown("lang SECRET").contains(CANARY));
 }
 
 #[test]
 fn who_asks_for_a_secret_gets_it() {
-    let parsed = read("rootpw --iscrypted '$6$a$b'\nautopart");
+    let parsed = read("rootpw --iscrypted '$6$a$b'\nautopart --noswap");
     let password = &parsed.kickstart.rootpw.as_ref().unwrap().password;
     let crate::model::Password::Crypted(secret) = password.as_ref().unwrap() else { panic!() };
     assert_eq!(secret.reveal(), "$6$a$b");

@@ -58,6 +58,19 @@ fn members_and_arrays_belong_together() {
 }
 
 #[test]
+fn of_an_array_that_cannot_be_no_member_is_told() {
+    let members = "part raid.1 --size=1 --ondisk=sda\npart raid.2 --size=1 --ondisk=sdb\n";
+    check_all(
+        &format!("reqpart\n{members}raid / --device=a --level=1 raid.1 raid.2"),
+        &["4:6: firmware and loader read no array"],
+    );
+    check_all(
+        &format!("{ROOT}part raid.1 --size=x\nraid /var --device=a --level=1 raid.1 raid.2"),
+        &["3:20: `--size` takes a number from 1 to 1099511627776"],
+    );
+}
+
+#[test]
 fn a_layout_of_ones_own_contradicts_autopart() {
     check("part /var --size=1", &["1:1: `part` contradicts `autopart`"]);
     check("reqpart", &["1:1: `reqpart` contradicts `autopart`"]);
@@ -143,7 +156,7 @@ fn services_and_times_do_not_contradict_themselves() {
 #[test]
 fn all_that_is_wrong_is_told_and_in_the_order_of_its_lines() {
     check_all(
-        "lang\nfoo\nuser --nmae=x\n%post\n%end\nautopart\nreqpart",
+        "lang\nfoo\nuser --nmae=x\n%post\n%end\nautopart --noswap\nreqpart",
         &[
             "1:1: `lang` needs a word beside its options",
             "2:1: unknown command `foo`",

@@ -25,7 +25,9 @@ const OURS: &[(&str, &str)] = &[
     ("cdrom", "the system is one image"),
     ("clear-all-and-none", "contradict each other"),
     ("clear-what-is-kept", "`clearpart` removes the partition `sda3`"),
+    ("drives-alternatives", "one disk is meant, and not whichever of several is there"),
     ("encrypted", "disks are not encrypted here yet"),
+    ("existing-array", "an array that is there is not used again"),
     ("firstboot-nothing", "`firstboot` says nothing"),
     ("home", "`/home` lies in `/var/home`"),
     ("join-in-arguments", "everybody can read the kernel's arguments"),
@@ -34,6 +36,7 @@ const OURS: &[(&str, &str)] = &[
     ("module", "no packages are installed"),
     ("msdos", "disks have a GPT here"),
     ("no-layout", "nothing says where the system goes"),
+    ("noformat-of-a-new-one", "a new partition has nothing to keep"),
     ("no-root", "there is no partition for `/`"),
     ("no-size", "it has no size"),
     ("nogpg", "a host takes nothing that is not signed"),
@@ -48,6 +51,7 @@ const OURS: &[(&str, &str)] = &[
     ("raid-unknown-member", "there is no partition `raid.2`"),
     ("reboot-and-poweroff", "contradicts what stands before"),
     ("repo", "no packages are installed"),
+    ("resize", "is not made larger or smaller"),
     ("rootpw-no-hash", "this is no hash of a password"),
     ("selinux-nothing", "`selinux` says nothing"),
     ("services-again", "Anaconda would forget what stood before"),
@@ -69,8 +73,11 @@ const OURS: &[(&str, &str)] = &[
 ];
 
 /// What we take and pykickstart does not, and why.
-const THEIRS: &[(&str, &str)] =
-    &[("form-feed", "Python ends a line, and so a comment, at a form feed")];
+const THEIRS: &[(&str, &str)] = &[
+    ("byte-order-mark", "it is no letter, and editors write it without a word"),
+    ("form-feed", "Python ends a line, and so a comment, at a form feed"),
+    ("hostname", "who writes it can mean but one thing; a warning says what Anaconda knows"),
+];
 
 /// Its version, as `pykickstart==3.78 --hash=…`; `cargo xtask setup` installs it by that.
 const REQUIREMENT: &str = include_str!("../reference/pykickstart.txt");

@@ -73,7 +73,7 @@ fn part(part: &Part) -> Value {
     };
     json!({
         "mount": usage(&part.usage), "size": part.size_mib, "max": part.max_size_mib,
-        "grow": part.grow, "resize": part.resize, "on_disk": on_disk, "on_part": on_part,
+        "grow": part.grow, "resize": false, "on_disk": on_disk, "on_part": on_part,
         "recommended": part.recommended, "format": format(&part.format),
     })
 }
@@ -82,7 +82,7 @@ fn raid(raid: &Raid) -> Value {
     json!({
         "mount": usage(&raid.usage), "device": raid.device,
         "level": raid.level.map(|it| it.name()), "members": raid.members, "spares": raid.spares,
-        "existing": raid.useexisting, "chunk": raid.chunk_kib, "format": format(&raid.format),
+        "existing": false, "chunk": raid.chunk_kib, "format": format(&raid.format),
     })
 }
 

@@ -7,7 +7,7 @@ use crate::image::tests::InMemory as Image;
 
 /// The files that `network` commands make, one behind the other; or what is wrong.
 fn files(commands: &str) -> Result<String, String> {
-    let text = format!("autopart\n{commands}\n");
+    let text = format!("autopart --noswap\n{commands}\n");
     let parsed = parse("x.ks", &text, &mut |_| unreachable!("nothing is included"));
     assert!(parsed.is_good(), "{:?}", parsed.diagnostics);
     let card =

@@ -8,6 +8,8 @@ use crate::lex::Word;
 use crate::model::{Ipv4, Ipv6};
 use crate::option::Args;
 
+const NEAR: &str = "it is another address of the same network";
+
 pub(super) fn ipv4(args: &Args, log: &mut Log) -> Ipv4 {
     let protocol = args.value("--bootproto");
     let name = protocol.map_or("dhcp", |word| word.text.as_str());
@@ -44,7 +46,7 @@ fn by_hand(args: &Args, log: &mut Log) -> Ipv4 {
         log.error(args.at("--noipv4"), "an address, and no IPv4", "leave one of them away");
     }
     let Some(ip) = args.value("--ip") else {
-        log.error(args.span, "`--bootproto=static` needs `--ip=`", "");
+        log.error(args.span, "`--bootproto=static` needs `--ip=`", "as `--ip=192.0.2.10/24`");
         return Ipv4::Off;
     };
     let (address, slash) = match ip.text.split_once('/') {
@@ -83,10 +85,10 @@ fn check_reach(args: &Args, own: (Ipv4Addr, u8), gateway: Ipv4Addr, log: &mut Lo
     let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
     let is_near = address.to_bits() & mask == gateway.to_bits() & mask;
     if address == gateway {
-        log.error(args.at("--gateway"), "the host is no gateway of itself", "");
+        log.error(args.at("--gateway"), "the host is no gateway of itself", NEAR);
     } else if prefix < 32 && !is_near {
         let message = format!("the gateway is not in the network {address}/{prefix}");
-        log.error(args.at("--gateway"), message, "");
+        log.error(args.at("--gateway"), message, NEAR);
     }
 }
 
@@ -137,7 +139,7 @@ pub(super) fn name_servers(args: &Args, log: &mut Log) -> Vec<IpAddr> {
 fn number_of_bits(text: &str, most: u8, word: &Word, log: &mut Log) -> Option<u8> {
     let bits = text.parse::<u8>().ok().filter(|bits| *bits <= most);
     if bits.is_none() {
-        log.error(word.span, format!("a network has at most {most} bits"), "");
+        log.error(word.span, format!("a network has at most {most} bits"), "as `/24`");
     }
     bits
 }
