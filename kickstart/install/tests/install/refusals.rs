@@ -79,6 +79,7 @@ fn what_cannot_be_carried_out_leaves_the_disk_as_it_was() {
             good.clone() + "%post --interpreter=/usr/bin/python3 --erroronfail\npass\n%end\n",
             "the image has no `/usr/bin/python3`, which is to run this script",
         ),
+        (
             good.clone() + "%include /nowhere/x.ks\n%pre\ntrue\n%end\n",
             "`/nowhere/x.ks`, which the kickstart includes, is not there",
         ),
