@@ -131,7 +131,9 @@ pub fn disk(folder: &Path) -> PathBuf {
 /// It fails, or the machine stays on.
 pub fn installs(host: &mut Host) -> Result<()> {
     host.vm.wait_for_console(" is installed", Patience::BOOT)?;
-    ensure!(!host.vm.console().contains("error: "), "an error was told");
+    let console = host.vm.console();
+    ensure!(!console.contains("error: "), "an error was told");
+    ensure!(console.contains("`Basalt` is the first in the firmware's list"), "no boot entry");
     Ok(host.vm.wait_for_end(END)?)
 }
 
@@ -155,13 +157,20 @@ pub fn boots_and_checks_in(host: &mut Host, disks: &[Disk]) -> Result<()> {
 /// # Errors
 /// It does not come up.
 pub fn enrolled_host_boots(host: &mut Host, disks: &[Disk]) -> Result<()> {
-    // What it enrols by, the kickstart gave it.
+    let machine = enrolled_host(host, disks)?;
+    boots(host, &machine)?;
+    host.expect_status("state", "ready")
+}
+
+/// A machine with what was installed, beside its site. What it enrols by, the kickstart gave it.
+///
+/// # Errors
+/// The site's endpoint does not answer.
+pub fn enrolled_host(host: &Host, disks: &[Disk]) -> Result<Machine> {
     let credentials = host.site()?.credentials()?;
     let credentials = credentials.iter().filter(|(name, _)| *name != "basalt.join");
     let machine = machine_of(disks).forward(WEB);
-    let machine = credentials.fold(machine, |machine, (name, text)| machine.credential(name, text));
-    boots(host, &machine)?;
-    host.expect_status("state", "ready")
+    Ok(credentials.fold(machine, |machine, (name, text)| machine.credential(name, text)))
 }
 
 /// A machine with what was installed, which boots from the first of these disks.

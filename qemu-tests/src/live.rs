@@ -111,8 +111,11 @@ impl Live {
     pub fn machine(&self) -> Result<Machine> {
         let line = self.kernel.strip_suffix(" || goto wait").context("it says what else to do")?;
         let (_, arguments) = line.split_once(' ').context("a kernel has arguments")?;
+        // iPXE alone knows what stands in braces.
+        let arguments = arguments.split(' ').filter(|word| !word.contains("${"));
+        let arguments = arguments.collect::<Vec<_>>().join(" ");
         let at = |name| self.folder.join(name);
-        let machine = Machine::of_kernel(&at("vmlinuz"), &at("initrd.img"), arguments);
+        let machine = Machine::of_kernel(&at("vmlinuz"), &at("initrd.img"), &arguments);
         Ok(machine.memory_mib(1024).cpus(1))
     }
 

@@ -46,7 +46,8 @@ pub(crate) fn arguments(machine: &Machine, around: &Surroundings<'_>) -> Vec<Str
         add(&["-device", "qemu-xhci,id=usb"]);
     }
     for (number, disk) in machine.disks.iter().enumerate() {
-        let is_first = number == machine.boots_from && machine.direct.is_none();
+        let is_named = machine.direct.is_none() && machine.variables.is_none();
+        let is_first = number == machine.boots_from && is_named;
         let first = if is_first { ",bootindex=0" } else { "" };
         let record = machine.record.as_deref().filter(|_| number == machine.boots_from);
         match record {
@@ -211,6 +212,13 @@ mod tests {
 -smbios type=11,path=smbios-0
 ",
         );
+    }
+
+    #[test]
+    fn firmware_with_a_list_of_its_own_is_not_told_what_to_start() {
+        let machine = Machine::new(Path::new("/one.qcow2")).firmware_variables(Path::new("/kept"));
+        let line = arguments(&machine, &bare(Console::Folder)).join(" ");
+        assert!(!line.contains("bootindex") && !line.contains("/kept"), "{line}");
     }
 
     #[test]

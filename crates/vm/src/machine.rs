@@ -15,6 +15,8 @@ pub struct Machine {
     pub(crate) memory_mib: u32,
     pub(crate) cpus: u32,
     pub(crate) firmware: Firmware,
+    /// See [`firmware_variables`](Self::firmware_variables).
+    pub(crate) variables: Option<PathBuf>,
     pub(crate) writes: Writes,
     /// Where the writes to the disk that it boots from are recorded.
     pub(crate) record: Option<PathBuf>,
@@ -76,6 +78,7 @@ impl Machine {
             memory_mib: 2048,
             cpus: 2,
             firmware: Firmware::Plain,
+            variables: None,
             writes: Writes::Discarded,
             record: None,
             network: Network::User(Vec::new()),
@@ -116,6 +119,14 @@ impl Machine {
     /// Its firmware.
     pub fn firmware(mut self, firmware: Firmware) -> Self {
         self.firmware = firmware;
+        self
+    }
+
+    /// Its firmware has the variables of a machine that ran before, see
+    /// [`Vm::variables_file`](crate::Vm::variables_file), of which it gets a copy; and it starts what
+    /// its own list of boots says, not the disk that this machine would have it start.
+    pub fn firmware_variables(mut self, file: &Path) -> Self {
+        self.variables = Some(file.to_owned());
         self
     }
 

@@ -80,6 +80,20 @@ impl Qmp {
         self.execute("quit", json!({})).map(drop)
     }
 
+    /// Writes that the guest had done to a disk, by its number in the machine, since it was switched
+    /// on.
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute); or there is no such disk.
+    pub fn writes(&mut self, disk: usize) -> Result<u64, VmError> {
+        let disks = self.execute("query-blockstats", json!({}))?;
+        let name = format!("disk{disk}");
+        let mut disks = disks.as_array().into_iter().flatten();
+        let found = disks.find(|it| it["device"] == name.as_str() || it["qdev"] == name.as_str());
+        let writes = found.and_then(|it| it["stats"]["wr_operations"].as_u64());
+        writes.ok_or_else(|| lost(&name)(io::Error::other("QEMU counts no writes of it")))
+    }
+
     /// Waits for an event such as `RESET` or `SHUTDOWN` that nobody has taken yet, and takes it.
     /// The object has `event`, `timestamp` and mostly `data`.
     ///

@@ -90,7 +90,7 @@ fn switch_on(
         let path = folder.join(name);
         fs::write(&path, bytes).map_err(VmError::file("write", path))
     };
-    let variables = machine.firmware.variables()?;
+    let variables = machine.variables.clone().map_or_else(|| machine.firmware.variables(), Ok)?;
     write("variables", &fs::read(&variables).map_err(VmError::file("read", &variables))?)?;
     let mut strings = Vec::new();
     for (number, string) in machine.strings().iter().enumerate() {

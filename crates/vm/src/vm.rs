@@ -1,7 +1,7 @@
 //! A machine that runs.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use basalt_cmd::Running;
@@ -65,6 +65,12 @@ impl Vm {
     #[must_use]
     pub fn console_file(&self) -> &Path {
         self.log.path()
+    }
+
+    /// The file that the firmware keeps its variables in.
+    #[must_use]
+    pub fn variables_file(&self) -> PathBuf {
+        self.console_file().with_file_name("variables")
     }
 
     /// Waits until the console shows `text` after what earlier waits have found.

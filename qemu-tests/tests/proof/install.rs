@@ -13,10 +13,10 @@ use basalt_vm::{Bus, Disk, Machine, Patience};
 use qemu_tests::disk::put_on_esp;
 use qemu_tests::host::Host;
 use qemu_tests::install::{
-    CREDENTIAL, Ground, boots_and_checks_in, checks_in, disk, empty_disk, enrolled_host_boots,
-    example, installs, machine, machine_with_disc, runs_a_container,
+    CREDENTIAL, Ground, boots, boots_and_checks_in, checks_in, disk, empty_disk, enrolled_host,
+    enrolled_host_boots, example, installs, machine, machine_with_disc, runs_a_container,
 };
-use qemu_tests::story::{Start, Story};
+use qemu_tests::story::{Start, Story, programs};
 
 /// A stick with a kickstart and a token on its own FAT installs an NVMe disk with sectors of 4096
 /// bytes: the example of a host that enrols.
@@ -29,11 +29,8 @@ pub(crate) const STICK: Story = Story {
     }),
     steps: &[
         ("a_stick_installs_by_the_kickstart_on_it", from_the_stick),
-        ("a_disk_with_sectors_of_4096_bytes_boots_and_checks_in", |host| {
-            let disk = Disk::new(&disk(&host.folder)).on(Bus::Nvme).sectors_of(4096);
-            enrolled_host_boots(host, &[disk])?;
-            checks_in(host, &["rack", "room"])
-        }),
+        ("the_firmware_starts_the_disk_of_4096_byte_sectors_and_not_the_stick", starts_the_disk),
+        ("its_host_checks_in", |host| checks_in(host, &["rack", "room"])),
         ("its_host_runs_a_container", runs_a_container),
     ],
 };
@@ -61,6 +58,10 @@ pub(crate) const DISC: Story = Story {
     ],
 };
 
+/// What the stick is, beside the disk.
+const STICK_FILE: &str = "stick.raw";
+/// How long it may take to write it.
+const WRITES: Duration = Duration::from_secs(120);
 const AUTOPART: &str = "autopart --noswap\n";
 
 /// A disc and a credential; the power is cut in the middle, and then it is begun again by a
@@ -137,8 +138,9 @@ fn stick_that_enrols(ground: &Ground<'_>) -> Result<PathBuf> {
         _ => format!("{line}\n"),
     };
     let text: String = text.lines().map(ours).collect();
-    let stick = ground.folder.join("stick.raw");
-    Cmd::new("cp").arg(ground.medium()?).arg(&stick).run()?;
+    let stick = ground.folder.join(STICK_FILE);
+    let write = Cmd::new(programs()?.join("basalt")).arg("write").arg(ground.medium()?);
+    write.arg("--to").arg(&stick).deadline(WRITES).run()?;
     put_on_esp(&stick, "ks.cfg", &text)?;
     put_on_esp(&stick, "token", &Left::Secret(join.secret).reveal())?;
     Ok(stick)
@@ -185,6 +187,17 @@ fn volume(folder: &Path, label: &str, name: &str, text: &str) -> Result<PathBuf>
 fn from_the_stick(host: &mut Host) -> Result<()> {
     host.console_says(&["copying ", "the rootfs is whole", "/ks.cfg, by the partition that"])?;
     installs(host)
+}
+
+/// What the machine meets when it reboots: its firmware as it is by now, and the stick in it.
+fn starts_the_disk(host: &mut Host) -> Result<()> {
+    let variables = host.folder.join("variables");
+    fs::copy(host.vm.variables_file(), &variables)?;
+    let stick = Disk::new(&host.folder.join(STICK_FILE)).on(Bus::Usb);
+    let disk = Disk::new(&disk(&host.folder)).on(Bus::Nvme).sectors_of(4096);
+    let machine = enrolled_host(host, &[stick, disk])?.firmware_variables(&variables);
+    boots(host, &machine)?;
+    host.expect_status("state", "ready")
 }
 
 fn from_oemdrv(host: &mut Host) -> Result<()> {
