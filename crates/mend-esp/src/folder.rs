@@ -1,8 +1,9 @@
 //! The names in a folder (Microsoft's FAT specification, 6 and 7).
 
-use crate::GONE;
 use crate::geometry::{le16, le32};
 
+/// The mark of an entry that is gone.
+pub(crate) const GONE: u8 = 0xe5;
 const ENTRY: usize = 32;
 const FOLDER: u8 = 0x10;
 const LABEL: u8 = 0x08;
@@ -23,20 +24,45 @@ pub(crate) struct Name {
     pub(crate) entries: Vec<usize>,
 }
 
-/// All names in the bytes of a folder but `.` and `..`. Like the kernel, and unlike the
-/// specification, this goes on behind the first entry that never was used.
-pub(crate) fn names(folder: &[u8]) -> Vec<Name> {
-    let (mut names, mut long) = (Vec::new(), Long::default());
+/// What lies in a folder.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    /// All names but `.` and `..`.
+    pub(crate) names: Vec<Name>,
+    /// Entries that are parts of long names, and of none that is here.
+    pub(crate) orphans: Vec<usize>,
+}
+
+impl Listing {
+    /// How many entries that takes.
+    pub(crate) fn entries(&self) -> usize {
+        let of_names = self.names.iter().map(|name| name.entries.len());
+        of_names.sum::<usize>() + self.orphans.len()
+    }
+}
+
+/// What the bytes of a folder say. Like the kernel, and unlike the specification, this goes on
+/// behind the first entry that never was used.
+pub(crate) fn list(folder: &[u8]) -> Listing {
+    let (mut listing, mut long) = (Listing::default(), Long::default());
+    let Listing { names, orphans } = &mut listing;
     for (number, entry) in folder.chunks_exact(ENTRY).enumerate() {
         match (entry[0], entry[11]) {
-            (0 | GONE, _) => long = Long::default(),
-            (_, LONG) => long.take(number, entry),
-            (_, flags) if flags & LABEL != 0 => long = Long::default(),
-            _ => names.push(name(number, entry, std::mem::take(&mut long))),
+            (0 | GONE, _) => orphans.extend(std::mem::take(&mut long).entries),
+            (_, LONG) => orphans.extend(long.take(number, entry)),
+            (_, flags) if flags & LABEL != 0 => {
+                orphans.extend(std::mem::take(&mut long).entries);
+            }
+            _ => {
+                let (name, rest) = name(number, entry, std::mem::take(&mut long));
+                names.push(name);
+                orphans.extend(rest);
+            }
         }
     }
+    orphans.extend(long.entries);
     names.retain(|name| name.text != "." && name.text != "..");
-    names
+    listing
 }
 
 /// Whether a folder begins with itself and what it lies in, as each but the root does. What a
@@ -48,16 +74,21 @@ pub(crate) fn is_one(folder: &[u8], first: u32) -> bool {
     is_folder(own, b".          ") && is_folder(above, b"..         ") && cluster(own) == first
 }
 
-fn name(number: usize, entry: &[u8], long: Long) -> Name {
-    let (long_name, mut entries) = long.of(entry);
+/// And the parts in front of it that are not its own.
+fn name(number: usize, entry: &[u8], long: Long) -> (Name, Vec<usize>) {
+    let (long_name, mut entries, rest) = match long.of(entry) {
+        Ok((text, entries)) => (Some(text), entries, Vec::new()),
+        Err(rest) => (None, Vec::new(), rest),
+    };
     entries.push(number);
-    Name {
+    let name = Name {
         text: long_name.unwrap_or_else(|| short(entry)),
         is_folder: entry[11] & FOLDER != 0,
         first: cluster(entry),
         size: le32(entry, 28),
         entries,
-    }
+    };
+    (name, rest)
 }
 
 fn cluster(entry: &[u8]) -> u32 {
@@ -85,29 +116,34 @@ struct Long {
 }
 
 impl Long {
-    fn take(&mut self, number: usize, entry: &[u8]) {
+    /// Gives the parts of which nothing comes.
+    fn take(&mut self, number: usize, entry: &[u8]) -> Vec<usize> {
         let order = entry[0] & !LAST_PART;
+        let mut rest = Vec::new();
         if entry[0] & LAST_PART != 0 {
-            *self = Self { sum: entry[13], next: order, ..Self::default() };
+            rest = std::mem::take(self).entries;
+            (self.sum, self.next) = (entry[13], order);
         }
+        self.entries.push(number);
         if order == 0 || order != self.next || entry[13] != self.sum {
-            *self = Self::default();
-            return;
+            rest.extend(std::mem::take(self).entries);
+            return rest;
         }
         self.next -= 1;
-        self.entries.push(number);
         let letters = LETTERS.into_iter().flat_map(|place| entry[place].chunks_exact(2));
         self.parts.push(letters.map(|letter| le16(letter, 0)).collect());
+        rest
     }
 
-    /// The long name of this short one, and its entries; none where they do not belong together.
-    fn of(self, entry: &[u8]) -> (Option<String>, Vec<usize>) {
+    /// The long name of this short one, and its entries; only those where they do not belong
+    /// together.
+    fn of(self, entry: &[u8]) -> Result<(String, Vec<usize>), Vec<usize>> {
         let sum = entry[..11].iter().fold(0u8, |sum, byte| sum.rotate_right(1).wrapping_add(*byte));
         if self.parts.is_empty() || self.next != 0 || self.sum != sum {
-            return (None, Vec::new());
+            return Err(self.entries);
         }
         let letters = self.parts.iter().rev().flatten().copied().take_while(|letter| *letter != 0);
         let letters: Vec<u16> = letters.collect();
-        (Some(String::from_utf16_lossy(&letters)), self.entries)
+        Ok((String::from_utf16_lossy(&letters), self.entries))
     }
 }

@@ -1,85 +1,97 @@
-//! Whatever a partition holds, it is mended or left, and the second time nothing is found.
+//! Whatever a partition holds, it is mended or left; the second time nothing is found; and nothing
+//! that reads whole is lost, whenever the power goes.
 
-use std::cell::RefCell;
-use std::io;
+mod made;
+mod memory;
+mod reader;
 
 use basalt_fuzz::run;
 
-use crate::{Found, Volume, mend};
+use crate::{Found, Mended, look, mend};
+use made::{changed, sound, torn};
+use memory::Memory;
+use reader::files;
 
-/// A partition in memory: some bytes from its beginning, then zeros.
-struct Memory(RefCell<Vec<u8>>);
-
-/// All that a small FAT32 takes is found in this.
-const LENGTH: usize = 256 << 10;
-
-impl Volume for Memory {
-    fn read(&self, at: u64, bytes: &mut [u8]) -> io::Result<()> {
-        let all = self.0.borrow();
-        let at = usize::try_from(at).map_err(io::Error::other)?;
-        let end = at.checked_add(bytes.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
-        bytes.copy_from_slice(all.get(at..end).ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
+/// Mends it, and looks whether all of that is so.
+fn check(memory: &Memory, before: &[(String, Vec<u8>)], known: &[String]) -> Option<Mended> {
+    let untouched = memory.all.borrow().clone();
+    let found = match mend(memory) {
+        Ok(found) => found,
+        Err(error) => {
+            assert!(!error.to_string().contains("settle"), "{error}");
+            assert!(*memory.all.borrow() == untouched, "it was written to, and then: {error}");
+            return None;
+        }
+    };
+    let mended = match found {
+        Found::Well => Mended::default(),
+        Found::Left(left) => Mended { left, ..Mended::default() },
+        Found::Torn(mended) => mended,
+    };
+    let again = match look(memory).unwrap() {
+        Found::Well => Vec::new(),
+        Found::Left(left) => left,
+        Found::Torn(more) => panic!("{mended:?} was mended, and then {more:?}"),
+    };
+    assert_eq!(again, mended.left);
+    let after = files(memory);
+    let is_gone = |path: &str| {
+        let mut gone = mended.gone.iter().chain(known);
+        gone.any(|gone| {
+            path.strip_prefix(gone.as_str()).is_some_and(|it| it.is_empty() || it.starts_with('/'))
+        })
+    };
+    for file in before.iter().filter(|(path, _)| !is_gone(path)) {
+        assert!(after.contains(file), "{} is lost: {mended:?}", file.0);
     }
-
-    fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut all = self.0.borrow_mut();
-        let at = usize::try_from(at).map_err(io::Error::other)?;
-        let end = at.checked_add(bytes.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
-        let place = all.get_mut(at..end).ok_or(io::ErrorKind::UnexpectedEof)?;
-        place.copy_from_slice(bytes);
-        Ok(())
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        Ok(())
-    }
+    Some(mended)
 }
 
-/// 100 clusters of a sector each, one table of a sector behind two reserved ones, not unmounted:
-/// `basalt` in the root has a folder that was never written.
-fn torn() -> Vec<u8> {
-    let mut all = vec![0; 8 << 10];
-    all[11..17].copy_from_slice(&[0, 2, 1, 2, 0, 1]);
-    all[32] = 103;
-    all[36] = 1;
-    all[44] = 2;
-    all[48] = 1;
-    all[65] = 1;
-    all[510..512].copy_from_slice(&[0x55, 0xaa]);
-    for (cluster, next) in [(2, 0x0fff_ffff_u32), (3, 0x0fff_ffff), (9, 10)] {
-        let at = 1024 + cluster * 4;
-        all[at..at + 4].copy_from_slice(&next.to_le_bytes());
+/// And whenever its power goes.
+fn check_with_cuts(all: &[u8]) {
+    let memory = Memory::of(all.to_vec());
+    let before = files(&memory);
+    let Some(mended) = check(&memory, &before, &[]) else { return };
+    let writes = usize::MAX - memory.left.get();
+    for cut in 0..writes.min(12) {
+        let memory = Memory::of(all.to_vec());
+        memory.left.set(writes - 1 - cut);
+        mend(&memory).unwrap_err();
+        let memory = memory.cut(cut + all.len());
+        assert!(check(&memory, &before, &mended.gone).is_some(), "it cannot be mended any more");
     }
-    let mut name = |cluster: usize, number: usize, name: &[u8; 11], first: u8| {
-        let at = 1536 + (cluster - 2) * 512 + number * 32;
-        all[at..at + 11].copy_from_slice(name);
-        all[at + 11] = 0x10;
-        all[at + 26] = first;
-    };
-    name(2, 0, b"BASALT     ", 3);
-    name(3, 0, b".          ", 3);
-    name(3, 1, b"..         ", 0);
-    name(3, 2, b"FF34E6~1   ", 4);
-    all
 }
 
 #[test]
 fn fuzz_torn_partition() {
-    run(&[&torn()], |bytes| {
-        let mut all = bytes.to_vec();
-        all.resize(LENGTH, 0);
-        let memory = Memory(RefCell::new(all));
-        if mend(&memory).is_ok() {
-            assert_eq!(mend(&memory).unwrap(), Found::Well);
-        }
-    });
+    run(&[&torn(), &sound()], check_with_cuts);
+}
+
+#[test]
+fn fuzz_changes_of_a_sound_partition() {
+    let torn: [&[u8]; 4] = [
+        // A folder and a file that the table does not know.
+        &[0, 16, 0, 0, 0, 17, 0, 0],
+        // A file that leads into another's, and a folder that leads into a kernel.
+        &[0, 20, 7, 5, 0, 16, 7, 6],
+        // The first table alone is broken, and a folder has grown.
+        &[1, 5, 0, 0, 1, 6, 0, 0, 0, 3, 7, 29],
+        // A size, and a name.
+        &[3, 1, 92, 1, 3, 1, 64, 0x42],
+    ];
+    run(&torn, |changes| check_with_cuts(&changed(changes)));
 }
 
 #[test]
 fn the_seed_is_torn() {
-    let memory = Memory(RefCell::new(torn()));
-    let Found::Torn(mended) = mend(&memory).unwrap() else { panic!("it is well") };
+    let Found::Torn(mended) = mend(&Memory::of(torn())).unwrap() else { panic!("it is well") };
     assert_eq!(mended.gone, ["BASALT/FF34E6~1"]);
     assert_eq!(mended.freed, 512);
+}
+
+#[test]
+fn the_sound_one_is_sound() {
+    let memory = Memory::of(sound());
+    assert_eq!(files(&memory).len(), made::FILES.len());
+    assert_eq!(mend(&memory).unwrap(), Found::Well);
 }

@@ -1,4 +1,4 @@
-//! The table that says which cluster follows which.
+//! The table that says which cluster follows which, in its copies.
 
 use std::io;
 
@@ -9,70 +9,94 @@ use crate::geometry::{Geometry, le32};
 const NUMBER: u32 = 0x0fff_ffff;
 const BAD: u32 = 0x0fff_fff7;
 const LAST: u32 = 0x0fff_fff8;
-/// Of the sector that says how much is free, with where they are.
-const SIGNATURES: [(usize, u32); 2] = [(0, 0x4161_5252), (484, 0x6141_7272)];
-const FREE_CLUSTERS: usize = 488;
+/// Bytes that are compared at a time with what is there; whole sectors of any size.
+const CHUNK: usize = 64 << 10;
 
-/// The first copy, as the kernel goes by it.
+/// Who reads a FAT goes by its first table: the kernel, the firmware, the loader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Copy {
+    First,
+    Second,
+}
+
+/// What follows a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Link {
+    To(u32),
+    /// It is a last one.
+    Last,
+    /// It is free.
+    Free,
+    /// Nothing that there is.
+    Nowhere,
+}
+
+/// All copies, as they are to be.
 pub(crate) struct Table {
-    bytes: Vec<u8>,
+    first: Vec<u8>,
+    second: Option<Vec<u8>>,
     clusters: u32,
-}
-
-/// What follows from a cluster.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Chain {
-    pub(crate) clusters: Vec<u32>,
-    pub(crate) end: End,
-}
-
-/// How it ends.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum End {
-    /// As it should.
-    Written,
-    /// The last cluster is one, and the table has it for free.
-    Unwritten,
-    /// It leads to nothing, or to itself.
-    #[default]
-    None,
+    /// Whether it is another than the one that was read.
+    is_changed: bool,
 }
 
 impl Table {
     pub(crate) fn read(volume: &impl Volume, geometry: &Geometry) -> io::Result<Self> {
-        let length = length(geometry);
-        let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-        for first in geometry.tables.iter().take(1) {
-            volume.read(*first, &mut bytes)?;
+        let length = usize::try_from(length(geometry)).map_err(io::Error::other)?;
+        let read = |at: &u64| {
+            let mut bytes = vec![0; length];
+            volume.read(*at, &mut bytes).map(|()| bytes)
+        };
+        let mut copies = geometry.tables.iter().map(read);
+        let first = copies.next().ok_or_else(|| io::Error::other("it has no table"))??;
+        let second = copies.next().transpose()?;
+        Ok(Self { first, second, clusters: geometry.clusters, is_changed: false })
+    }
+
+    pub(crate) fn has_second(&self) -> bool {
+        self.second.is_some()
+    }
+
+    pub(crate) fn is_changed(&self) -> bool {
+        self.is_changed
+    }
+
+    /// The numbers of all clusters.
+    pub(crate) fn numbers(&self) -> std::ops::Range<u32> {
+        2..self.clusters + 2
+    }
+
+    /// A cluster by its number, if there is one.
+    pub(crate) fn to(&self, cluster: u32) -> Link {
+        if self.numbers().contains(&cluster) { Link::To(cluster) } else { Link::Nowhere }
+    }
+
+    pub(crate) fn link(&self, copy: Copy, cluster: u32) -> Link {
+        match self.number(copy, cluster) {
+            0 => Link::Free,
+            number if number >= LAST => Link::Last,
+            number => self.to(number),
         }
-        Ok(Self { bytes, clusters: geometry.clusters })
     }
 
-    fn raw(&self, cluster: u32) -> u32 {
-        le32(&self.bytes, cluster as usize * 4)
+    /// So many clusters from the first on, that were walked before.
+    pub(crate) fn clusters(
+        &self,
+        copy: Copy,
+        first: u32,
+        count: u32,
+    ) -> impl Iterator<Item = u32> + '_ {
+        let begin = if let Link::To(first) = self.to(first) { Some(first) } else { None };
+        let next = move |cluster: &u32| match self.link(copy, *cluster) {
+            Link::To(next) => Some(next),
+            Link::Last | Link::Free | Link::Nowhere => None,
+        };
+        std::iter::successors(begin, next).take(count as usize)
     }
 
-    fn is_one(&self, cluster: u32) -> bool {
-        cluster.checked_sub(2).is_some_and(|number| number < self.clusters)
-    }
-
-    /// Whatever the clusters hold.
-    pub(crate) fn chain(&self, first: u32) -> Chain {
-        let mut chain = Chain::default();
-        let mut cluster = first;
-        while self.is_one(cluster) && chain.clusters.len() < self.clusters as usize {
-            let next = self.raw(cluster) & NUMBER;
-            if next == BAD {
-                return chain;
-            }
-            chain.clusters.push(cluster);
-            if next == 0 || next >= LAST {
-                chain.end = if next == 0 { End::Unwritten } else { End::Written };
-                return chain;
-            }
-            cluster = next;
-        }
-        chain
+    /// Notes that one cluster follows another.
+    pub(crate) fn lead(&mut self, cluster: u32, next: u32) {
+        self.set(cluster, next);
     }
 
     /// Notes that a chain ends with this cluster.
@@ -80,52 +104,84 @@ impl Table {
         self.set(cluster, NUMBER);
     }
 
-    fn set(&mut self, cluster: u32, number: u32) {
-        let raw = self.raw(cluster) & !NUMBER | number;
-        let at = cluster as usize * 4;
-        self.bytes[at..at + 4].copy_from_slice(&raw.to_le_bytes());
-    }
-
-    /// Frees what nobody uses, by the numbers of clusters; how many those were.
-    pub(crate) fn free_all_but(&mut self, used: &[bool]) -> u32 {
-        let mut freed = 0;
-        for cluster in 2..self.clusters + 2 {
-            let raw = self.raw(cluster);
-            let is_used = used.get(cluster as usize).is_some_and(|used| *used);
-            if is_used || matches!(raw & NUMBER, 0 | BAD) {
-                continue;
-            }
+    /// Frees a cluster; whether it was not free before, nor has the mark that it cannot be used.
+    pub(crate) fn release(&mut self, cluster: u32) -> bool {
+        let is_taken = !matches!(self.number(Copy::First, cluster), 0 | BAD);
+        if is_taken {
             self.set(cluster, 0);
-            freed += 1;
         }
-        freed
+        is_taken
     }
 
-    /// Makes each copy what this is, and says how much is free.
-    pub(crate) fn write(&self, volume: &impl Volume, geometry: &Geometry) -> io::Result<()> {
+    /// Takes what of the first two entries the second alone has. They are of no cluster, and none is
+    /// ever 0.
+    pub(crate) fn take_head(&mut self) {
+        for entry in 0..2 {
+            let number = self.number(Copy::Second, entry);
+            if self.number(Copy::First, entry) == 0 && number != 0 {
+                self.set(entry, number);
+            }
+        }
+    }
+
+    /// Makes the second what the first is.
+    pub(crate) fn mirror(&mut self) {
+        if let Some(second) = self.second.as_mut().filter(|second| **second != self.first) {
+            second.copy_from_slice(&self.first);
+            self.is_changed = true;
+        }
+    }
+
+    /// How many clusters are free.
+    pub(crate) fn free(&self) -> u32 {
+        let is_free = |cluster: &u32| self.number(Copy::First, *cluster) == 0;
+        self.numbers().filter(is_free).fold(0, |count, _| count + 1)
+    }
+
+    /// Makes one copy on the disk what it is to be, sector by sector.
+    pub(crate) fn write(
+        &self,
+        volume: &impl Volume,
+        geometry: &Geometry,
+        copy: Copy,
+    ) -> io::Result<()> {
         let sector = usize::try_from(geometry.sector).map_err(io::Error::other)?;
-        for copy in &geometry.tables {
-            let mut there = vec![0; self.bytes.len()];
-            volume.read(*copy, &mut there)?;
-            let pairs = self.bytes.chunks(sector).zip(there.chunks(sector));
-            for (number, (ours, its)) in (0..).zip(pairs) {
+        let (bytes, place) = (self.copy(copy), geometry.tables.get(copy as usize));
+        let (Some(bytes), Some(place)) = (bytes, place) else { return Ok(()) };
+        let mut there = vec![0; CHUNK];
+        for (number, ours) in (0..).zip(bytes.chunks(CHUNK)) {
+            let (at, its) = (place + number * CHUNK as u64, &mut there[..ours.len()]);
+            volume.read(at, its)?;
+            for (number, (ours, its)) in (0..).zip(ours.chunks(sector).zip(its.chunks(sector))) {
                 if ours != its {
-                    volume.write(copy + number * geometry.sector, ours)?;
+                    volume.write(at + number * geometry.sector, ours)?;
                 }
             }
         }
-        self.count(volume, geometry)
+        Ok(())
     }
 
-    fn count(&self, volume: &impl Volume, geometry: &Geometry) -> io::Result<()> {
-        let mut info = [0; 512];
-        volume.read(geometry.info, &mut info)?;
-        if SIGNATURES.iter().any(|(at, signature)| le32(&info, *at) != *signature) {
-            return Ok(());
+    fn copy(&self, copy: Copy) -> Option<&Vec<u8>> {
+        match copy {
+            Copy::First => Some(&self.first),
+            Copy::Second => self.second.as_ref(),
         }
-        let free = (2..self.clusters + 2).filter(|it| self.raw(*it) & NUMBER == 0).count();
-        let free = u32::try_from(free).map_err(io::Error::other)?.to_le_bytes();
-        volume.write(geometry.info + FREE_CLUSTERS as u64, &free)
+    }
+
+    fn number(&self, copy: Copy, cluster: u32) -> u32 {
+        let bytes = self.copy(copy).unwrap_or(&self.first);
+        le32(bytes, cluster as usize * 4) & NUMBER
+    }
+
+    fn set(&mut self, cluster: u32, number: u32) {
+        let place = cluster as usize * 4..cluster as usize * 4 + 4;
+        for bytes in [Some(&mut self.first), self.second.as_mut()].into_iter().flatten() {
+            let raw = le32(bytes, place.start);
+            if raw & NUMBER != number {
+                bytes[place.clone()].copy_from_slice(&(raw & !NUMBER | number).to_le_bytes());
+                self.is_changed = true;
+            }
+        }
     }
 }
 

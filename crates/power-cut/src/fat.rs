@@ -109,23 +109,6 @@ impl<'a> Fat<'a> {
         Ok(all)
     }
 
-    /// All that a repair may write to: what comes before the first cluster, and each folder.
-    pub(crate) fn tables_and_folders(&self) -> io::Result<Vec<Piece>> {
-        let mut pieces = vec![(self.start, self.data)];
-        let mut open = vec![self.root];
-        // Not for ever, where folders lead to each other.
-        while let Some(first) = open.pop().filter(|_| pieces.len() < FOLDER_CLUSTERS) {
-            let mut cluster = first;
-            while let Some(at) = self.at(cluster).filter(|_| pieces.len() < FOLDER_CLUSTERS) {
-                pieces.push((at, self.cluster));
-                cluster = self.next(cluster)?;
-            }
-            let folders = self.named(first)?.into_iter().filter(|it| it.is_folder);
-            open.extend(folders.filter(|it| !it.is(".") && !it.is("..")).map(|it| it.first));
-        }
-        Ok(pieces)
-    }
-
     fn named(&self, first: u32) -> io::Result<Vec<Named>> {
         let (mut names, mut parts) = (Vec::new(), LongName::default());
         let (mut cluster, mut bytes) = (first, vec![0; usize::try_from(self.cluster).unwrap_or(0)]);

@@ -3,6 +3,7 @@
 //! It has `e2fsck` mend its root at each boot, and mends its ESP before that is mounted. Neither may
 //! take anything away that boots, or leave anything that is in the way of the next update.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
@@ -36,16 +37,20 @@ pub(crate) struct Fsck {
     root: Copied,
 }
 
-/// A file that outlasts nothing.
-struct Unsynced<'a>(&'a File);
+/// A file that outlasts nothing, and what was written to it.
+struct Unsynced<'a> {
+    file: &'a File,
+    written: RefCell<Vec<Piece>>,
+}
 
 impl Volume for Unsynced<'_> {
     fn read(&self, at: u64, bytes: &mut [u8]) -> io::Result<()> {
-        self.0.read_exact_at(bytes, at)
+        self.file.read_exact_at(bytes, at)
     }
 
     fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all_at(bytes, at)
+        self.written.borrow_mut().push((at, bytes.len() as u64));
+        self.file.write_all_at(bytes, at)
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -131,18 +136,16 @@ impl Fsck {
     /// An ESP that a host mended is sound to `fsck.fat`, and offers what it did, each from where it
     /// was.
     fn esp_is_mended(&mut self, disk: &Disk<'_>) -> Result<Result<(), String>, Problem> {
-        let failed = doing("read", &self.esp.path);
-        let before = Fat::open(disk, self.esp.range.start).and_then(|esp| {
-            // It writes to nothing else.
-            let writes = esp.tables_and_folders()?;
-            Ok((offered(&esp), writes))
-        });
-        let (before, writes) = before.map_err(failed)?;
-        let found = mend(&Unsynced(&self.esp.file));
+        let start = self.esp.range.start;
+        let before = Fat::open(disk, start).map(|esp| offered(&esp));
+        let before = before.map_err(doing("read", &self.esp.path))?;
+        let unsynced = Unsynced { file: &self.esp.file, written: RefCell::default() };
+        let found = mend(&unsynced);
+        let written = unsynced.written.into_inner().into_iter();
+        let written: Vec<Piece> = written.map(|(at, length)| (at + start, length)).collect();
         let output = Cmd::new("fsck.fat").arg("-n").arg(&self.esp.path).output()?;
         let after = Fat::open(&self.esp.file, 0).map(|esp| offered(&esp));
-        let start = self.esp.range.start;
-        self.esp.forget(&writes);
+        self.esp.forget(&written);
         let found = match found {
             Ok(found) => found,
             Err(error) => return Ok(Err(format!("its ESP cannot be mended: {error}"))),
