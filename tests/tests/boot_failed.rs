@@ -265,7 +265,7 @@ fn a_trial_that_waits_in_the_initramfs_for_ever_is_left_and_says_for_what() {
     host.program("bin/systemctl", &list);
     let said = host.fail("deadline").stdout_text();
     assert!(host.did("systemctl reboot --force --force"));
-    assert!(said.contains("it waits in the initramfs for: ostree-prepare-root.service "), "{said}");
+    assert!(said.contains("it waits in the initramfs for: ostree-prepare-root.service\n"), "{said}");
     assert!(!said.contains("trial-deadline") && !said.contains("initrd.target"), "{said}");
     // Where a reboot leads nowhere else, it may still come to an end.
     let host = Host::booted(None);
