@@ -265,7 +265,10 @@ fn a_trial_that_waits_in_the_initramfs_for_ever_is_left_and_says_for_what() {
     host.program("bin/systemctl", &list);
     let said = host.fail("deadline").stdout_text();
     assert!(host.did("systemctl reboot --force --force"));
-    assert!(said.contains("it waits in the initramfs for: ostree-prepare-root.service\n"), "{said}");
+    assert!(
+        said.contains("it waits in the initramfs for: ostree-prepare-root.service\n"),
+        "{said}"
+    );
     assert!(!said.contains("trial-deadline") && !said.contains("initrd.target"), "{said}");
     // Where a reboot leads nowhere else, it may still come to an end.
     let host = Host::booted(None);
@@ -317,6 +320,12 @@ fn why_a_trial_failed_is_kept_in_the_firmware_once() {
     let units = "_SYSTEMD_UNIT=basalt-gate.service _SYSTEMD_UNIT=basalt-checks.service";
     let asked = format!("journalctl -b -o cat --no-pager -n 9 {units}");
     assert!(host.did(&asked));
+    // Where one of those failed, the gate was passed.
+    let other = Host::booted(Some("2-b+1-2")).with_entries(entries.0, entries.1);
+    other.program("bin/systemctl", "echo basalt-checks.service loaded failed");
+    other.fail("gate");
+    let unit = "_SYSTEMD_UNIT=basalt-checks.service";
+    assert!(other.did(&format!("journalctl -b -o cat --no-pager -n 9 {unit}")));
     // The next try's cause is not the first one.
     host.program("bin/journalctl", "echo another");
     host.fail("gate");

@@ -199,7 +199,10 @@ fn gate_fails(host: &mut Host) -> Result<()> {
     let said = host.ok("hostctl os history --json")?;
     let told: serde_json::Value = serde_json::from_str(&said)?;
     let last = told["events"].as_array().and_then(|events| events.last()).context("no event")?;
-    ensure!(last["reason"].as_str().is_some_and(|reason| reason.contains(why)), "{last}");
+    let reason = last["reason"].as_str().context("no reason")?;
+    let parts = ["/usr/lib/basalt/required.d/50-array: exit code 3", "the array is degraded"];
+    ensure!(parts.iter().all(|part| reason.contains(part)), "{last}");
+    ensure!(!reason.contains("is good"), "{last}");
     // The end of what that boot wrote: units that stop.
     let journal = last["journal"].as_array().map(Vec::len).unwrap_or_default();
     ensure!((5..=20).contains(&journal), "{last}");
