@@ -1,13 +1,14 @@
 //! `cargo xtask torture`: cuts the power of a recorded update again and again, and works out what
 //! would boot.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, anyhow, bail};
 use basalt_cmd::Cmd;
-use basalt_power_cut::{Awaited, Boots, Recording, Report, Torture, boot};
+use basalt_power_cut::{Awaited, Boots, Flushes, Recording, Report, Torture, boot};
 use clap::Args;
 use serde_json::json;
 use tempfile::TempDir;
@@ -100,13 +101,27 @@ impl Ground<'_> {
             self.session.go_on()?;
             self.boots(record)?;
         }
-        Ok(())
+        self.sum_up(record)
+    }
+
+    /// Adds all of it, once. Each flush was taken, if there are as many states.
+    fn sum_up(&self, record: &mut Record) -> Result<()> {
+        let seed = self.args.seed;
+        let states = self.done(record, "states");
+        let flushes = self.torture.flushes(seed, 0..states)?;
+        let sum = sum(record, seed, flushes);
+        if record.has(sum["piece"].as_str().unwrap_or_default()) {
+            return Ok(());
+        }
+        let held = flushes.alone == flushes.all.min(states);
+        record.add(Piece { seed, held, runs: vec![sum] })?;
+        if held { Ok(()) } else { bail!("not each flush was taken: {flushes:?}") }
     }
 
     fn every_sync_is_missed(&self, record: &mut Record) -> Result<()> {
         let there: Vec<Awaited> = self.torture.awaited().collect();
         for awaited in Awaited::ALL {
-            if self.done(record, &format!("without {awaited}")) > 0 {
+            if self.done(record, &without(awaited)) > 0 {
                 continue;
             }
             self.session.progress.heading(&format!("without the sync after which {awaited}"));
@@ -116,10 +131,10 @@ impl Ground<'_> {
             let report = self.torture.states_without(awaited, self.args.seed, 0..WITHOUT)?;
             let missed = report.findings.len();
             let example = report.findings.first().map(|it| it.what.clone());
-            let (held, without) = (missed > 0, format!("without {awaited}"));
+            let held = missed > 0;
             let run = json!({
-                "seed": self.args.seed, without: 1, "states": 0, "of": report.states,
-                "missed": missed, "example": example,
+                "seed": self.args.seed, without(awaited): missed, "of": report.states,
+                "example": example,
             });
             record.add(Piece { seed: self.args.seed, held, runs: vec![run] })?;
             if !held {
@@ -205,6 +220,23 @@ struct Booted {
     failed: Option<String>,
 }
 
+/// What tells how many states missed the sync.
+fn without(awaited: Awaited) -> String {
+    format!("missed: the sync after which {awaited}")
+}
+
+/// All that was done with this seed, as one run.
+fn sum(record: &Record, seed: u64, flushes: Flushes) -> serde_json::Value {
+    let [states, boots] = ["states", "boots"].map(|key| record.sum_of(seed, key));
+    let missed = |it: Awaited| (it.to_string(), record.sum_of(seed, &without(it)));
+    let syncs_missed: BTreeMap<_, _> = Awaited::ALL.map(missed).into();
+    let piece = format!("all of seed {seed}: {states} states, {boots} boots");
+    json!({ "piece": piece, "sum": {
+        "seed": seed, "states": states, "boots": boots, "flushes": flushes,
+        "syncs_missed": syncs_missed, "syncs_missed_of": WITHOUT,
+    } })
+}
+
 fn well(seed: u64, report: &Report) -> Result<()> {
     let Some(finding) = report.findings.first() else { return Ok(()) };
     bail!(
@@ -238,4 +270,36 @@ fn record(session: &Session) -> Result<()> {
         .env("BASALT_NO_SKIP", "1")
         .current_dir(&session.root);
     program::run(session, cmd, Output::Shown, RECORD).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sum_has_seed_states_boots_flushes_and_how_often_each_sync_was_missed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut record = Record::example(folder.path(), "torture");
+        let entry = without(Awaited::Entry);
+        for (seed, run) in [
+            (1, json!({ entry.as_str(): 71, "of": 200 })),
+            (1, json!({ "states": 500 })),
+            (1, json!({ "states": 100 })),
+            (1, json!({ "boots": 1 })),
+            (2, json!({ "states": 7, entry.as_str(): 9 })),
+        ] {
+            record.add(Piece { seed, held: true, runs: vec![run] }).unwrap();
+        }
+        let flushes = Flushes { all: 90, alone: 90, and_more: 89 };
+        let run = sum(&record, 1, flushes);
+        let it = &run["sum"];
+        assert_eq!((&it["seed"], &it["states"], &it["boots"]), (&json!(1), &json!(600), &json!(1)));
+        assert_eq!(it["flushes"], json!({ "all": 90, "alone": 90, "and_more": 89 }));
+        assert_eq!(it["syncs_missed"][Awaited::Entry.to_string()], 71);
+        assert_eq!(it["syncs_missed"].as_object().unwrap().len(), Awaited::ALL.len());
+        // It counts itself no second time.
+        let piece = run["piece"].as_str().unwrap().to_owned();
+        record.add(Piece { seed: 1, held: true, runs: vec![run] }).unwrap();
+        assert!(record.has(&piece) && record.sum_of(1, "states") == 600);
+    }
 }

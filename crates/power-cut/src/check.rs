@@ -80,7 +80,8 @@ impl Check {
         Ok(())
     }
 
-    /// What boots, or why something would not: whatever the loader offers must.
+    /// What boots, or why something would not: whatever the loader offers must, and a reset is
+    /// always offered.
     pub(crate) fn boots(&mut self, disk: &Disk<'_>) -> Result<Boots, String> {
         let esp = Fat::open(disk, self.parts.esp.start).map_err(|error| error.to_string())?;
         let offered = menu(&esp)?;
@@ -105,6 +106,9 @@ impl Check {
             if it.name == Name::Release(chosen) {
                 commit = Some(deployment.commit);
             }
+        }
+        if !offered.iter().any(|it| it.name.is_reset()) {
+            return Err("the menu offers no reset any more".to_owned());
         }
         match commit {
             Some(commit) if commit == self.to => Ok(Boots::New),

@@ -1,4 +1,5 @@
-//! Power cuts, by chance: what of the log is on the disk then.
+//! Power cuts: what of the log is on the disk then. First each flush has its turn, and what is left
+//! is by chance.
 //!
 //! A disk keeps each sector whole, and everything that was written before its last flush that
 //! ended; of what came later any part may be there, in any order. That is one kind of cut. The
@@ -7,6 +8,7 @@
 //! later, which the kernel may write at any time and in any order. The root and `/var`, whose
 //! journals keep their order, are each as at any moment since the update's last sync of them.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 
 use fastrand::Rng;
@@ -38,6 +40,17 @@ pub(crate) struct Chances<'a> {
     pub(crate) begin: usize,
     pub(crate) last: usize,
     pub(crate) syncs: &'a [Sync],
+    /// The flushes among them, each of which has its turns.
+    pub(crate) flushes: &'a [usize],
+}
+
+/// What a cut of some number is.
+enum Turn {
+    /// This flush, and nothing of what came later.
+    Flush(usize),
+    /// It, and a part of what came up to the next one.
+    FlushAndMore(usize),
+    Chance,
 }
 
 /// How far a file system is.
@@ -47,6 +60,18 @@ struct Moment {
     whole: usize,
     /// Of what was written from there up to here a part is.
     until: usize,
+}
+
+/// What was written before a sync that it should have waited for.
+struct Early {
+    volume: Volume,
+    from: usize,
+}
+
+impl Early {
+    fn has(&self, moment: &Moment, number: usize) -> bool {
+        self.volume == moment.volume && number >= self.from
+    }
 }
 
 /// Which part of what may be there is there.
@@ -80,14 +105,55 @@ const SHAPES: [Shape; 9] = [
     Shape::SplitShort,
 ];
 
+/// The chances that the cut of this number takes: the same for the same seed.
+pub(crate) fn chances_of(seed: u64, number: u64) -> Rng {
+    let mut hasher = DefaultHasher::new();
+    (seed, number).hash(&mut hasher);
+    Rng::with_seed(hasher.finish())
+}
+
 impl Chances<'_> {
-    /// A cut anywhere in the update.
-    pub(crate) fn cut(&self, rng: &mut Rng) -> io::Result<Cut> {
+    /// The cut of this number, anywhere in the update.
+    pub(crate) fn cut(&self, rng: &mut Rng, number: u64) -> io::Result<Cut> {
+        match self.turn(number) {
+            Turn::Flush(flush) => Ok(Cut { whole: flush, beyond: Vec::new(), at: flush + 1 }),
+            Turn::FlushAndMore(flush) => self.flush_and_more(rng, flush),
+            Turn::Chance => self.by_chance(rng),
+        }
+    }
+
+    /// Each flush once, then each with more, every other time: a few hundred states already have
+    /// some of each kind.
+    fn turn(&self, number: u64) -> Turn {
+        let number = usize::try_from(number).unwrap_or(usize::MAX);
+        if let Some(flush) = self.flushes.get(number) {
+            return Turn::Flush(*flush);
+        }
+        let later = number - self.flushes.len();
+        let flush = self.flushes.get(later / 2).filter(|_| later.is_multiple_of(2));
+        flush.map_or(Turn::Chance, |flush| Turn::FlushAndMore(*flush))
+    }
+
+    fn flush_and_more(&self, rng: &mut Rng, flush: usize) -> io::Result<Cut> {
+        let next = self.flushes.iter().find(|next| **next > flush);
+        let next = *next.unwrap_or(&self.last);
+        // At least one write, if there is any.
+        let at = rng.usize((flush + 2).min(next)..=next);
+        loop {
+            let (mut beyond, shape) = (Vec::new(), shape(rng));
+            self.some(rng, shape, (flush..at).collect(), &mut beyond)?;
+            if !beyond.is_empty() || at <= flush + 1 {
+                return Ok(Cut { whole: flush, beyond, at });
+            }
+        }
+    }
+
+    fn by_chance(&self, rng: &mut Rng) -> io::Result<Cut> {
         if rng.bool() {
             return self.by_flushes(rng);
         }
         let at = self.moment(rng);
-        self.by_syncs(rng, at, self.syncs)
+        self.by_syncs(rng, at, self.syncs, None)
     }
 
     /// One that shows what `without` is for, if anything: it was left out, and the power goes
@@ -102,7 +168,10 @@ impl Chances<'_> {
         let at = rng.usize(begin..=next.unwrap_or(self.last));
         // The last moment has most to lose.
         let at = if rng.bool() { at } else { next.unwrap_or(self.last) };
-        self.by_syncs(rng, at, &others)
+        // Most of all where what came too early is there, and something is not that it came after.
+        let early = Early { volume: without.volume(), from: begin };
+        let early = Some(early).filter(|_| rng.bool());
+        self.by_syncs(rng, at, &others, early.as_ref())
     }
 
     /// A moment, half of the time one at which the ESP is written.
@@ -125,8 +194,14 @@ impl Chances<'_> {
         Ok(Cut { whole, beyond, at })
     }
 
-    /// Only these syncs count.
-    fn by_syncs(&self, rng: &mut Rng, at: usize, syncs: &[Sync]) -> io::Result<Cut> {
+    /// Only these syncs count. What came too early, if anything, is there.
+    fn by_syncs(
+        &self,
+        rng: &mut Rng,
+        at: usize,
+        syncs: &[Sync],
+        early: Option<&Early>,
+    ) -> io::Result<Cut> {
         let volumes = Volume::ALL.map(|volume| self.of_volume(rng, at, syncs, volume));
         let of = |number: usize| {
             let volume = self.parts.of(self.log.entries[number].did);
@@ -142,9 +217,12 @@ impl Chances<'_> {
         }
         for it in &volumes {
             let is_own = |number: &usize| of(*number).is_some_and(|of| of.volume == it.volume);
-            let numbers = (it.whole..it.until).filter(is_own).collect();
+            let numbers = (it.whole..it.until).filter(is_own);
+            let is_early = |number: &usize| early.is_some_and(|early| early.has(it, *number));
+            let (there, open) = numbers.partition(is_early);
             let shape = shape(rng);
-            self.some(rng, shape, numbers, &mut beyond)?;
+            self.some(rng, shape, open, &mut beyond)?;
+            self.some(rng, Shape::All, there, &mut beyond)?;
         }
         Ok(Cut { whole, beyond, at })
     }
@@ -212,91 +290,4 @@ fn shape(rng: &mut Rng) -> Shape {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::SECTOR;
-    use crate::log::tests::log_of;
-
-    /// Where each file system begins, in sectors.
-    const ESP: u64 = 0;
-    const ROOT: u64 = 100;
-    const VAR: u64 = 200;
-
-    /// Writes to these sectors, one each; 0 is a flush.
-    fn with<T>(sectors: &[u64], look: impl FnOnce(&Log, &Parts) -> T) -> T {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("log");
-        let bytes = [1; SECTOR];
-        let entry = |sector: &u64| Some((*sector, bytes.as_slice())).filter(|it| it.0 > 0);
-        let last = log_of(&path, &sectors.iter().map(entry).collect::<Vec<_>>());
-        let range = |begin: u64| begin * SECTOR as u64..(begin + 100) * SECTOR as u64;
-        let parts = Parts { esp: range(ESP), root: range(ROOT), var: range(VAR) };
-        look(&Log::read(&path, last).unwrap(), &parts)
-    }
-
-    /// Each cut of many, as sectors that are there, and the moment.
-    fn cuts(
-        sectors: &[u64],
-        syncs: &[Sync],
-        make: impl Fn(&Chances<'_>, &mut Rng) -> io::Result<Cut>,
-    ) -> Vec<(Vec<u64>, usize)> {
-        with(sectors, |log, parts| {
-            let chances = Chances { log, parts, begin: 0, last: sectors.len(), syncs };
-            let all = (0..2000).map(|seed| {
-                let cut = make(&chances, &mut Rng::with_seed(seed)).unwrap();
-                let there = sectors[..cut.whole].iter().copied().filter(|sector| *sector > 0);
-                let beyond = cut.beyond.iter().map(|(sector, _)| *sector);
-                (there.chain(beyond).collect(), cut.at)
-            });
-            all.collect()
-        })
-    }
-
-    #[test]
-    fn what_was_flushed_is_there_and_of_what_came_later_any_part() {
-        let by_flushes = |chances: &Chances<'_>, rng: &mut Rng| chances.by_flushes(rng);
-        let found = cuts(&[1, 101, 0, 2, 102, 0, 3], &[], by_flushes);
-        for (there, at) in &found {
-            let has = |sector| there.contains(&sector);
-            assert!(*at < 3 || has(1) && has(101), "{there:?} at {at}");
-            assert!(*at < 6 || has(2) && has(102), "{there:?} at {at}");
-            assert!(*at > 5 || !has(3), "{there:?} at {at}");
-            assert!(*at > 2 || !has(2), "{there:?} at {at}");
-        }
-        for some in [&[1, 101, 2][..], &[1, 101, 102], &[1, 101], &[101], &[1]] {
-            assert!(found.iter().any(|(there, _)| there == some), "never {some:?}");
-        }
-    }
-
-    #[test]
-    fn a_sync_counts_for_its_own_file_system_alone() {
-        let sync = |awaited, flush| Sync { awaited, flush };
-        // The first flush is the ESP's sync, the second the root's.
-        let sectors = [1, 101, 201, 0, 2, 102, 0, 3];
-        let syncs = [sync(Awaited::EntriesGone, 3), sync(Awaited::Deployed, 6)];
-        let by_syncs = |chances: &Chances<'_>, rng: &mut Rng| {
-            let at = rng.usize(7..=8);
-            chances.by_syncs(rng, at, chances.syncs)
-        };
-        let found = cuts(&sectors, &syncs, by_syncs);
-        for (there, _) in &found {
-            let has = |sector| there.contains(&sector);
-            assert!(has(1) && has(101) && has(102), "{there:?}");
-        }
-        let some = |look: fn(&[u64]) -> bool| found.iter().any(|(there, _)| look(there));
-        assert!(some(|it| !it.contains(&2) && it.contains(&3)), "the ESP waits for its own sync");
-        assert!(some(|it| !it.contains(&201)), "/var has none of its own");
-    }
-
-    #[test]
-    fn without_a_sync_what_it_waited_for_may_be_missing() {
-        let sync = |awaited, flush| Sync { awaited, flush };
-        let sectors = [101, 0, 2, 0, 3];
-        let syncs = [sync(Awaited::Deployed, 1), sync(Awaited::BootFiles, 3)];
-        for (awaited, sector) in [(Awaited::Deployed, 101), (Awaited::BootFiles, 2)] {
-            let found = cuts(&sectors, &syncs, |chances, rng| chances.cut_without(rng, awaited));
-            let lost = found.iter().filter(|(there, at)| *at > 3 && !there.contains(&sector));
-            assert!(lost.count() > 0, "{awaited}");
-        }
-    }
-}
+mod tests;

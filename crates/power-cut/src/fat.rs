@@ -219,18 +219,31 @@ pub(crate) mod tests {
 
     /// A FAT32 in a file, and these files in it, by path and content.
     pub(crate) fn esp(folder: &Path, files: &[(&str, &str)]) -> PathBuf {
-        let path = folder.join("esp");
-        File::create(&path).unwrap().set_len(64 << 20).unwrap();
-        Cmd::new("mkfs.vfat").args(["-F", "32", "-s", "1"]).arg(&path).run().unwrap();
-        let tool = |name: &str| Cmd::new(name).arg("-i").arg(&path);
-        for (name, content) in files {
-            for (at, _) in name.match_indices('/') {
-                // It may be there.
-                let _ = tool("mmd").args(["-D", "s"]).arg(format!("::{}", &name[..at])).run();
-            }
-            tool("mcopy").args(["-", &format!("::{name}")]).stdin(*content).run().unwrap();
-        }
+        let path = empty(folder, 1);
+        files.iter().for_each(|(name, content)| put(&path, name, content));
         path
+    }
+
+    /// One whose clusters have so many sectors.
+    pub(crate) fn empty(folder: &Path, sectors: u64) -> PathBuf {
+        let path = folder.join("esp");
+        File::create(&path).unwrap().set_len(sectors * (64 << 20)).unwrap();
+        let mkfs = Cmd::new("mkfs.vfat").args(["-F", "32", "-s"]).arg(sectors.to_string());
+        mkfs.arg(&path).run().unwrap();
+        path
+    }
+
+    /// Puts a file there, and the folders that lead to it.
+    pub(crate) fn put(esp: &Path, name: &str, content: &str) {
+        for (at, _) in name.match_indices('/') {
+            // It may be there.
+            let _ = tool("mmd", esp).args(["-D", "s"]).arg(format!("::{}", &name[..at])).run();
+        }
+        tool("mcopy", esp).args(["-", &format!("::{name}")]).stdin(content).run().unwrap();
+    }
+
+    pub(crate) fn tool(name: &str, esp: &Path) -> Cmd {
+        Cmd::new(name).arg("-i").arg(esp)
     }
 
     fn names(esp: &Fat<'_>, path: &str) -> Vec<String> {

@@ -36,6 +36,10 @@ impl Name {
         }
     }
 
+    pub(crate) fn is_reset(self) -> bool {
+        matches!(self, Self::Reset(_))
+    }
+
     /// A release's name, which the loader may choose by itself.
     pub(crate) fn release(self) -> Option<EntryName> {
         match self {

@@ -15,11 +15,14 @@ use crate::disk::Disk;
 use crate::ext4::Ext4;
 use crate::fat::Fat;
 use crate::log::Log;
+use crate::menu::menu;
 use crate::parts::{Parts, Volume};
 
 /// What an update waits for before it goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Awaited {
+    /// The menu's entry that resets what runs is there.
+    ResetOffered,
     /// The idle slot's entries are gone.
     EntriesGone,
     /// It is written down that a trial is to be expected.
@@ -43,14 +46,20 @@ pub(crate) struct Sync {
 
 impl Awaited {
     /// All of an update that replaces something, in their order.
-    pub const ALL: [Self; 5] =
-        [Self::Expected, Self::EntriesGone, Self::Deployed, Self::BootFiles, Self::Entry];
+    pub const ALL: [Self; 6] = [
+        Self::ResetOffered,
+        Self::Expected,
+        Self::EntriesGone,
+        Self::Deployed,
+        Self::BootFiles,
+        Self::Entry,
+    ];
 
     pub(crate) fn volume(self) -> Volume {
         match self {
             Self::Expected => Volume::Var,
             Self::Deployed => Volume::Root,
-            Self::EntriesGone | Self::BootFiles | Self::Entry => Volume::Esp,
+            Self::ResetOffered | Self::EntriesGone | Self::BootFiles | Self::Entry => Volume::Esp,
         }
     }
 }
@@ -58,6 +67,7 @@ impl Awaited {
 impl fmt::Display for Awaited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::ResetOffered => "the menu's entry for what runs is there",
             Self::Expected => "the trial is written down",
             Self::EntriesGone => "the old entry is gone",
             Self::Deployed => "the deployment and its link are there",
@@ -73,6 +83,8 @@ struct Seen<'a> {
     /// The names of entries before, those of the idle slot.
     old: Vec<String>,
     idle: Slot,
+    /// Whether the menu offered a reset of what runs.
+    offered: bool,
     /// Names of boot files of before.
     files: Vec<String>,
 }
@@ -90,7 +102,8 @@ pub(crate) fn syncs(
     let of_idle = |name: &String| name.contains(&format!("-{idle}"));
     let old = old.into_iter().filter(of_idle).collect();
     let files = boot_files(disk, &check.parts)?;
-    let mut seen = Seen { check, old, idle, files };
+    let offered = offers_reset(disk, &check.parts, idle.other())?;
+    let mut seen = Seen { check, old, idle, offered, files };
     let mut open = Awaited::ALL.to_vec();
     let mut found = Vec::new();
     for at in (begin..end).filter(|at| log.entries[*at].is_flush()) {
@@ -112,6 +125,10 @@ impl Seen<'_> {
     fn has(&mut self, awaited: Awaited, disk: &Disk<'_>) -> io::Result<bool> {
         let parts = &self.check.parts;
         match awaited {
+            // What was there before nobody waits for.
+            Awaited::ResetOffered => {
+                Ok(!self.offered && offers_reset(disk, parts, self.idle.other())?)
+            }
             Awaited::Expected => self.check.is_expected(disk),
             Awaited::EntriesGone => {
                 let now = entries(disk, parts)?;
@@ -140,6 +157,12 @@ impl Seen<'_> {
             Awaited::Entry => Ok(self.check.boots(disk) == Ok(Boots::New)),
         }
     }
+}
+
+/// Whether the menu offers a reset of this slot; not where it cannot be read yet.
+fn offers_reset(disk: &Disk<'_>, parts: &Parts, slot: Slot) -> io::Result<bool> {
+    let offered = menu(&Fat::open(disk, parts.esp.start)?).unwrap_or_default();
+    Ok(offered.iter().any(|it| it.name.is_reset() && it.name.slot() == slot))
 }
 
 fn entries(disk: &Disk<'_>, parts: &Parts) -> io::Result<Vec<String>> {

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,8 +12,9 @@ use fastrand::Rng;
 use serde::Serialize;
 
 use crate::check::{Boots, Check};
-use crate::cut::{Chances, Cut};
+use crate::cut::{Chances, Cut, chances_of};
 use crate::disk::Disk;
+use crate::flushes::{Flushes, Taken, flushes};
 use crate::fsck::Fsck;
 use crate::log::Log;
 use crate::parts::{Parts, parts};
@@ -31,6 +33,7 @@ pub struct Torture {
     last: usize,
     end: usize,
     syncs: Vec<Sync>,
+    flushes: Vec<usize>,
 }
 
 /// What was found.
@@ -40,6 +43,8 @@ pub struct Report {
     pub states: u64,
     /// Different disks that they left, each of which was looked at once.
     pub distinct: u64,
+    /// The flushes that they were taken of.
+    pub flushes: Flushes,
     /// Disks that boot what ran before.
     pub old: u64,
     /// Disks that boot what was installed.
@@ -100,8 +105,8 @@ impl Torture {
         let idle = check.chosen(&disk).map_err(Problem::Recording)?.slot.other();
         let syncs = syncs(&log, &mut disk, (begin, last), &mut check, idle).map_err(failed)?;
         drop(disk);
-        let recording = recording.clone();
-        Ok(Self { recording, base, log, parts, check, begin, last, end, syncs })
+        let (recording, flushes) = (recording.clone(), flushes(&log, (begin, last)));
+        Ok(Self { recording, base, log, parts, check, begin, last, end, syncs, flushes })
     }
 
     /// The syncs that were found, in the order in which they ended.
@@ -109,14 +114,33 @@ impl Torture {
         self.syncs.iter().map(|sync| sync.awaited)
     }
 
-    /// Looks at the power cuts of these numbers.
+    /// How many flushes the update has.
+    #[must_use]
+    pub fn flush_count(&self) -> u64 {
+        Taken::none(&self.flushes).count().all
+    }
+
+    /// Which flushes the power cuts of these numbers are of. Looks at none of them.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn flushes(&self, seed: u64, numbers: Range<u64>) -> Result<Flushes, Problem> {
+        let mut taken = Taken::none(&self.flushes);
+        for number in numbers {
+            taken.add(&self.cut(seed, number, &chosen)?);
+        }
+        Ok(taken.count())
+    }
+
+    /// Looks at the power cuts of these numbers. The first ones are of each flush in turn, so that
+    /// as many as there are flushes have each.
     ///
     /// # Errors
     /// A file cannot be read.
-    pub fn states(&self, seed: u64, numbers: std::ops::Range<u64>) -> Result<Report, Problem> {
+    pub fn states(&self, seed: u64, numbers: Range<u64>) -> Result<Report, Problem> {
         let base = &self.recording.base;
         let fsck = || Fsck::new(base, &self.log, &self.parts).map(Some);
-        self.report(seed, numbers, fsck, |chances, rng| chances.cut(rng))
+        self.report(seed, numbers, fsck, chosen)
     }
 
     /// Looks at as many that would be possible if a sync was left out.
@@ -127,10 +151,10 @@ impl Torture {
         &self,
         without: Awaited,
         seed: u64,
-        numbers: std::ops::Range<u64>,
+        numbers: Range<u64>,
     ) -> Result<Report, Problem> {
         // What is wrong there is to be seen by what boots.
-        self.report(seed, numbers, || Ok(None), |chances, rng| chances.cut_without(rng, without))
+        self.report(seed, numbers, || Ok(None), |chances, rng, _| chances.cut_without(rng, without))
     }
 
     /// Writes the disk of one power cut to `disk`, raw; what boots there.
@@ -138,7 +162,7 @@ impl Torture {
     /// # Errors
     /// It cannot be written.
     pub fn write(&self, seed: u64, number: u64, disk: &Path) -> Result<Boots, Problem> {
-        let cut = self.cut(seed, number, &|chances, rng| chances.cut(rng))?;
+        let cut = self.cut(seed, number, &chosen)?;
         basalt_cmd::Cmd::new("cp")
             .arg("--sparse=always")
             .arg(&self.recording.base)
@@ -157,14 +181,17 @@ impl Torture {
     fn report(
         &self,
         seed: u64,
-        numbers: std::ops::Range<u64>,
+        numbers: Range<u64>,
         fsck: impl Fn() -> Result<Option<Fsck>, Problem> + core::marker::Sync,
-        choose: impl Fn(&Chances<'_>, &mut Rng) -> std::io::Result<Cut>,
+        choose: impl Fn(&Chances<'_>, &mut Rng, u64) -> io::Result<Cut>,
     ) -> Result<Report, Problem> {
-        let mut cuts = Vec::new();
+        let (mut cuts, mut taken) = (Vec::new(), Taken::none(&self.flushes));
         for number in numbers {
-            cuts.push((number, self.cut(seed, number, &choose)?));
+            let cut = self.cut(seed, number, &choose)?;
+            taken.add(&cut);
+            cuts.push((number, cut));
         }
+        let flushes = taken.count();
         let states = cuts.len() as u64;
         let mut cuts = alike(cuts);
         let distinct = cuts.len() as u64;
@@ -187,21 +214,20 @@ impl Torture {
             Ok::<_, Problem>(())
         })?;
         let state_ms = took.as_secs_f64() * 1000.0 / distinct.max(1) as f64;
-        Ok(Report { states, distinct, state_ms, ..tally(all) })
+        Ok(Report { states, distinct, flushes, state_ms, ..tally(all) })
     }
 
     fn cut(
         &self,
         seed: u64,
         number: u64,
-        choose: &impl Fn(&Chances<'_>, &mut Rng) -> std::io::Result<Cut>,
+        choose: &impl Fn(&Chances<'_>, &mut Rng, u64) -> io::Result<Cut>,
     ) -> Result<Cut, Problem> {
-        let mut hasher = DefaultHasher::new();
-        (seed, number).hash(&mut hasher);
         let (log, parts, begin) = (&self.log, &self.parts, self.begin);
-        let chances = Chances { log, parts, begin, last: self.last, syncs: &self.syncs };
-        let mut rng = Rng::with_seed(hasher.finish());
-        choose(&chances, &mut rng).map_err(doing("read", &self.recording.log))
+        let (syncs, flushes) = (&self.syncs, &self.flushes);
+        let chances = Chances { log, parts, begin, last: self.last, syncs, flushes };
+        choose(&chances, &mut chances_of(seed, number), number)
+            .map_err(doing("read", &self.recording.log))
     }
 
     fn look_at<'a>(
@@ -252,6 +278,11 @@ impl Torture {
         disk.undo(before).map_err(failed)?;
         Ok(found)
     }
+}
+
+/// The cut of an update that leaves nothing out.
+fn chosen(chances: &Chances<'_>, rng: &mut Rng, number: u64) -> io::Result<Cut> {
+    chances.cut(rng, number)
 }
 
 /// Cuts by the disk that they leave.

@@ -119,10 +119,11 @@ impl fmt::Display for Record {
 mod tests {
     use super::*;
 
-    fn record(folder: &Path) -> Record {
-        let file = folder.join("1976-03-04-abc-kills.json");
-        let pieces = Vec::new();
-        Record { proof: "kills".to_owned(), origin: Origin::example(), pieces, file }
+    impl Record {
+        pub(crate) fn example(folder: &Path, proof: &str) -> Self {
+            let file = folder.join(format!("1976-03-04-abc-{proof}.json"));
+            Self { proof: proof.to_owned(), origin: Origin::example(), pieces: Vec::new(), file }
+        }
     }
 
     fn piece(seed: u64, held: bool) -> Piece {
@@ -132,7 +133,7 @@ mod tests {
     #[test]
     fn a_proof_that_was_interrupted_goes_on_where_it_was() {
         let folder = tempfile::tempdir().unwrap();
-        let mut first = record(folder.path());
+        let mut first = Record::example(folder.path(), "kills");
         first.add(piece(1, true)).unwrap();
         first.add(piece(2, false)).unwrap();
         let origin = Origin::example();

@@ -118,6 +118,11 @@ impl Disk {
         Ok(choose(&names).ok_or("no entry")?)
     }
 
+    /// Whether the menu offers a reset. Of half an entry the loader knows no kernel.
+    fn offers_reset(&self) -> bool {
+        self.menu.values().any(|(_, written)| *written == Written::Whole)
+    }
+
     fn boots(
         &self,
         name: EntryName,
@@ -274,20 +279,26 @@ impl Host {
     }
 }
 
-/// The first reason why a cut somewhere in `steps`, or after them, is not survived.
+/// The first reason why a cut somewhere in `steps`, or after them, is not survived, or takes away a
+/// reset that the menu offered.
 fn broken(
     host: &Host,
     steps: &[Step],
     choices: &[Vec<u8>],
     releases: &[Release],
 ) -> Option<String> {
+    let offered = host.seen.offers_reset();
     for end in 0..=steps.len() {
         let mut host = host.clone();
         host.run(&steps[..end]);
         for choice in choices {
-            if let Err(why) = host.cut(choice).boot(releases) {
-                return Some(format!("cut after {end} of {steps:?}: {why}"));
-            }
+            let disk = host.cut(choice);
+            let why = match disk.boot(releases) {
+                Ok(_) if disk.offers_reset() || !offered => continue,
+                Ok(_) => "the menu offers no reset any more".to_owned(),
+                Err(why) => why,
+            };
+            return Some(format!("cut after {end} of {steps:?}: {why}"));
         }
     }
     let mut done = host.clone();

@@ -91,7 +91,8 @@ pub fn reset(before: &BeforeReset, release: &Release) -> Reset {
 }
 
 /// Returns the steps after which the menu offers a reset by what `slot` holds, and no other. To be
-/// carried out before that of another slot loses its kernel. It needs no boot file of its own.
+/// carried out before that of another slot loses its kernel. It needs no boot file of its own. The
+/// old entry goes only once the new one is safe, so that a menu that offers a reset always does.
 #[must_use]
 pub fn offer_reset(slot: Slot, menu: &[FoundReset], entry: &ResetEntry) -> Vec<Step> {
     let is_good = |it: &FoundReset| {

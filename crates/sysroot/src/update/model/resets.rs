@@ -59,14 +59,36 @@ fn the_menu_offers_a_reset_that_boots_whatever_an_update_is_cut_off() {
     }
 }
 
-#[test]
-fn an_update_that_leaves_the_menu_behind_would_leave_an_entry_without_its_kernel() {
-    let releases = three([100, 101, 102]);
+/// A host that runs its second release, while the menu still resets by the first.
+fn with_a_menu_of_the_other_slot(releases: &[Release]) -> Host {
     let mut host = Host::fresh(&releases[0]);
     host.run(&host.offer());
     host.run(&host.update(&releases[1]).unwrap());
     host.carry_out(&Step::Sync(Volume::Root));
-    let host = Host::boot(host.safe, &releases, true).unwrap();
+    Host::boot(host.safe, releases, true).unwrap()
+}
+
+/// The menu would offer no reset any more: the old entry may be gone, and the new one not there.
+#[test]
+fn no_sync_of_the_menus_entry_can_be_left_out() {
+    let releases = three([100, 101, 102]);
+    let host = with_a_menu_of_the_other_slot(&releases);
+    let update = [host.offer(), host.update(&releases[2]).unwrap()].concat();
+    for steps in [update, host.steps_of_reset(&releases)] {
+        assert_eq!(broken(&host, &steps, &every_choice(), &releases), None);
+        let writes = |step: &Step| matches!(step, Step::WriteReset(..));
+        let sync = steps.iter().position(writes).unwrap() + 1;
+        let mut fewer = steps.clone();
+        assert_eq!(fewer.remove(sync), Step::Sync(Volume::Esp));
+        let why = broken(&host, &fewer, &every_choice(), &releases).expect("it is missed");
+        assert!(why.ends_with(": the menu offers no reset any more"), "{why}");
+    }
+}
+
+#[test]
+fn an_update_that_leaves_the_menu_behind_would_leave_an_entry_without_its_kernel() {
+    let releases = three([100, 101, 102]);
+    let host = with_a_menu_of_the_other_slot(&releases);
     let steps = host.update(&releases[2]).unwrap();
     assert!(broken(&host, &steps, &every_choice(), &releases).is_some());
 }
