@@ -1,8 +1,7 @@
 //! `basalt pxe serve`: all that a lab needs to boot machines from its network, until Ctrl-C.
 
 use std::fs;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -46,12 +45,10 @@ pub fn serve(options: &Options) -> Result<()> {
         bail!("only root may answer DHCP\nhint: run it by `sudo`");
     }
     let interface = interface::find(options.interface.as_deref())?;
+    dnsmasq::alone(interface.address)?;
     let stop = Stop::on_signals()?;
     let folder = tempfile::tempdir().context("cannot make a folder for the work")?;
-    let tftp = folder.path().join("tftp");
-    let copied = fs::create_dir(&tftp).and_then(|()| fs::copy(&ipxe, tftp.join(dnsmasq::IPXE)));
-    copied.with_context(|| format!("cannot copy `{}`", ipxe.display()))?;
-    open_to_all(folder.path())?;
+    let tftp = dnsmasq::tftp(&ipxe, folder.path())?;
     // The script names the port, and so comes after it is known.
     let port = http::reserve(interface.address, options.port)?;
     let url = format!("http://{}", port.address());
@@ -71,13 +68,6 @@ pub fn serve(options: &Options) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// dnsmasq gives up being root before it reads what it serves.
-fn open_to_all(folder: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
-        .with_context(|| format!("cannot open `{}` to dnsmasq", folder.display()))
 }
 
 /// What is served, under the names that the script has.

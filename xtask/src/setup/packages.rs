@@ -66,6 +66,7 @@ const TEST_PACKAGES: &[Package] = &[
     package("nftables", "the same, where an engine prefers it"),
     package("iproute2", "makes a network of a test's own"),
     package("dnsmasq-base", "gives virtual machines their addresses"),
+    package("ipxe", "what `basalt pxe serve` sends to machines"),
     package("rsync", "brings an archive to another machine"),
     package("strace", "kills `basalt` at each step in tests"),
     package("python3-venv", "what the reference of kickstarts is written in"),
