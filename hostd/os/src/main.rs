@@ -12,6 +12,7 @@ mod progress;
 mod reset;
 mod settle;
 mod update;
+mod way_back;
 
 mod disk;
 mod host;

@@ -10,22 +10,19 @@ use basalt_api::os::{Progress, Release, RunningUpdate};
 use basalt_archive::{Archive, Keys};
 use basalt_deploy::{Patience, Remote, Repo, Transfer};
 use basalt_release::{Host, Manifest, Standing, judge};
-use basalt_sysroot::kargs::of_host;
+use basalt_sysroot::entry::BootEntry;
 use basalt_sysroot::slot::Slot;
-use basalt_sysroot::update::{
-    Found, Refusal, Step, install, may_install, refresh, roll_back, withdraw,
-};
+use basalt_sysroot::update::{Found, Refusal, Step, install, may_install, refresh};
 use jiff::Timestamp;
 
 use crate::choice;
 use crate::disk::{Disk, Places};
 use crate::etc;
-use crate::kargs;
 use crate::progress;
 use crate::release::{self, How, Incoming, REMOTE};
 use crate::reset;
 use crate::room::room;
-use crate::standing::{Event, Memory, WayBack, What};
+use crate::standing::Memory;
 use crate::trial::Trial;
 
 /// The host, as an update sees it.
@@ -230,7 +227,7 @@ impl Updater {
         steps: &[Step],
         at: Timestamp,
     ) -> Result<Trial> {
-        let serial = new_serial(steps)?;
+        let serial = new_entry(steps)?.serial;
         let (Release { version, commit }, boot_id) = (release, self.boot_id.clone());
         Ok(Trial { serial, version, commit, at, boot_id, kargs: None, etc: None })
     }
@@ -268,69 +265,6 @@ impl Updater {
         Ok(true)
     }
 
-    /// Makes the other slot boot next, under a serial above all others. Returns what it holds.
-    ///
-    /// # Errors
-    /// The running system is on trial, the other slot holds nothing good, or the disk fails.
-    pub(crate) fn roll_back(
-        &self,
-        now: Timestamp,
-        told: impl Fn(Progress) + 'static,
-    ) -> Result<Release> {
-        let (mut disk, found) = self.opened(now)?;
-        let steps = roll_back(&found)?;
-        let behind = found.link(found.idle()).context("the link of the other slot is gone")?;
-        let release = release::of(&disk.sysroot.repo()?, behind)?;
-        let kargs = self.kargs_behind(&disk, &found, &steps)?;
-        let mut event = Event::of(What::RolledBack, now, &release.version, &release.commit);
-        event.reason = kargs.as_deref().map(kargs::named);
-        self.note_open_trial()?;
-        self.memory.keep_way_back(&WayBack { serial: new_serial(&steps)?, event, kargs })?;
-        carry_out(&mut disk, &steps, None, &told)?;
-        self.settle_way_back(&disk.found()?)?;
-        Ok(release)
-    }
-
-    /// The host's own kernel arguments in the entry that these steps write, where they are not
-    /// those of now: what is gone back to proved itself with them, and not with others.
-    fn kargs_behind(
-        &self,
-        disk: &Disk,
-        found: &Found,
-        steps: &[Step],
-    ) -> Result<Option<Vec<String>>> {
-        let slot = found.idle();
-        let Some(behind) = found.link(slot) else { return Ok(None) };
-        let image = disk.sysroot.repo()?.kernel_arguments(&behind.commit)?;
-        let options = steps.iter().find_map(|step| match step {
-            Step::WriteEntry(_, entry) => Some(&entry.options),
-            _ => None,
-        });
-        let kargs = options.and_then(|options| of_host(options, slot, &image));
-        let now = self.memory.kargs()?;
-        Ok(kargs.filter(|kargs| *kargs != now))
-    }
-
-    /// Takes back what waits to be tried at the next boot: what runs boots again. Returns the
-    /// release that it was about.
-    ///
-    /// # Errors
-    /// Nothing waits, or the disk fails.
-    pub(crate) fn cancel(&self, now: Timestamp, told: impl Fn(Progress)) -> Result<Release> {
-        let (mut disk, found) = self.opened(now)?;
-        let (waits, steps) = withdraw(&found)?;
-        let behind = found.link(waits.slot).context("its slot's link leads nowhere")?;
-        let release = release::of(&disk.sysroot.repo()?, behind)?;
-        carry_out(&mut disk, &steps, None, &told)?;
-        if let Some(trial) = self.memory.trial()? {
-            let end = Event::of(What::Withdrawn, now, &release.version, &release.commit);
-            self.memory.note_end(trial.event(), end)?;
-        }
-        self.memory.forget_trial()?;
-        self.memory.forget_reboot_wish()?;
-        Ok(release)
-    }
-
     fn pull(
         &self,
         repo: &Repo,
@@ -364,13 +298,13 @@ impl Updater {
     }
 }
 
-/// The serial of the boot entry that these steps write.
-fn new_serial(steps: &[Step]) -> Result<u64> {
-    let serial = steps.iter().find_map(|step| match step {
-        Step::WriteEntry(name, _) => Some(name.serial),
+/// The boot entry that these steps write.
+pub(crate) fn new_entry(steps: &[Step]) -> Result<&BootEntry> {
+    let entry = steps.iter().find_map(|step| match step {
+        Step::WriteEntry(_, entry) => Some(entry),
         _ => None,
     });
-    serial.context("the steps write no boot entry")
+    entry.context("the steps write no boot entry")
 }
 
 /// The digest of the `/etc` that runs, from slot `running`. Taken before it is merged: what is

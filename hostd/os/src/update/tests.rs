@@ -25,6 +25,7 @@ use super::*;
 use crate::kargs::Change;
 use crate::progress::Shown;
 use crate::progress::tests::plan;
+use crate::standing::What;
 use ground::HostGround;
 use publisher::Publisher;
 

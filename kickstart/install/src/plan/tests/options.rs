@@ -23,8 +23,6 @@ const MEMBERS: &str = "zerombr\nclearpart --all --initlabel\nreqpart\npart / --s
 
 /// Options that no plan has: who reads them instead.
 const ELSEWHERE: &[(&str, &str, &str)] = &[
-    ("bootloader", "--leavebootorder", "the step that writes the loader"),
-    ("reboot", "--eject", "the end of the run"),
     ("logging", "--host", "the log"),
     ("logging", "--port", "the log"),
     ("%pre", "", "the run, before there is a plan"),
@@ -61,6 +59,8 @@ const ACCOUNTS: &[Entry] = &[
 
 const SYSTEM: &[Entry] = &[
     ("bootloader", "--append", "bootloader", "bootloader --append=debug"),
+    ("bootloader", "--leavebootorder", "bootloader", "bootloader --leavebootorder"),
+    ("reboot", "--eject", "reboot", "reboot --eject"),
     ("firewall", "--disabled", "firewall --enabled", "firewall --disabled"),
     ("firewall", "--port", "firewall --enabled", "firewall --port=80"),
     ("firewall", "--trust", "firewall --enabled", "firewall --trust=ens1"),
