@@ -16,6 +16,8 @@ use crate::releases::Releases;
 
 /// A whole boot, or anything that waits for one, on a slow and busy machine.
 pub const BOOT: Duration = Duration::from_secs(600);
+/// Until a release is brought over and laid out, of which nothing is said on the console.
+pub const BROUGHT_OVER: Patience = Patience { overall: BOOT, silence: BOOT };
 /// A command that should take seconds.
 const COMMAND: Duration = Duration::from_secs(240);
 const NO_SITE: &str = "this story has no site";

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use basalt_power_cut::{Awaited, Boots, Recording, Torture, boot};
-use basalt_vm::Patience;
-use qemu_tests::host::{BOOT, Host};
+use qemu_tests::host::{BROUGHT_OVER, Host};
 use qemu_tests::image::Image;
 use qemu_tests::recording::Recorded;
 use qemu_tests::releases::{GREETED, GREETING as EARLY_GREETING, Releases};
@@ -30,8 +29,6 @@ pub(crate) const STORY: Story = Story {
     ],
 };
 
-/// Nothing is said on the console while a release is brought over and laid out.
-const BROUGHT_OVER: Patience = Patience { overall: BOOT, silence: BOOT };
 const GREETING: &str = "usr/share/greeting";
 /// What both releases bring, and the second one has changed; of these, the host changes the other.
 const IN_ETC: &str = "etc/of-the-image";

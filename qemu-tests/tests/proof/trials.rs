@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use basalt_vm::{Machine, Patience};
-use qemu_tests::host::{BOOT, Host};
+use qemu_tests::host::{BROUGHT_OVER, Host};
 use qemu_tests::image::Image;
 use qemu_tests::releases::{GREETED, GREETING, Releases};
 use qemu_tests::story::{Start, Story};
@@ -30,8 +30,6 @@ const UNITS: &str = "usr/lib/systemd/system";
 const SOON: &str = "usr/lib/systemd/system/basalt-trial-deadline.timer.d/90-soon.conf";
 /// What the kernel says last before a reboot that was asked for.
 const REBOOTS: &str = "reboot: Restarting system";
-/// Nothing is said on the console while a release is brought over and laid out.
-const BROUGHT_OVER: Patience = Patience { overall: BOOT, silence: BOOT };
 /// What the firmware says when it starts the loader.
 const LOADER: &str = "BdsDxe: starting ";
 /// From there until the kernel surely runs, and long before a boot can prove itself.
