@@ -44,7 +44,8 @@ pub(crate) const DISC: Story = Story {
         let parted = "reqpart\npart / --size=8192 --ondisk=sda\n\
                       part /var --size=2048 --grow --ondisk=sda\n";
         ensure!(text.contains(AUTOPART), "{text}");
-        let volume = volume(ground.folder, "OEMDRV", "ks.cfg", &text.replace(AUTOPART, parted))?;
+        let text = text.replace(AUTOPART, parted).replace("\npoweroff\n", "\npoweroff --eject\n");
+        let volume = volume(ground.folder, "OEMDRV", "ks.cfg", &text)?;
         let machine = machine_with_disc(ground.image)?;
         Ok(machine.with(ground.disk()?.on(Bus::Sata)).disk(&volume))
     }),
@@ -202,7 +203,9 @@ fn starts_the_disk(host: &mut Host) -> Result<()> {
 
 fn from_oemdrv(host: &mut Host) -> Result<()> {
     host.console_says(&["copying ", "/ks.cfg, by the volume `OEMDRV`"])?;
-    installs(host)
+    installs(host)?;
+    ensure!(host.vm.console().contains("`sr0` is ejected"), "the disc stays in");
+    Ok(())
 }
 
 /// What lies in `/var`, its workloads and who it is among it, stays; `/etc` is new.

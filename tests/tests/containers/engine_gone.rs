@@ -74,13 +74,19 @@ async fn an_engine_that_hangs_is_told(kind: Kind) {
     assert!(matches!(stage.state(&make).await, Some(InstanceState::Running { .. })));
 }
 
-/// The processes that were made for this word.
+/// The processes that were made for this word, without what they fork: a child is a second one of
+/// its parent's words until it executes its own.
 fn alive(word: &str) -> Vec<u64> {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let says = |pid: &u64| Process(*pid).words("cmdline").iter().any(|one| one.contains(word));
     let runs = |pid: &u64| !Process(*pid).status("State").contains(&"Z".to_owned());
-    pids.filter(says).filter(runs).collect()
+    let alive: Vec<u64> = pids.filter(says).filter(runs).collect();
+    let is_forked = |pid: &u64| {
+        let parent = Process(*pid).status("PPid");
+        parent.iter().any(|parent| alive.iter().any(|pid| *parent == pid.to_string()))
+    };
+    alive.iter().copied().filter(|pid| !is_forked(pid)).collect()
 }
 
 /// A container whose start dockerd has forgotten, and which runs all the same.
