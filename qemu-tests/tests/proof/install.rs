@@ -192,7 +192,7 @@ fn from_the_stick(host: &mut Host) -> Result<()> {
 
 /// What the machine meets when it reboots: its firmware as it is by now, and the stick in it.
 fn starts_the_disk(host: &mut Host) -> Result<()> {
-    let variables = host.folder.join("variables");
+    let variables = host.folder.join("variables.installed");
     fs::copy(host.vm.variables_file(), &variables)?;
     let stick = Disk::new(&host.folder.join(STICK_FILE)).on(Bus::Usb);
     let disk = Disk::new(&disk(&host.folder)).on(Bus::Nvme).sectors_of(4096);
