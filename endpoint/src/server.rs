@@ -108,15 +108,11 @@ impl Connection {
         let handshake = tls.accept(stream).into_fallible();
         let stream = match tokio::time::timeout(HANDSHAKE_TIME, handshake).await {
             Ok(Ok(stream)) => stream,
-            failed => {
-                self.app.metrics.failed_handshakes.fetch_add(1, Ordering::Relaxed);
-                let why = if failed.is_err() { "it took too long" } else { "no TLS session" };
-                tracing::debug!(address = %self.address, "{why}");
-                if let Ok(Err((_, stream))) = failed {
-                    let_go(stream).await;
-                }
-                return;
+            Ok(Err((_, stream))) => {
+                self.has_no_session("no TLS session came up");
+                return let_go(stream).await;
             }
+            Err(_) => return self.has_no_session("it took too long"),
         };
         let (_, session) = stream.get_ref();
         let is_http2 = session.alpn_protocol() == Some(b"h2");
@@ -132,6 +128,11 @@ impl Connection {
         self.app.metrics.connections.fetch_add(1, Ordering::Relaxed);
         self.speak(TokioIo::new(stream), is_http2, peer).await;
         self.app.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn has_no_session(&self, why: &str) {
+        self.app.metrics.failed_handshakes.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(address = %self.address, "{why}");
     }
 
     async fn speak<I>(&self, io: I, is_http2: bool, peer: Peer)

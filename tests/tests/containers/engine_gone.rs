@@ -83,8 +83,8 @@ fn alive(word: &str) -> Vec<u64> {
     let runs = |pid: &u64| !Process(*pid).status("State").contains(&"Z".to_owned());
     let alive: Vec<u64> = pids.filter(says).filter(runs).collect();
     let is_forked = |pid: &u64| {
-        let parent = Process(*pid).status("PPid");
-        parent.iter().any(|parent| alive.iter().any(|pid| *parent == pid.to_string()))
+        let parent = Process(*pid).status("PPid").concat().parse();
+        parent.is_ok_and(|parent| alive.contains(&parent))
     };
     alive.iter().copied().filter(|pid| !is_forked(pid)).collect()
 }
