@@ -10,6 +10,7 @@ use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::ClientConfig;
@@ -21,6 +22,9 @@ use crate::trust::{self, Identity, Trust};
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(15);
+
+/// How a connection ended, once it has.
+type Ends = JoinHandle<Result<(), hyper::Error>>;
 
 /// A client of one server.
 pub struct Client {
@@ -143,10 +147,14 @@ impl Client {
                 }
             }
         }
-        let mut new = self.connect().await?;
-        let answer = new.send_request(self.request(method, path, body)?).await;
-        let answer = answer.map_err(|source| HttpsError::Broken { to: self.to(), source })?;
-        self.whole(new, answer, bytes).await
+        let (mut new, connection) = self.connect().await?;
+        match new.send_request(self.request(method, path, body)?).await {
+            Ok(answer) => self.whole(new, answer, bytes).await,
+            Err(source) => {
+                let source = why(source, connection).await;
+                Err(HttpsError::Broken { to: self.to(), source })
+            }
+        }
     }
 
     async fn whole(
@@ -170,13 +178,13 @@ impl Client {
         Ok(Answer { status: parts.status, headers: parts.headers, body })
     }
 
-    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, HttpsError> {
+    /// A connection to ask on, and what becomes of it.
+    async fn connect(&self) -> Result<(SendRequest<Full<Bytes>>, Ends), HttpsError> {
         let stream = self.session(&[]).await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|source| HttpsError::Broken { to: self.to(), source })?;
-        tokio::spawn(connection);
-        Ok(sender)
+        Ok((sender, tokio::spawn(connection)))
     }
 
     /// A TLS session with the server, for who speaks something else on it: one of the protocols
@@ -230,9 +238,38 @@ impl Client {
     }
 }
 
+/// Why a question got no answer. Of a connection that ended before anything was asked on it, as
+/// where the server does not take our certificate, the question knows only that it was not begun.
+async fn why(error: hyper::Error, connection: Ends) -> hyper::Error {
+    if !error.is_canceled() {
+        return error;
+    }
+    match connection.await {
+        Ok(Err(why)) => why,
+        Ok(Ok(())) | Err(_) => error,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_ended_before_it_was_used_says_why() {
+        let (ours, mut theirs) = tokio::io::duplex(64);
+        let (mut sender, connection) = http1::handshake(TokioIo::new(ours)).await.unwrap();
+        theirs.write_all(b"nobody has asked").await.unwrap();
+        let connection = tokio::spawn(connection);
+        while !connection.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        let error = sender.send_request(Request::new(Full::<Bytes>::default())).await.unwrap_err();
+        assert!(error.is_canceled(), "{error}");
+        let why = why(error, connection).await;
+        assert!(why.to_string().contains("unexpected message"), "{why}");
+    }
 
     #[test]
     fn only_https_is_spoken() {
