@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use basalt_cmd::Cmd;
+use basalt_cmd::{Cmd, CmdError};
 use basalt_disk::{Ends, Entry, Table};
 use basalt_sysroot::partition::{ALIGNMENT, Extent, SectorSize};
 use rustix::fs::{FlockOperation, OFlags, flock};
@@ -19,6 +19,8 @@ use crate::plan::{DiskPlan, Make};
 /// For the kernel to take a partition, and to show it.
 const DEADLINE: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_millis(50);
+/// For who looks at a partition, as udev, `blkid` and `lsblk` do, to close it again.
+const LOOK: Duration = Duration::from_secs(10);
 
 impl DiskPlan {
     /// What it addresses.
@@ -112,19 +114,32 @@ pub(super) fn partition(file: &File, plan: &DiskPlan) -> Result<()> {
 /// itself: it fails with no word of which partition is to blame, and not every kernel reads a GPT.
 fn announce(plan: &DiskPlan) -> Result<()> {
     let disk = device(&plan.name);
-    let partx = |verb: &str, number: u32| {
-        tool("partx").args([verb, "--nr", &number.to_string()]).arg(&disk).run().map(drop)
-    };
     for number in known(&plan.name)? {
-        partx("--delete", number)?;
+        forget(&disk, number)?;
     }
     for part in &plan.parts {
-        partx("--add", part.number)?;
+        partx("--add", part.number, &disk)?;
     }
     for part in &plan.parts {
         wait_for(&device(&plan.device(part)))?;
     }
     Ok(())
+}
+
+fn partx(verb: &str, number: u32, disk: &Path) -> Result<(), CmdError> {
+    tool("partx").args([verb, "--nr", &number.to_string()]).arg(disk).run().map(drop)
+}
+
+/// Has the kernel forget a partition, which it does only once nobody has it open.
+fn forget(disk: &Path, number: u32) -> Result<()> {
+    let began = Instant::now();
+    loop {
+        match partx("--delete", number, disk) {
+            Ok(()) => return Ok(()),
+            Err(CmdError::Failed { .. }) if began.elapsed() < LOOK => sleep(AGAIN),
+            Err(error) => return Err(error).context("a partition that is to go is still open"),
+        }
+    }
 }
 
 /// Numbers of the partitions that the kernel has of a disk.

@@ -1,11 +1,13 @@
 //! Whole installations, with sectors of either size, and once more over one that is there.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use basalt_sysroot::entry::BootEntry;
 
-use super::ground::{Disk, Ground, has_disks, read, tool};
+use super::ground::{Disk, Ground, has_disks, read, said, tool};
 
 /// What a host boots by.
 fn entry(disk: &Disk) -> BootEntry {
@@ -156,4 +158,27 @@ fn var_on_a_second_disk_is_mounted_by_its_id_and_keeps_what_lies_below_it_apart(
     let keys = ground.taken(&second, 2, "/roothome").join(".ssh/authorized_keys");
     assert!(read(&keys).ends_with(" ops\n"));
     assert!(first.boots() && !second.boots());
+}
+
+#[test]
+fn who_only_looks_at_a_partition_that_goes_is_waited_for() {
+    if !has_disks() {
+        return;
+    }
+    let ground = Ground::new();
+    let disk = ground.disk("disk.img", 520, 512);
+    ground.install(&disk.kickstart());
+    let looks = File::open(disk.part(1)).expect("a partition");
+    let refused = ground.refused(&disk.kickstart());
+    assert!(refused.contains("a partition that is to go is still open"), "{refused}");
+    assert!(!disk.boots(), "an installation that is not whole boots");
+    let installs = ground.program(&disk.kickstart());
+    let installs = thread::spawn(move || installs.output().expect("it runs"));
+    // Longer than it takes to come there.
+    thread::sleep(Duration::from_secs(4));
+    assert!(!installs.is_finished(), "it did not wait");
+    drop(looks);
+    let output = installs.join().expect("a thread");
+    assert!(output.status.success(), "{}", said(&output));
+    disk.check();
 }
