@@ -1,5 +1,6 @@
 //! Connections: accepted within limits, served, and let go when the endpoint ends.
 
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,7 +15,6 @@ use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -31,10 +31,6 @@ use crate::tls::Tls;
 
 /// Connections at once where nobody says otherwise; a host has one, or two for a moment.
 pub const MAX_CONNECTIONS: usize = 16_384;
-/// How long a TLS handshake may take.
-const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
-/// Bytes of a refused client that are read and thrown away, and how long that may take.
-const LET_GO: (u64, Duration) = (64 << 10, Duration::from_secs(2));
 /// How long the other end may take nothing of what is sent to it.
 const WRITE_TIME: Duration = Duration::from_secs(20);
 /// How long what runs on a connection may take once nothing new may be asked on it; longer than
@@ -104,15 +100,9 @@ impl Connection {
         let mut stream = TimeoutStream::new(stream);
         // Whatever waits to be sent, a handshake too. What is waited for, others bound.
         stream.set_write_timeout(Some(WRITE_TIME));
-        let stream = Box::pin(stream);
-        let handshake = tls.accept(stream).into_fallible();
-        let stream = match tokio::time::timeout(HANDSHAKE_TIME, handshake).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err((_, stream))) => {
-                self.has_no_session("no TLS session came up");
-                return let_go(stream).await;
-            }
-            Err(_) => return self.has_no_session("it took too long"),
+        let stream = match basalt_https::accept(&tls, Box::pin(stream)).await {
+            Ok(stream) => stream,
+            Err(error) => return self.has_no_session(&error),
         };
         let (_, session) = stream.get_ref();
         let is_http2 = session.alpn_protocol() == Some(b"h2");
@@ -130,9 +120,9 @@ impl Connection {
         self.app.metrics.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
-    fn has_no_session(&self, why: &str) {
+    fn has_no_session(&self, error: &io::Error) {
         self.app.metrics.failed_handshakes.fetch_add(1, Ordering::Relaxed);
-        tracing::debug!(address = %self.address, "{why}");
+        tracing::debug!(address = %self.address, %error, "no TLS session came up");
     }
 
     async fn speak<I>(&self, io: I, is_http2: bool, peer: Peer)
@@ -198,17 +188,6 @@ impl Connection {
     }
 }
 
-/// Closes a connection that was refused so that the other end can read why. A socket that is closed
-/// with something unread in it resets the connection, and what was sent on it is lost, as the alert
-/// that a certificate has expired: a client sends its request without waiting for a word.
-async fn let_go(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
-    let ends = async {
-        stream.shutdown().await?;
-        tokio::io::copy(&mut stream.take(LET_GO.0), &mut tokio::io::sink()).await
-    };
-    let _ = tokio::time::timeout(LET_GO.1, ends).await;
-}
-
 /// What runs is answered, or given up with the connection.
 async fn finish<E>(address: SocketAddr, connection: impl Future<Output = Result<(), E>>) {
     if tokio::time::timeout(FINISH_TIME, connection).await.is_err() {
@@ -226,39 +205,5 @@ mod tests {
         let never = std::future::pending::<Result<(), ()>>();
         finish(SocketAddr::from(([127, 0, 0, 1], 1)), never).await;
         assert_eq!(begun.elapsed(), FINISH_TIME);
-    }
-
-    /// A client on a socket of its own, which has sent this before it was refused.
-    async fn refused(sent: &[u8]) -> TcpStream {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (mut stream, _) = listener.accept().await.unwrap();
-        client.write_all(sent).await.unwrap();
-        stream.readable().await.unwrap();
-        stream.write_all(b"why").await.unwrap();
-        tokio::spawn(let_go(stream));
-        client
-    }
-
-    #[tokio::test]
-    async fn a_client_that_is_refused_can_read_why_whatever_it_sent_meanwhile() {
-        let mut client = refused(&[0; 4096]).await;
-        // Late enough for a connection that was reset to be one.
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        client.write_all(&[0; 4096]).await.unwrap();
-        let mut said = Vec::new();
-        client.read_to_end(&mut said).await.unwrap();
-        assert_eq!(said, b"why");
-    }
-
-    #[tokio::test]
-    async fn a_client_that_is_refused_and_stays_is_let_go() {
-        let mut client = refused(b"x").await;
-        let begun = Instant::now();
-        while client.write_all(b"x").await.is_ok() {
-            assert!(begun.elapsed() < 10 * LET_GO.1);
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        assert!(begun.elapsed() >= LET_GO.1 / 2, "{:?}", begun.elapsed());
     }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use basalt_cmd::Cmd;
-use basalt_site::web::Web;
+use basalt_site::cpio::Cpio;
+use basalt_site::web::{SecureWeb, Web};
 use basalt_vm::Machine;
 
 use crate::image::Image;
@@ -19,6 +20,8 @@ const GATEWAY: &str = "10.0.2.2";
 /// What the folder is served as.
 const NAME: &str = "live";
 const ROOTFS: &str = "rootfs.squashfs";
+/// Whom the initrd believes.
+const AUTHORITIES: &str = "etc/ssl/certs/ca-certificates.crt";
 /// Where a byte is another one in a rootfs that was damaged.
 const DAMAGE: u64 = 1 << 20;
 
@@ -109,14 +112,61 @@ impl Live {
     /// # Errors
     /// The script has another form.
     pub fn machine(&self) -> Result<Machine> {
+        Ok(self.started(&self.initrd(), &self.arguments()?))
+    }
+
+    fn arguments(&self) -> Result<String> {
         let line = self.kernel.strip_suffix(" || goto wait").context("it says what else to do")?;
         let (_, arguments) = line.split_once(' ').context("a kernel has arguments")?;
         // iPXE alone knows what stands in braces.
         let arguments = arguments.split(' ').filter(|word| !word.contains("${"));
-        let arguments = arguments.collect::<Vec<_>>().join(" ");
-        let at = |name| self.folder.join(name);
-        let machine = Machine::of_kernel(&at("vmlinuz"), &at("initrd.img"), &arguments);
-        Ok(machine.memory_mib(1024).cpus(1))
+        Ok(arguments.collect::<Vec<_>>().join(" "))
+    }
+
+    fn started(&self, initrd: &Path, arguments: &str) -> Machine {
+        let kernel = self.folder.join("vmlinuz");
+        Machine::of_kernel(&kernel, initrd, arguments).memory_mib(1024).cpus(1)
+    }
+
+    /// The same, with this initrd and a root that comes over https from `web`.
+    ///
+    /// # Errors
+    /// The script has another form.
+    pub fn secure_machine(&self, web: &SecureWeb, initrd: &Path) -> Result<Machine> {
+        let arguments = self.arguments()?;
+        let server = |scheme: &str, port: u16| format!("={scheme}://{GATEWAY}:{port}/");
+        let (plain, secure) = (server("http", self.web.port()), server("https", web.port()));
+        ensure!(arguments.contains(&plain), "no root comes from `{plain}`: {arguments}");
+        Ok(self.started(initrd, &arguments.replace(&plain, &secure)))
+    }
+
+    /// Serves all of it over https, too.
+    ///
+    /// # Errors
+    /// No server comes up.
+    pub fn serve_by_tls(&self) -> Result<SecureWeb> {
+        SecureWeb::start(&self.place, GATEWAY)
+    }
+
+    /// Its initrd.
+    pub fn initrd(&self) -> PathBuf {
+        self.folder.join("initrd.img")
+    }
+
+    /// Its initrd with this authority in place of those that the image trusts.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn initrd_that_trusts(&self, ca: &Path) -> Result<PathBuf> {
+        let mut initrd = fs::read(self.initrd())?;
+        let mut cpio = Cpio::default();
+        cpio.add(AUTHORITIES, 0o100_644, &fs::read(ca)?);
+        // The kernel looks for an archive at each multiple of four.
+        initrd.resize(initrd.len().next_multiple_of(4), 0);
+        initrd.extend(cpio.end());
+        let path = self.place.join("initrd-that-trusts.img");
+        fs::write(&path, initrd)?;
+        Ok(path)
     }
 
     /// Changes one byte of the rootfs that is served.

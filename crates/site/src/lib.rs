@@ -4,8 +4,10 @@
 //!
 //! In reading order: [`Site`] has all of it, for hosts that QEMU's own router leads to this
 //! machine's loopback; [`endpoint`], [`registry`] and [`web`] are its services, [`image`] and
-//! [`guest`] what is served.
+//! [`guest`] what is served, [`cpio`] what a kernel begins with.
 
+mod certificate;
+pub mod cpio;
 pub mod endpoint;
 pub mod guest;
 pub mod image;

@@ -1,7 +1,7 @@
 //! A real registry with TLS and a password.
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -9,6 +9,7 @@ use basalt_cmd::Cmd;
 use base64::Engine as _;
 use serde_json::json;
 
+use crate::certificate::certify;
 use crate::image::{Image, hash};
 use crate::service::{Service, folder, free_port};
 
@@ -151,27 +152,6 @@ impl Registry {
             .stdin(body);
         Ok(curl.run().context("the registry does not take it")?.stdout_text())
     }
-}
-
-/// An authority, and a certificate of it for this name or address.
-fn certify(folder: &Path, name: &str) -> Result<()> {
-    let openssl = |words: &[&str]| {
-        let openssl = Cmd::new("openssl").args(words).current_dir(folder);
-        openssl.run().map(drop).context("cannot make a certificate")
-    };
-    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-    let mut words = vec!["req", "-x509", "-keyout", "ca-key.pem", "-out", "ca.pem"];
-    words.extend(["-subj", "/CN=authority of a registry", "-days", "2"]);
-    openssl(&[&words[..], &key].concat())?;
-    let subject = format!("/CN={name}");
-    let words = ["req", "-keyout", "key.pem", "-out", "request.pem", "-subj", &subject];
-    openssl(&[&words[..], &key].concat())?;
-    let kind = if name.parse::<IpAddr>().is_ok() { "IP" } else { "DNS" };
-    write(&folder.join("names"), format!("subjectAltName={kind}:{name}").as_bytes())?;
-    let mut words = vec!["x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey"];
-    words.extend(["ca-key.pem", "-CAcreateserial", "-days", "2", "-extfile", "names"]);
-    words.extend(["-out", "certificate.pem"]);
-    openssl(&words)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {

@@ -1,4 +1,4 @@
-//! A web server with one folder: busybox's.
+//! A web server with one folder: busybox's; and, by TLS, Python's.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -10,7 +10,19 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use basalt_cmd::Cmd;
 
+use crate::certificate::certify;
 use crate::service::{Service, folder, free_port};
+
+/// Serves the folder in which it runs; the certificate and the key lie beside it.
+const SECURE: &str = "
+import http.server, ssl, sys
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain('../certificate.pem', '../key.pem')
+handler = http.server.SimpleHTTPRequestHandler
+server = http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), handler)
+server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+server.serve_forever()
+";
 
 /// How long a page may take; an emulated host takes seconds.
 const PAGE: Duration = Duration::from_secs(20);
@@ -57,6 +69,42 @@ impl Web {
     }
 }
 
+/// What a [`Web`] serves, over https.
+#[derive(Debug)]
+pub struct SecureWeb {
+    parent: PathBuf,
+    address: SocketAddr,
+    _service: Service,
+}
+
+impl SecureWeb {
+    /// Starts one on a free port of loopback, for those who reach it by the name or address
+    /// `seen_as`, with the folder of the one that was started in `parent`.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub fn start(parent: &Path, seen_as: &str) -> Result<Self> {
+        certify(parent, seen_as)?;
+        let address = free_port()?;
+        let cmd = Cmd::new("python3").args(["-c", SECURE, &address.port().to_string()]);
+        let cmd = cmd.current_dir(&parent.join("web"));
+        let service = Service::start(cmd, address, &parent.join("secure-web.log"))?;
+        Ok(Self { parent: parent.to_owned(), address, _service: service })
+    }
+
+    /// The file of the authority that its certificate is from.
+    #[must_use]
+    pub fn ca(&self) -> PathBuf {
+        self.parent.join("ca.pem")
+    }
+
+    /// Its port on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+}
+
 /// The page that is served at a port of this machine's loopback, whoever serves it; none where
 /// nobody does. QEMU takes connections for its guest also before somebody listens there.
 #[must_use]
@@ -90,5 +138,21 @@ mod tests {
         let port = web.port();
         drop(web);
         assert_eq!(page(port), None);
+    }
+
+    #[test]
+    fn what_is_served_by_tls_is_the_same_to_who_knows_the_authority() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "a page").unwrap();
+        let web = Web::start(folder.path()).unwrap();
+        web.serve("page", &file).unwrap();
+        let secure = SecureWeb::start(folder.path(), "127.0.0.1").unwrap();
+        let url = format!("https://127.0.0.1:{}/page", secure.port());
+        let curl = || Cmd::new("curl").args(["--silent", "--show-error", "--fail", &url]);
+        let known = curl().arg("--cacert").arg(secure.ca()).run().unwrap();
+        assert_eq!(known.stdout_text(), "a page");
+        let error = curl().run().unwrap_err().to_string();
+        assert!(error.contains("certificate"), "{error}");
     }
 }

@@ -23,6 +23,7 @@ pub(crate) const STORY: Story = Story {
         ("a_live_system_carries_its_commit_for_an_installer", has_its_commit),
         ("a_network_that_was_told_to_end_comes_back", network_comes_back),
         ("var_is_on_the_partition_that_is_named_for_it_and_stays", keeps_var),
+        ("a_root_comes_over_https_from_whom_the_initrd_believes", comes_by_https),
     ],
 };
 
@@ -89,6 +90,23 @@ fn keeps_var(host: &mut Host) -> Result<()> {
     host.reboot()?;
     host.passes_the_gate()?;
     ensure!(host.ok("cat /var/kept")? == "kept");
+    no_unit_fails(host)
+}
+
+/// Two more machines; the first believes whom the image does.
+fn comes_by_https(host: &mut Host) -> Result<()> {
+    host.vm.kill();
+    let live = host.live.as_ref().context("a live system")?;
+    let web = live.serve_by_tls()?;
+    let stranger = live.secure_machine(&web, &live.initrd())?;
+    let believer = live.secure_machine(&web, &live.initrd_that_trusts(&web.ca())?)?;
+    host.vm = stranger.start(&host.folder.join("stranger"))?;
+    host.console_says(&["UnknownIssuer", "asking again in"])?;
+    ensure!(!host.vm.console().contains("the rootfs is whole"), "it believed a stranger");
+    host.vm.kill();
+    host.vm = believer.shell().start(&host.folder.join("believer"))?;
+    host.console_says(&["MB from https://", "the rootfs is whole"])?;
+    host.passes_the_gate()?;
     no_unit_fails(host)
 }
 

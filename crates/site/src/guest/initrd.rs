@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use basalt_cmd::Cmd;
 
+use crate::cpio::Cpio;
 use crate::image::busybox;
 
 /// What the guest does. It says what it sees, and listens to the button. By its user-data it also
@@ -70,26 +71,25 @@ pub(super) fn recipe() -> String {
 
 /// The archive, with modules out of a kernel package's files.
 pub(super) fn initrd(tree: &Path) -> Result<Vec<u8>> {
-    let mut archive = Vec::new();
+    let mut archive = Cpio::default();
     let folders = ["bin", "dev", "proc", "sys", "mnt", "run", "var", "var/run", "modules", "etc"];
     for folder in folders.into_iter().chain(["etc/acpi", "etc/acpi/PWRF"]) {
-        add(&mut archive, folder, 0o40_755, b"");
+        archive.add(folder, 0o40_755, b"");
     }
     let place = busybox()?;
     let busybox = fs::read(place).with_context(|| format!("cannot read `{place}`"))?;
-    add(&mut archive, "bin/busybox", 0o100_755, &busybox);
-    add(&mut archive, "init", 0o100_755, INIT.replace("MODULES", &MODULES.join(" ")).as_bytes());
-    add(&mut archive, "etc/acpi/PWRF/00000080", 0o100_755, BUTTON.as_bytes());
+    archive.add("bin/busybox", 0o100_755, &busybox);
+    archive.add("init", 0o100_755, INIT.replace("MODULES", &MODULES.join(" ")).as_bytes());
+    archive.add("etc/acpi/PWRF/00000080", 0o100_755, BUTTON.as_bytes());
     let listed = Cmd::new("find").arg(tree).args(["-name", "*.ko*"]).run()?.stdout_text();
     for path in listed.lines() {
         let file = path.rsplit('/').next().unwrap_or_default();
         let name = file.split(".ko").next().unwrap_or_default();
         if MODULES.contains(&name) {
-            add(&mut archive, &format!("modules/{name}.ko"), 0o100_644, &module(path)?);
+            archive.add(&format!("modules/{name}.ko"), 0o100_644, &module(path)?);
         }
     }
-    add(&mut archive, "TRAILER!!!", 0, b"");
-    Ok(archive)
+    Ok(archive.end())
 }
 
 fn module(path: &str) -> Result<Vec<u8>> {
@@ -97,20 +97,4 @@ fn module(path: &str) -> Result<Vec<u8>> {
         return Ok(Cmd::new("xz").args(["-dc", path]).output_cap(MAX_MODULE).run()?.stdout);
     }
     fs::read(path).with_context(|| format!("cannot read `{path}`"))
-}
-
-/// Adds a file as cpio's "newc" form has it (the kernel's `initramfs/buffer-format`).
-fn add(archive: &mut Vec<u8>, name: &str, mode: u32, bytes: &[u8]) {
-    // Nothing here comes near 4 GiB.
-    let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
-    let size = length(bytes.len());
-    let fields = [0, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, length(name.len() + 1), 0];
-    archive.extend(b"070701");
-    for field in fields {
-        archive.extend(format!("{field:08x}").into_bytes());
-    }
-    for part in [format!("{name}\0").as_bytes(), bytes] {
-        archive.extend(part);
-        archive.resize(archive.len().next_multiple_of(4), 0);
-    }
 }
