@@ -12,8 +12,9 @@ use crate::client::{self, ClientError};
 
 /// Time between two questions.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// How long one answer may take.
+/// How long one answer may take; the last one, too, is given some time.
 const ANSWER: Duration = Duration::from_secs(10);
+const LAST_ANSWER: Duration = Duration::from_secs(2);
 
 /// Reasons shown; with the line above them and the one below they are the lines that are kept of
 /// why a trial failed (`what-failed`).
@@ -25,18 +26,34 @@ const SHOWN: usize = 7;
 /// What still was at the deadline, one a line.
 pub async fn wait(socket: &Path, deadline: Duration) -> Result<HostStatus, Vec<String>> {
     let until = Instant::now() + deadline;
+    let mut known = Vec::new();
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        let asked = client::status(socket, ANSWER.min(left.max(INTERVAL))).await;
+        let asked = client::status(socket, ANSWER.min(left.max(LAST_ANSWER))).await;
         let against = match asked {
             Ok(status) if health::against(&status).is_empty() => return Ok(status),
-            asked => against(asked),
+            Ok(status) => {
+                known = health::against(&status).iter().map(ToString::to_string).collect();
+                known.clone()
+            }
+            Err(error) => silent(&error, &known),
         };
         if left.is_zero() {
             return Err(shown(against));
         }
         tokio::time::sleep(INTERVAL.min(left)).await;
     }
+}
+
+/// What there is to say once hostd says nothing: that, and what it said before. Pure.
+fn silent(error: &ClientError, known: &[String]) -> Vec<String> {
+    let error = error.to_string();
+    let mut against: Vec<String> = error.lines().take(1).map(str::to_owned).collect();
+    if !known.is_empty() {
+        against.push("what it said before:".to_owned());
+        against.extend_from_slice(known);
+    }
+    against
 }
 
 /// Pure.
@@ -47,13 +64,6 @@ fn shown(mut against: Vec<String>) -> Vec<String> {
         against.push(format!("and {more} more: hostctl status"));
     }
     against
-}
-
-fn against(asked: Result<HostStatus, ClientError>) -> Vec<String> {
-    match asked {
-        Ok(status) => health::against(&status).iter().map(ToString::to_string).collect(),
-        Err(error) => error.to_string().lines().take(1).map(str::to_owned).collect(),
-    }
 }
 
 #[cfg(test)]
@@ -67,5 +77,15 @@ mod tests {
         let many = shown(reasons(10));
         assert_eq!(many.len(), SHOWN + 1);
         assert_eq!(many.last().unwrap(), "and 3 more: hostctl status");
+    }
+
+    #[test]
+    fn what_hostd_said_is_not_forgotten_once_it_says_nothing() {
+        let error = ClientError::Silent(LAST_ANSWER);
+        let silent = |known: &[String]| super::silent(&error, known);
+        assert_eq!(silent(&[]), ["hostd did not answer within 2 s"]);
+        let known = ["web0: it is starting now".to_owned()];
+        let expected = ["hostd did not answer within 2 s", "what it said before:", &known[0]];
+        assert_eq!(silent(&known), expected);
     }
 }

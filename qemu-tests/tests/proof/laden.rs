@@ -2,7 +2,8 @@
 //! starts any more.
 
 use anyhow::{Context, Result, ensure};
-use qemu_tests::host::Host;
+use basalt_vm::Patience;
+use qemu_tests::host::{BOOT, Host};
 use qemu_tests::image::Image;
 use qemu_tests::releases::Releases;
 use qemu_tests::story::{Start, Story};
@@ -24,6 +25,12 @@ const NO_RUNTIME: (&str, &str) = ("usr/bin/crun", "#!/bin/sh\nexit 1\n");
 /// What fails in a rollout fails at once.
 const TRIED_ONCE: (&str, &str) =
     ("usr/lib/basalt/hostd.toml.d/90-tries.toml", "[updates]\ntries = 1\n");
+
+/// Ten workloads take their time on one emulated processor.
+const TAKES_LONG: (&str, &str) =
+    ("usr/lib/basalt/hostd.toml.d/90-gate.toml", "[gate]\ndeadline_s = 210\n");
+/// Until a release is brought over beside them, and they run again.
+const UPDATED: Patience = Patience { overall: BOOT.saturating_mul(2), silence: BOOT };
 
 fn first(releases: &Releases) -> Result<Image> {
     let image = releases.install("1", &[TRIED_ONCE], &[])?;
@@ -61,11 +68,12 @@ fn ten_run(host: &mut Host) -> Result<()> {
 }
 
 fn goes_well(host: &mut Host) -> Result<()> {
-    host.releases()?.build("2", &[("usr/share/greeting", "hello from 2\n"), TRIED_ONCE])?;
+    host.releases()?
+        .build("2", &[("usr/share/greeting", "hello from 2\n"), TRIED_ONCE, TAKES_LONG])?;
     host.releases()?.publish()?;
     host.ctl(&["os", "channel", "set", "stable", "2"])?;
     host.ctl(&["os", "rollout", "start", "--no-drain"])?;
-    host.console_says(&["slot b blessed, hostd is "])?;
+    host.vm.wait_for_console("slot b blessed, hostd is ", UPDATED)?;
     host.catches_up()?;
     host.expect_status("version", "2")?;
     host.eventually("all hosts are through", |host| {
@@ -80,7 +88,8 @@ fn none_starts(host: &mut Host) -> Result<()> {
     host.releases()?.publish()?;
     host.ctl(&["os", "channel", "set", "stable", "3"])?;
     host.ctl(&["os", "rollout", "start", "--no-drain"])?;
-    host.console_says(&["this boot is not good after ", "slot b blessed, hostd is "])?;
+    host.vm.wait_for_console("this boot is not good after ", UPDATED)?;
+    host.console_says(&["slot b blessed, hostd is "])?;
     host.catches_up()?;
     host.expect_status("version", "2")?;
     let said = host.told_of("3")?;
