@@ -87,7 +87,7 @@ impl SecureWeb {
         certify(parent, seen_as)?;
         let address = free_port()?;
         let cmd = Cmd::new("python3").args(["-c", SECURE, &address.port().to_string()]);
-        let cmd = cmd.current_dir(&parent.join("web"));
+        let cmd = cmd.current_dir(parent.join("web"));
         let service = Service::start(cmd, address, &parent.join("secure-web.log"))?;
         Ok(Self { parent: parent.to_owned(), address, _service: service })
     }
