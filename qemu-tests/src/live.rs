@@ -145,7 +145,7 @@ impl Live {
     /// # Errors
     /// No server comes up.
     pub fn serve_by_tls(&self) -> Result<SecureWeb> {
-        SecureWeb::start(&self.place, GATEWAY)
+        self.web.secure(GATEWAY)
     }
 
     /// Its initrd.

@@ -62,6 +62,20 @@ impl Web {
         Ok(format!("/{name}"))
     }
 
+    /// Serves the same over https, too, for those who reach it by the name or address `seen_as`.
+    ///
+    /// # Errors
+    /// No such server comes up.
+    pub fn secure(&self, seen_as: &str) -> Result<SecureWeb> {
+        let parent = self.folder.parent().context("its folder lies in another")?.to_owned();
+        certify(&parent, seen_as)?;
+        let address = free_port()?;
+        let cmd = Cmd::new("python3").args(["-c", SECURE, &address.port().to_string()]);
+        let cmd = cmd.current_dir(&self.folder);
+        let service = Service::start(cmd, address, &parent.join("secure-web.log"))?;
+        Ok(SecureWeb { parent, address, _service: service })
+    }
+
     /// Its port on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
@@ -78,20 +92,6 @@ pub struct SecureWeb {
 }
 
 impl SecureWeb {
-    /// Starts one on a free port of loopback, for those who reach it by the name or address
-    /// `seen_as`, with the folder of the one that was started in `parent`.
-    ///
-    /// # Errors
-    /// It does not come up.
-    pub fn start(parent: &Path, seen_as: &str) -> Result<Self> {
-        certify(parent, seen_as)?;
-        let address = free_port()?;
-        let cmd = Cmd::new("python3").args(["-c", SECURE, &address.port().to_string()]);
-        let cmd = cmd.current_dir(parent.join("web"));
-        let service = Service::start(cmd, address, &parent.join("secure-web.log"))?;
-        Ok(Self { parent: parent.to_owned(), address, _service: service })
-    }
-
     /// The file of the authority that its certificate is from.
     #[must_use]
     pub fn ca(&self) -> PathBuf {
@@ -147,7 +147,7 @@ mod tests {
         fs::write(&file, "a page").unwrap();
         let web = Web::start(folder.path()).unwrap();
         web.serve("page", &file).unwrap();
-        let secure = SecureWeb::start(folder.path(), "127.0.0.1").unwrap();
+        let secure = web.secure("127.0.0.1").unwrap();
         let url = format!("https://127.0.0.1:{}/page", secure.port());
         let curl = || Cmd::new("curl").args(["--silent", "--show-error", "--fail", &url]);
         let known = curl().arg("--cacert").arg(secure.ca()).run().unwrap();

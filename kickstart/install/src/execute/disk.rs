@@ -137,7 +137,12 @@ fn forget(disk: &Path, number: u32) -> Result<()> {
         match partx("--delete", number, disk) {
             Ok(()) => return Ok(()),
             Err(CmdError::Failed { .. }) if began.elapsed() < LOOK => sleep(AGAIN),
-            Err(error) => return Err(error).context("a partition that is to go is still open"),
+            Err(error @ CmdError::Failed { .. }) => {
+                let what = "a partition that is to go is still open";
+                let look = format!("`fuser -v {}*` says who has it open", disk.display());
+                return Err(error).with_context(|| format!("{what}\nhint: {look}; close it"));
+            }
+            Err(error) => return Err(error.into()),
         }
     }
 }
